@@ -1,0 +1,62 @@
+# Everything that is done with a checkout; `make` alone lists it.
+#
+# The first target that needs .venv builds it from the lock file, later ones reuse it.
+# The user's pip settings (index, proxy, certificates) apply: none is overridden here.
+
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+READY := .venv/.ready
+LOCK := requirements/dev.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt bench lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) ## Start Postgres and Temporal, run the sample workflow, show its timeline
+	@$(BIN)/pulse demo $(ARGS)
+
+test: $(READY) ## Run the whole test suite; it starts the servers it needs
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## Lint, format, types, rooms, dependencies, house rules; changes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/deptry .
+	$(BIN)/python -m pytest -qq tests/unit/test_house.py
+
+fmt: $(READY) ## Format, and fix what the linter can fix
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## Measure; slow, and only comparable on a quiet machine
+	@$(BIN)/python -m pytest -m bench -p no:randomly --capture=no $(ARGS)
+
+# Hashes must be those of the index itself, so what a pip.conf adds to it is left out here.
+# Compiled with the oldest Python that we support: newer ones need a subset.
+lock: ## Renew the lock file with the newest versions that pyproject.toml allows
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info[:2] == (3, 11) else "make lock needs Python 3.11: make lock PYTHON=python3.11")'
+	@$(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/python -m pip --disable-pip-version-check install --quiet 'pip-tools>=7.6,<8'
+	PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= CUSTOM_COMPILE_COMMAND='make lock' \
+	.venv-lock/bin/pip-compile --quiet --upgrade --rebuild --extra dev --build-deps-for editable \
+	  --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links \
+	  --no-emit-trusted-host --output-file $(LOCK) pyproject.toml
+
+clean: ## Remove what make and the tools built (not .pulse, which holds data)
+	rm -rf .venv .venv-lock .hypothesis .import_linter_cache .pytest_cache build dist
+	find . \( -name __pycache__ -o -name .ruff_cache \) -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml $(LOCK)
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Pulse needs Python 3.11 or newer: make PYTHON=/path/to/python")'
+	@echo 'Setting up .venv (once; about 200 MB to download) ...'
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install --quiet --require-hashes --requirement $(LOCK)
+	@$(PIP) install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@

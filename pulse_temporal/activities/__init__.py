@@ -1,0 +1,1 @@
+"""The hands: run handlers, write the mirror."""

@@ -1,0 +1,182 @@
+"""Call a handler within its time, and turn what comes of it into something to record."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+from collections.abc import AsyncGenerator, Awaitable, Mapping
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeAlias
+
+from pydantic import BaseModel
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from pulse_temporal.config import Limits
+from pulse_temporal.errors import (
+    ActionFailedError,
+    HandlerResultError,
+    HandlerTimeoutError,
+    JsonValueError,
+    NonRetryableError,
+    RetryAfterError,
+)
+from pulse_temporal.handlers.context import WorkflowContext
+from pulse_temporal.handlers.registry import Action, Condition
+from pulse_temporal.model.canonical import canonical_object, scrub_text
+from pulse_temporal.model.runs import ActionResult
+from pulse_temporal.store.steps import FailedAttempt
+
+CLEAN_UP = timedelta(seconds=2)
+"""How long a handler may clean up after it was canceled or its time was over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """A handler's result as JSON text; None: it has none."""
+
+    result: str | None
+
+
+Called: TypeAlias = Succeeded | FailedAttempt
+
+
+async def call(
+    handler: Action | Condition,
+    ctx: WorkflowContext,
+    *,
+    bound: timedelta,
+    limits: Limits,
+    threads: Executor,
+) -> Called:
+    """Call a handler; every outcome but cancellation is a value.
+
+    Args:
+        handler: Async ones run here, others in a thread.
+        ctx: For the handler.
+        bound: Longest time; after it the handler is canceled and the attempt has failed.
+        limits: Sizes of result and error.
+        threads: For handlers that are not async.
+    """
+    task = asyncio.ensure_future(_guarded(handler, ctx, threads))
+    try:
+        done, _ = await asyncio.wait({task}, timeout=bound.total_seconds())
+    except asyncio.CancelledError:
+        ctx.cancel()
+        await _stop(task)
+        raise
+    if not done:
+        ctx.cancel()
+        await _stop(task)
+        message = f"{HandlerTimeoutError.__name__}: the attempt took longer than {bound}."
+        return FailedAttempt(message=message, retryable=True, timed_out=True)
+    try:
+        value = task.result()
+        return Succeeded(_result(handler, value, limits))
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - handlers raise anything
+        return _failed(error, limits)
+
+
+@asynccontextmanager
+async def heartbeats(*, every: timedelta, during: timedelta) -> AsyncGenerator[None]:
+    """Tell Temporal that this worker lives, until the block or the attempt's time ends."""
+
+    async def beat() -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(during.total_seconds()):
+                while True:
+                    activity.heartbeat()
+                    await asyncio.sleep(every.total_seconds())
+
+    task = asyncio.ensure_future(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def _guarded(handler: Action | Condition, ctx: WorkflowContext, threads: Executor) -> object:
+    """Keep what would end the process inside the step."""
+    try:
+        if handler.is_async:
+            answer = handler.handler(ctx)
+            return await answer if isinstance(answer, Awaitable) else answer
+        context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+        answer = await loop.run_in_executor(threads, context.run, handler.handler, ctx)
+        return await answer if isinstance(answer, Awaitable) else answer
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise NonRetryableError(f"The handler tried to end the process: {error!r}") from error
+
+
+async def _stop(task: asyncio.Future[object]) -> None:
+    """Cancel a handler and give it a moment; one that goes on is left to itself."""
+    task.cancel()
+    await asyncio.wait({task}, timeout=CLEAN_UP.total_seconds())
+    if task.done() and not task.cancelled():
+        task.exception()  # seen, so that asyncio does not complain about it
+
+
+def _result(handler: Action | Condition, value: object, limits: Limits) -> str | None:
+    """Give what a handler returned as canonical JSON text.
+
+    Raises:
+        HandlerResultError: It is nothing that can be stored.
+        ApplicationError: An action reported that it failed.
+    """
+    if isinstance(handler, Condition):
+        if not isinstance(value, bool):
+            raise HandlerResultError(
+                f"Condition {handler.name!r} must return True or False, not {_kind(value)}."
+            )
+        return '{"value":true}' if value else '{"value":false}'
+    if isinstance(value, ActionResult):
+        if not value.success:
+            raise ApplicationError(
+                value.error or "success is False",
+                type=ActionFailedError.__name__,
+                non_retryable=not value.retryable,
+                next_retry_delay=value.retry_after,
+            )
+        value = value.data
+    if value is None:
+        return None
+    if not isinstance(value, Mapping | BaseModel):
+        raise HandlerResultError(
+            f"Action {handler.name!r} must return a mapping, an ActionResult or None, "
+            f"not {_kind(value)}."
+        )
+    try:
+        return canonical_object(value, where="result", max_bytes=limits.result_bytes)
+    except JsonValueError as error:
+        raise HandlerResultError(str(error)) from error
+
+
+def _failed(error: BaseException, limits: Limits) -> FailedAttempt:
+    name = type(error).__name__
+    text = _text(error)
+    retryable, retry_after = True, None
+    if isinstance(error, ApplicationError):
+        name, text = error.type or name, error.message
+        retryable, retry_after = not error.non_retryable, error.next_retry_delay
+    elif isinstance(error, NonRetryableError | HandlerResultError):
+        retryable = False
+    elif isinstance(error, RetryAfterError):
+        retry_after = error.retry_after
+    message = scrub_text(f"{name}: {text}" if text else name, max_bytes=limits.error_bytes)
+    return FailedAttempt(message=message, retryable=retryable, retry_after=retry_after)
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - an exception may fail to describe itself
+        return f"(its text could not be read: {type(broken).__name__})"
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a value of type {type(value).__name__!r}"

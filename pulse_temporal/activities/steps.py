@@ -1,0 +1,269 @@
+"""The activity behind every action and condition: claim, call, record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import timedelta
+
+from temporalio import activity
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from pulse_temporal import contract
+from pulse_temporal.activities.calls import Called, call, heartbeats
+from pulse_temporal.activities.fences import fence_of
+from pulse_temporal.clock import Clock
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.contract import AttemptFailure, StepDone, StepInput, StepReply
+from pulse_temporal.errors import PostgresUnavailableError, TransactionFailedError
+from pulse_temporal.handlers.context import LogBook, WorkflowContext
+from pulse_temporal.handlers.registry import Action, Condition, Registry
+from pulse_temporal.model.ids import new_id
+from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
+from pulse_temporal.model.steps import HandlerStep, walk
+from pulse_temporal.model.values import JsonObject
+from pulse_temporal.services.emit import Emitter
+from pulse_temporal.services.ledger import Ledger, Recorded
+from pulse_temporal.store.connection import Connection
+from pulse_temporal.store.control import Fence
+from pulse_temporal.store.database import Database
+from pulse_temporal.store.steps import Claimed, FailedAttempt, LogLine
+
+RECORD_ROUNDS = 6
+RECORD_PAUSE = timedelta(milliseconds=250)
+HEARTBEATS_IN_TIMEOUT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StepActivities:
+    """Runs every handler of this process under one dynamic activity.
+
+    Attributes:
+        transactions: Connections for transactional actions, so that they starve nobody.
+        threads: For handlers that are not async.
+    """
+
+    ledger: Ledger
+    registry: Registry
+    emitter: Emitter
+    options: EngineOptions
+    clock: Clock
+    transactions: Database
+    threads: Executor
+
+    @activity.defn(dynamic=True)
+    async def run(self, args: Sequence[RawValue]) -> StepReply:
+        """Make one delivery of a step; the activity's type is the handler's name.
+
+        Raises:
+            ApplicationError: The attempt failed and is on record (``PulseAttemptFailed``, with
+                details); or no handler of this name is known here yet.
+        """
+        step = activity.payload_converter().from_payload(args[0].payload, StepInput)
+        recorded = await self._deliver(step, fence_of(step))
+        if isinstance(recorded, AttemptFailure):
+            raise ApplicationError(
+                recorded.message,
+                recorded,
+                type=contract.ATTEMPT_FAILED,
+                non_retryable=True,
+                category=ApplicationErrorCategory.BENIGN,
+            )
+        return recorded
+
+    async def _deliver(self, step: StepInput, fence: Fence) -> Recorded:
+        handler = self.registry.find(step.type, step.handler)
+        if handler is None:
+            return await self._blocked(step, fence)
+        bound = timedelta(milliseconds=step.timeout_ms)
+        claimed = await self.ledger.claim(fence, step.path, bound=bound)
+        if not isinstance(claimed, Claimed):
+            return claimed
+        delivery = _Delivery(self, handler, claimed, fence, step.path, bound)
+        if activity.info().is_local:
+            return await delivery.make()
+        every = self.options.heartbeat_timeout / HEARTBEATS_IN_TIMEOUT
+        async with heartbeats(every=every, during=bound + self.options.heartbeat_timeout):
+            return await delivery.make()
+
+    async def _blocked(self, step: StepInput, fence: Fence) -> Recorded:
+        reason = f"No live worker knows the {step.type} {step.handler!r}."
+        recorded = await self.ledger.block(fence, step.path, reason=reason)
+        if recorded is not None:
+            return recorded
+        raise ApplicationError(
+            f"This worker does not know the {step.type} {step.handler!r}; another may.",
+            type=contract.HANDLER_MISSING,
+            category=ApplicationErrorCategory.BENIGN,
+        )
+
+
+class _Delivery:
+    """One claimed delivery of one step, from the call to the record."""
+
+    def __init__(
+        self,
+        home: StepActivities,
+        handler: Action | Condition,
+        claimed: Claimed,
+        fence: Fence,
+        path: str,
+        bound: timedelta,
+    ) -> None:
+        self.home = home
+        self.handler = handler
+        self.claimed = claimed
+        self.fence = fence
+        self.path = path
+        self.bound = bound
+        self.emits: Counter[str] = Counter()
+        self.connection: Connection | None = None
+        step = _step_of(claimed, path)
+        self.policy = step.retry_policy if step else None
+        limits = home.options.limits
+        self.book = LogBook(home.clock, limits.log_lines, limits.log_data_bytes)
+        self.ctx = WorkflowContext(
+            run=claimed.run,
+            step=claimed.step,
+            trigger=claimed.trigger,
+            config=_config(claimed, step),
+            book=self.book,
+            emit=self._emit,
+        )
+
+    async def make(self) -> Recorded:
+        """Call the handler and record what came of it."""
+        try:
+            if isinstance(self.handler, Action) and self.handler.transactional:
+                return await self._in_transaction()
+            return await self._record(await self._call())
+        except asyncio.CancelledError:
+            details = activity.cancellation_details()
+            if details is not None and details.worker_shutdown:
+                await self.home.ledger.release(self.claimed)
+            raise
+
+    async def _call(self) -> Called:
+        return await call(
+            self.handler,
+            self.ctx,
+            bound=self.bound,
+            limits=self.home.options.limits,
+            threads=self.home.threads,
+        )
+
+    async def _record(self, called: Called) -> Recorded:
+        """Record an outcome; Postgres may be away for a moment."""
+        for round_ in range(RECORD_ROUNDS):
+            try:
+                return await self._record_once(called)
+            except PostgresUnavailableError:
+                if round_ == RECORD_ROUNDS - 1:
+                    raise
+                await asyncio.sleep(RECORD_PAUSE.total_seconds() * 2**round_)
+        raise AssertionError("unreachable: the last round returns or raises")
+
+    async def _record_once(self, called: Called) -> Recorded:
+        ledger = self.home.ledger
+        if isinstance(called, FailedAttempt):
+            return await ledger.fail(
+                self.fence,
+                self.path,
+                claim=self.claimed.claim,
+                failed=called,
+                policy=self.policy,
+                logs=self._lines(),
+            )
+        async with ledger.database.session() as session:
+            recorded = await ledger.succeed(
+                session,
+                self.fence,
+                self.path,
+                claim=self.claimed.claim,
+                result=called.result,
+                logs=self._lines(),
+            )
+        return ledger.done(called.result) if recorded else await self._refused()
+
+    async def _in_transaction(self) -> Recorded:
+        """Call a transactional action: its effect and its record commit together."""
+        ledger = self.home.ledger
+        try:
+            async with self.home.transactions.transaction() as session:
+                self.connection = session.connection
+                self.ctx.lend(session.connection)
+                called = await self._call()
+                if isinstance(called, FailedAttempt):
+                    raise _Undo(called)
+                recorded = await ledger.succeed(
+                    session,
+                    self.fence,
+                    self.path,
+                    claim=self.claimed.claim,
+                    result=called.result,
+                    logs=self._lines(),
+                )
+                if not recorded:
+                    raise _Undo(None)
+        except _Undo as undo:
+            return await self._record(undo.failed) if undo.failed else await self._refused()
+        except TransactionFailedError as error:
+            failed = FailedAttempt(message=f"{type(error).__name__}: {error}", retryable=True)
+            return await self._record(failed)
+        return ledger.done(called.result)
+
+    async def _refused(self) -> Recorded:
+        """Learn why a success could not be recorded; say so in a canceled run's log."""
+        standing = await self.home.ledger.standing(self.fence, self.path)
+        if not isinstance(standing, StepDone | AttemptFailure) and standing.reason == "canceled":
+            await self.home.ledger.note_late_finish(self.claimed)
+        return standing
+
+    async def _emit(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
+        run, trigger = self.claimed.run, self.claimed.trigger
+        parsed = self.home.emitter.parse_for(signal, tenant_id=run.tenant_id)
+        ordinal = self.emits[parsed.type]
+        self.emits[parsed.type] += 1
+        return await self.home.emitter.emit_caused(
+            parsed,
+            run=run,
+            trigger=trigger,
+            key=f"chain:{run.id}:{self.path}:{parsed.type}:{ordinal}",
+            connection=self.connection,
+        )
+
+    def _lines(self) -> list[LogLine]:
+        return [
+            LogLine(
+                id=new_id("log"),
+                level=line.level,
+                message=line.message,
+                data=line.data,
+                at=line.at,
+            )
+            for line in self.book.lines()
+        ]
+
+
+class _Undo(Exception):  # noqa: N818 - rolls a transaction back, never leaves this module
+    """Undo a transactional action; ``failed`` is None when the ledger refused its record."""
+
+    def __init__(self, failed: FailedAttempt | None) -> None:
+        self.failed = failed
+        super().__init__()
+
+
+def _step_of(claimed: Claimed, path: str) -> HandlerStep | None:
+    for known, step in walk(claimed.run.definition_snapshot.steps):
+        if known == path and isinstance(step, HandlerStep):
+            return step
+    return None
+
+
+def _config(claimed: Claimed, step: HandlerStep | None) -> JsonObject:
+    config = claimed.run.definition_snapshot.config
+    return config | step.config if step and step.config else config

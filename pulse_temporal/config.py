@@ -1,0 +1,128 @@
+"""Options of an engine and the limits it enforces: values only, no I/O."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal, TypedDict
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+KIBIBYTE = 1024
+HARD_JSON_BYTES = 16 * KIBIBYTE * KIBIBYTE
+"""No field may be configured to hold more canonical JSON than this."""
+
+Prefix = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+QueuePrefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+JsonBytes = Annotated[int, Field(gt=0), Field(le=HARD_JSON_BYTES)]
+Positive = Annotated[timedelta, Field(gt=timedelta())]
+
+
+class Options(BaseModel):
+    """What all groups of options share: frozen, and an unknown name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Limits(Options):
+    """Bounds on what tenants and handlers may send; each one is enforced at the border.
+
+    Attributes:
+        payload_bytes: Canonical JSON of a trigger's payload, UTF-8.
+        result_bytes: Canonical JSON of what one handler returns.
+        definition_bytes: Canonical JSON of a whole definition.
+        log_data_bytes: ``data`` of one log line; longer data is cut.
+        log_lines: Log lines that one attempt may write; the rest is counted, not kept.
+        error_bytes: Text of one error; longer text is cut.
+        steps: Steps in one definition, all branches included.
+        branches: Branches of one parallel step.
+        depth: Nesting of parallel steps.
+        delay: Longest delay step.
+        chain_depth: Signals caused by signals, counted from the first.
+    """
+
+    payload_bytes: JsonBytes = 256 * KIBIBYTE
+    result_bytes: JsonBytes = 256 * KIBIBYTE
+    definition_bytes: JsonBytes = 256 * KIBIBYTE
+    log_data_bytes: JsonBytes = 16 * KIBIBYTE
+    log_lines: Annotated[int, Field(ge=0), Field(le=100_000)] = 1_000
+    error_bytes: Annotated[int, Field(ge=256), Field(le=64 * KIBIBYTE)] = 8 * KIBIBYTE
+    steps: Annotated[int, Field(ge=1), Field(le=10_000)] = 1_000
+    branches: Annotated[int, Field(ge=2), Field(le=1_000)] = 100
+    depth: Annotated[int, Field(ge=1), Field(le=64)] = 16
+    delay: Positive = timedelta(days=30)
+    chain_depth: Annotated[int, Field(ge=1), Field(le=1_000)] = 16
+
+
+class EngineSettings(TypedDict, total=False):
+    """The options that ``create_engine`` takes by name; ``EngineOptions`` says what they mean."""
+
+    unregistered_signals: Literal["refuse", "accept"]
+    action_timeout: timedelta
+    local_activity_limit: timedelta
+    heartbeat_timeout: timedelta
+    task_timeout: timedelta
+    max_lost_workers: int
+    blocked_step_timeout: timedelta
+    history_result_bytes: int
+    shutdown_grace: timedelta
+    relay_interval: timedelta
+    emit_lease: timedelta
+    postgres_timeout: timedelta
+    temporal_timeout: timedelta
+    limits: Limits
+
+
+class EngineOptions(Options):
+    """Everything about an engine that is not a connection, a handler or a hook.
+
+    Attributes:
+        namespace: Temporal namespace; it must exist.
+        table_prefix: First part of every table's name.
+        queue_prefix: Name of the Temporal task queue.
+        concurrency: Handlers that one worker runs at the same time.
+        unregistered_signals: ``refuse`` raises for a type that was never registered;
+            ``accept`` stores and matches it.
+        action_timeout: Bound of one attempt of a step without ``timeout_ms``.
+        local_activity_limit: A step that declares a timeout of at most this runs as a
+            Temporal local activity; zero turns them off.
+        heartbeat_timeout: A queued handler's worker is held dead after this silence.
+        task_timeout: Bound of one Temporal workflow task; it is also the time until a
+            local activity of a killed worker is taken up again.
+        max_lost_workers: Workers that one step may outlive before it fails.
+        blocked_step_timeout: How long a step waits for a worker that knows its handler.
+        history_result_bytes: Largest result shown in Temporal's history; 0 shows none.
+        shutdown_grace: How long ``stop()`` lets running handlers finish.
+        relay_interval: Pause between two looks at the outbox.
+        emit_lease: How long the emitting process keeps its own starts to itself.
+        postgres_timeout: Bound of connecting, of waiting for a connection and of a statement.
+        temporal_timeout: Bound of one call to Temporal.
+        limits: Bounds on what tenants and handlers may send.
+    """
+
+    namespace: Annotated[str, StringConstraints(min_length=1)] = "default"
+    table_prefix: Prefix = "pulse_"
+    queue_prefix: QueuePrefix = "pulse"
+    concurrency: Annotated[int, Field(ge=1), Field(le=10_000)] = 100
+    unregistered_signals: Literal["refuse", "accept"] = "refuse"
+    action_timeout: Positive = timedelta(minutes=5)
+    local_activity_limit: Annotated[
+        timedelta, Field(ge=timedelta()), Field(le=timedelta(seconds=10))
+    ] = timedelta(seconds=2)
+    heartbeat_timeout: Positive = timedelta(seconds=3)
+    task_timeout: Annotated[
+        timedelta, Field(ge=timedelta(seconds=1)), Field(le=timedelta(seconds=120))
+    ] = timedelta(seconds=5)
+    max_lost_workers: Annotated[int, Field(ge=1), Field(le=100)] = 5
+    blocked_step_timeout: Positive = timedelta(hours=1)
+    history_result_bytes: Annotated[int, Field(ge=0), Field(le=64 * KIBIBYTE)] = 4 * KIBIBYTE
+    shutdown_grace: Annotated[timedelta, Field(ge=timedelta())] = timedelta(seconds=20)
+    relay_interval: Positive = timedelta(milliseconds=200)
+    emit_lease: Positive = timedelta(seconds=5)
+    postgres_timeout: Positive = timedelta(seconds=4)
+    temporal_timeout: Positive = timedelta(seconds=5)
+    limits: Limits = Field(default_factory=Limits)
+
+    @property
+    def task_queue(self) -> str:
+        """Temporal task queue of this engine's workflows and handlers."""
+        return self.queue_prefix

@@ -1,0 +1,318 @@
+"""The letterbox between workflows and the world: names, and what travels through Temporal.
+
+Temporal carries control flow: ids, the skeleton of a definition, outcomes. Payloads, configs,
+contexts and results stay in Postgres. Every model here is part of recorded histories: fields
+may be added with a default, never renamed or removed.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from pulse_temporal.model.runs import RunStatus
+from pulse_temporal.model.steps import (
+    ConditionStep,
+    DelayStep,
+    HandlerStep,
+    StepType,
+    WorkflowStep,
+)
+
+RUN_WORKFLOW = "PulseRun"
+BRANCH_WORKFLOW = "PulseBranch"
+
+BEGIN = "pulse:begin"
+START_DELAY = "pulse:start_delay"
+END_DELAY = "pulse:end_delay"
+SKIP = "pulse:skip"
+START_PARALLEL = "pulse:start_parallel"
+FINISH_PARALLEL = "pulse:finish_parallel"
+FINISH_BRANCH = "pulse:finish_branch"
+FINISH_RUN = "pulse:finish_run"
+CANCEL_RUN = "pulse:cancel_run"
+RESERVED_PREFIX = "pulse:"
+"""Activity types of handlers are their own names, so no handler's name may begin like this."""
+
+ATTEMPT_FAILED = "PulseAttemptFailed"
+RUN_FAILED = "PulseRunFailed"
+BRANCH_FAILED = "PulseBranchFailed"
+BRANCH_REFUSED = "PulseBranchRefused"
+HANDLER_MISSING = "PulseHandlerMissing"
+
+TENANT_ATTRIBUTE = "PulseTenant"
+DEFINITION_ATTRIBUTE = "PulseDefinition"
+TRIGGER_ATTRIBUTE = "PulseTrigger"
+
+FAIRNESS_KEY_BYTES = 64
+"""Temporal accepts no longer fairness key."""
+
+
+class Letter(BaseModel):
+    """What all payloads share: frozen, and unknown fields of a newer version are passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+_shown_if_set = Field(exclude_if=lambda value: not value)  # keeps histories short and readable
+
+
+class Bone(Letter):
+    """One step of a skeleton: what control flow needs, and nothing of the tenant's data.
+
+    Attributes:
+        type: Kind of step.
+        name: Unique in the definition.
+        uses: Name of its handler, for actions and conditions.
+        delay_ms: Length of a delay.
+        timeout_ms: Declared bound of one attempt.
+        on_false: What a false condition does.
+        branches: Skeletons of a parallel step's branches.
+    """
+
+    type: StepType
+    name: str
+    uses: Annotated[str, _shown_if_set] = ""
+    delay_ms: Annotated[int, _shown_if_set] = 0
+    timeout_ms: Annotated[int | None, _shown_if_set] = None
+    on_false: Annotated[
+        Literal["complete", "skip"] | int, Field(exclude_if=lambda value: value == "complete")
+    ] = "complete"
+    branches: Annotated[tuple[tuple[Bone, ...], ...], _shown_if_set] = ()
+
+
+class Scope(Letter):
+    """Which part of which run an interpreter speaks for.
+
+    Attributes:
+        run_id: The run.
+        tenant_id: Its tenant.
+        generation: Of the run; 1, and 1 more with each retry.
+        branch: ``""`` for the run itself, else the path of a branch such as ``2/b0``.
+        parent_run_id: Temporal run id of the interpreter that started the branch.
+    """
+
+    run_id: str
+    tenant_id: str
+    generation: int = 1
+    branch: str = ""
+    parent_run_id: str | None = None
+
+
+class InterpreterInput(Letter):
+    """Starts the workflow of a run or of a branch.
+
+    Attributes:
+        version: Of this input; a change of meaning raises it.
+        scope: What to interpret.
+        title: Name of the definition or of the parallel step.
+        steps: The skeleton of this list of steps.
+        has_delays: Some list of the run has a delay, so the run may come to wait.
+        task_timeout_ms: Bound of one workflow task, for child workflows.
+    """
+
+    version: Literal[1] = 1
+    scope: Scope
+    title: str
+    steps: tuple[Bone, ...]
+    has_delays: bool
+    task_timeout_ms: int
+
+
+class Speaker(Letter):
+    """Who asks: the scope, and the first execution of the workflow that asks.
+
+    The present execution's id comes with the activity itself.
+    """
+
+    scope: Scope
+    first_execution_run_id: str
+
+
+class Refusal(Letter):
+    """Why an interpreter may not go on.
+
+    ``canceled``: the run is canceled. ``superseded``: another execution speaks for it.
+    ``ended``: the run is over. ``unknown``: there is no such run.
+    """
+
+    kind: Literal["refused"] = "refused"
+    reason: Literal["canceled", "superseded", "ended", "unknown"]
+    message: str
+
+
+class Beginning(Letter):
+    """Lets an interpreter go on.
+
+    Attributes:
+        ended: Ranges, both ends included, of steps in this list that need no work any more.
+        ended_branches: Per index of a parallel step, its branches that need no work any more.
+        local: Indexes of the steps whose first delivery is a local activity.
+        action_timeout_ms: Bound of one attempt of a step that declares none.
+        heartbeat_timeout_ms: Silence after which a queued handler's worker is held dead.
+    """
+
+    kind: Literal["beginning"] = "beginning"
+    ended: tuple[tuple[int, int], ...] = ()
+    ended_branches: dict[int, tuple[int, ...]] = Field(default_factory=dict)
+    local: tuple[int, ...] = ()
+    action_timeout_ms: int
+    heartbeat_timeout_ms: int
+
+
+BeginReply = Annotated[Beginning | Refusal, Field(discriminator="kind")]
+
+
+class StepInput(Speaker):
+    """Asks for one attempt of an action or a condition.
+
+    Attributes:
+        path: The step.
+        type: Whether an action or a condition.
+        handler: Name of the handler; also the activity's type.
+        timeout_ms: Bound of the attempt.
+    """
+
+    path: str
+    type: Literal["action", "condition"]
+    handler: str
+    timeout_ms: int
+
+
+class StepDone(Letter):
+    """A step has its result on record.
+
+    Attributes:
+        value: A condition's answer; None for actions.
+        result: A small result, shown in Temporal's history; the full one is in Postgres.
+        skipped: A replay passed over the action.
+    """
+
+    kind: Literal["done"] = "done"
+    value: bool | None = None
+    result: JsonValue = None
+    skipped: bool = False
+
+
+StepReply = Annotated[StepDone | Refusal, Field(discriminator="kind")]
+
+
+class AttemptFailure(Letter):
+    """Details of ``PulseAttemptFailed``.
+
+    Attributes:
+        attempt: Attempts used in this generation.
+        max_attempts: Attempts granted.
+        retry_in_ms: Pause before the next one; None when there is none.
+        message: What went wrong, cut to a readable length.
+    """
+
+    attempt: int
+    max_attempts: int
+    retry_in_ms: int | None
+    message: str
+
+
+class DelayInput(Speaker):
+    """Begins or ends a delay, on Temporal's clock.
+
+    Attributes:
+        path: The step.
+        now_ms: Workflow time, milliseconds since 1970 UTC.
+        until_ms: When a delay that begins now ends.
+    """
+
+    path: str
+    now_ms: int
+    until_ms: int = 0
+
+
+class DelayBegun(Letter):
+    """When a delay ends; earlier than asked for when it had begun before."""
+
+    kind: Literal["begun"] = "begun"
+    until_ms: int
+
+
+DelayReply = Annotated[DelayBegun | Refusal, Field(discriminator="kind")]
+
+
+class SkipInput(Speaker):
+    """Passes over steps; ``by`` is the path of the condition that says so."""
+
+    paths: tuple[str, ...]
+    by: str
+
+
+class ParallelInput(Speaker):
+    """Begins a parallel step, or ends it: with ``error`` as failed."""
+
+    path: str
+    error: str | None = None
+
+
+class FinishInput(Speaker):
+    """Ends a run, with ``error`` as failed."""
+
+    error: str | None = None
+
+
+class CancelInput(Speaker):
+    """Records a cancellation that came from Temporal."""
+
+    reason: str
+
+
+class Written(Letter):
+    """A mirror write has happened, now or at an earlier delivery."""
+
+    kind: Literal["written"] = "written"
+    status: RunStatus | None = None
+
+
+WriteReply = Annotated[Written | Refusal, Field(discriminator="kind")]
+
+
+class Failure(Letter):
+    """Which step ended a list of steps, and why; details of run and branch failures."""
+
+    path: str
+    name: str
+    message: str
+
+
+def workflow_id(run_id: str, generation: int) -> str:
+    """Give the id of a run's workflow: the run id, with the generation after a retry."""
+    return run_id if generation == 1 else f"{run_id}:{generation}"
+
+
+def fairness_key(tenant_id: str) -> str:
+    """Give the key under which Temporal shares its capacity among tenants."""
+    if len(tenant_id.encode()) <= FAIRNESS_KEY_BYTES:
+        return tenant_id
+    return sha256(tenant_id.encode()).hexdigest()
+
+
+def skeleton(steps: list[WorkflowStep]) -> tuple[Bone, ...]:
+    """Strip a list of steps to what control flow needs."""
+    return tuple(_bone(step) for step in steps)
+
+
+def _bone(step: WorkflowStep) -> Bone:
+    if isinstance(step, HandlerStep):
+        return Bone(
+            type=step.type,
+            name=step.name,
+            uses=step.handler,
+            timeout_ms=step.timeout_ms,
+            on_false=step.on_false if isinstance(step, ConditionStep) else "complete",
+        )
+    if isinstance(step, DelayStep):
+        return Bone(type=step.type, name=step.name, delay_ms=step.delay_ms)
+    return Bone(
+        type=step.type,
+        name=step.name,
+        branches=tuple(skeleton(branch) for branch in step.branches),
+    )

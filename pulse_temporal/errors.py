@@ -1,0 +1,300 @@
+"""Everything that Pulse raises, in one tree.
+
+```
+PulseError
+├── ConfigurationError            an option, a setting or the order of calls is wrong
+│   └── EmbeddedServiceError      an embedded server cannot be started
+├── InvalidInputError             the caller sent something that can never be accepted
+│   ├── DefinitionError           a workflow definition; carries every problem found
+│   ├── JsonValueError            a value that Postgres or Temporal could not carry
+│   └── SignalError
+│       ├── UnknownSignalError    its type was never registered
+│       ├── SignalMismatchError   source or resource type differs from the registration
+│       ├── PayloadError          the payload does not fit its registered schema
+│       └── IdempotencyConflictError  the key was used before with other content
+├── NotFoundError                 no such run, trigger or definition for this caller
+├── RunError
+│   ├── RunTransitionError        the run's status forbids the step
+│   └── RunConflictError          somebody else changed the run at the same moment
+├── HandlerError
+│   ├── DuplicateHandlerError     the name is taken
+│   ├── UnknownHandlerError       no handler of that name in this process
+│   ├── NonRetryableError         raise it in a handler: no further attempt
+│   ├── RetryAfterError           raise it in a handler: next attempt not before a delay
+│   ├── ActionFailedError         an action returned ``success=False``
+│   ├── HandlerResultError        a handler returned something that cannot be stored
+│   ├── HandlerTimeoutError       an attempt took longer than its ``timeout_ms``
+│   └── WorkerLostError           the step's worker died too often
+├── StoreError
+│   ├── PostgresUnavailableError  no answer from Postgres (retryable)
+│   ├── TransactionFailedError    a transaction could not commit
+│   ├── EmitBusyError             another transaction holds the idempotency key (retryable)
+│   ├── SchemaError               tables are missing or of another version
+│   └── MigrationError            a migration cannot be applied
+└── TemporalUnavailableError      no answer from Temporal (retryable)
+```
+
+``code`` is stable and may be stored, compared and documented; ``retryable`` says whether
+the same call can succeed later without a change by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar
+
+
+class PulseError(Exception):
+    """Root of everything that Pulse raises on purpose.
+
+    Attributes:
+        code: Stable identifier in snake_case.
+        retryable: The same call may succeed later, unchanged.
+    """
+
+    code: ClassVar[str] = "pulse"
+    retryable: ClassVar[bool] = False
+
+
+class ConfigurationError(PulseError):
+    """An option, a setting or the order of calls is wrong."""
+
+    code: ClassVar[str] = "configuration"
+
+
+class EmbeddedServiceError(ConfigurationError):
+    """An embedded Postgres or Temporal server is missing or did not become ready."""
+
+    code: ClassVar[str] = "embedded_service"
+
+
+class InvalidInputError(PulseError):
+    """The caller sent something that can never be accepted as it is."""
+
+    code: ClassVar[str] = "invalid_input"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a definition.
+
+    Attributes:
+        pointer: JSON pointer (RFC 6901) into the input, in the spelling that the caller used.
+        message: What is wrong and what would be accepted.
+        hint: A suggestion such as ``Did you mean "send_alert"?``; None when there is none.
+    """
+
+    pointer: str
+    message: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        """Give the problem as one line."""
+        text = f"{self.pointer or '/'}: {self.message}"
+        return f"{text}. {self.hint}" if self.hint else text
+
+
+class DefinitionError(InvalidInputError):
+    """A workflow definition breaks one or more rules; nothing was stored.
+
+    Attributes:
+        problems: Every problem found, in document order.
+    """
+
+    code: ClassVar[str] = "definition_invalid"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        noun = "problem" if len(self.problems) == 1 else "problems"
+        super().__init__(f"The definition has {len(self.problems)} {noun}:\n{lines}")
+
+
+class JsonValueError(InvalidInputError):
+    """A value lies outside the canonical JSON that Pulse stores.
+
+    Canonical JSON: depth of at most 64, integers of 64 bits, finite numbers, neither NUL
+    nor lone surrogates, and a size limit that depends on the field.
+
+    Attributes:
+        where: The field, for example ``payload``.
+        pointer: JSON pointer to the offending value inside the field.
+    """
+
+    code: ClassVar[str] = "json_value"
+
+    def __init__(self, where: str, pointer: str, message: str) -> None:
+        self.where = where
+        self.pointer = pointer
+        super().__init__(f"{where}{pointer}: {message}")
+
+
+class SignalError(InvalidInputError):
+    """A signal was refused; nothing was stored."""
+
+    code: ClassVar[str] = "signal"
+
+
+class UnknownSignalError(SignalError):
+    """The signal's type was never registered in this process."""
+
+    code: ClassVar[str] = "signal_unknown"
+
+
+class SignalMismatchError(SignalError):
+    """The signal's source or resource type differs from the registered one."""
+
+    code: ClassVar[str] = "signal_mismatch"
+
+
+class PayloadError(SignalError):
+    """The payload does not fit the schema registered for its type."""
+
+    code: ClassVar[str] = "payload"
+
+
+class IdempotencyConflictError(SignalError):
+    """The tenant used this idempotency key before with other content.
+
+    Attributes:
+        trigger_id: The trigger that the key belongs to.
+    """
+
+    code: ClassVar[str] = "idempotency_conflict"
+
+    def __init__(self, message: str, *, trigger_id: str) -> None:
+        self.trigger_id = trigger_id
+        super().__init__(message)
+
+
+class NotFoundError(PulseError):
+    """There is no such run, trigger or definition for this caller."""
+
+    code: ClassVar[str] = "not_found"
+
+
+class RunError(PulseError):
+    """A run cannot do what was asked."""
+
+    code: ClassVar[str] = "run"
+
+
+class RunTransitionError(RunError):
+    """A run was asked to take a step its status forbids."""
+
+    code: ClassVar[str] = "run_transition"
+
+
+class RunConflictError(RunError):
+    """Somebody else changed the run at the same moment; read it again."""
+
+    code: ClassVar[str] = "run_conflict"
+
+
+class HandlerError(PulseError):
+    """Something about an action or a condition handler."""
+
+    code: ClassVar[str] = "handler"
+
+
+class DuplicateHandlerError(HandlerError):
+    """A handler or a signal type of this name is registered already."""
+
+    code: ClassVar[str] = "handler_duplicate"
+
+
+class UnknownHandlerError(HandlerError):
+    """No handler of this name is registered in this process."""
+
+    code: ClassVar[str] = "handler_unknown"
+
+
+class NonRetryableError(HandlerError):
+    """Raise it in a handler to fail the step without another attempt."""
+
+    code: ClassVar[str] = "non_retryable"
+
+
+class RetryAfterError(HandlerError):
+    """Raise it in a handler to postpone the next attempt.
+
+    Attributes:
+        retry_after: Shortest time until the next attempt; replaces the policy's backoff.
+    """
+
+    code: ClassVar[str] = "retry_after"
+
+    def __init__(self, message: str, *, retry_after: timedelta) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class ActionFailedError(HandlerError):
+    """An action returned ``success=False``."""
+
+    code: ClassVar[str] = "action_failed"
+
+
+class HandlerResultError(HandlerError):
+    """A handler returned something that cannot be stored; no further attempt is made."""
+
+    code: ClassVar[str] = "handler_result"
+
+
+class HandlerTimeoutError(HandlerError):
+    """An attempt took longer than its ``timeout_ms``."""
+
+    code: ClassVar[str] = "handler_timeout"
+
+
+class WorkerLostError(HandlerError):
+    """The workers of this step died so often that the step is given up."""
+
+    code: ClassVar[str] = "worker_lost"
+
+
+class StoreError(PulseError):
+    """Postgres or the schema in it."""
+
+    code: ClassVar[str] = "store"
+
+
+class PostgresUnavailableError(StoreError):
+    """Postgres did not answer within the limit."""
+
+    code: ClassVar[str] = "postgres_unavailable"
+    retryable: ClassVar[bool] = True
+
+
+class TransactionFailedError(StoreError):
+    """A transaction could not commit: one of its statements had failed, or a constraint holds."""
+
+    code: ClassVar[str] = "transaction_failed"
+
+
+class EmitBusyError(StoreError):
+    """Another open transaction has used the same idempotency key; try again."""
+
+    code: ClassVar[str] = "emit_busy"
+    retryable: ClassVar[bool] = True
+
+
+class SchemaError(StoreError):
+    """The tables are missing or of a version that this code does not know."""
+
+    code: ClassVar[str] = "schema"
+
+
+class MigrationError(StoreError):
+    """A migration cannot be applied."""
+
+    code: ClassVar[str] = "migration"
+
+
+class TemporalUnavailableError(PulseError):
+    """Temporal did not answer within the limit."""
+
+    code: ClassVar[str] = "temporal_unavailable"
+    retryable: ClassVar[bool] = True

@@ -1,0 +1,1 @@
+"""What the application plugs in: signal types, actions, conditions, hooks."""

@@ -1,0 +1,186 @@
+"""What a handler is given."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeAlias
+
+from pulse_temporal.clock import Clock
+from pulse_temporal.errors import ConfigurationError
+from pulse_temporal.model.canonical import scrub_json, scrub_text
+from pulse_temporal.model.runs import LogLevel, WorkflowRun, WorkflowStepRun
+from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
+from pulse_temporal.model.values import JsonObject
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+    from asyncpg.pool import PoolConnectionProxy
+
+    HandlerConnection: TypeAlias = Connection[Record] | PoolConnectionProxy[Record]
+
+Emit: TypeAlias = Callable[[TriggerInput | Mapping[str, object]], Awaitable[TriggerEnvelope]]
+"""Emits a signal on behalf of the step that runs."""
+
+MESSAGE_BYTES = 8 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ContextLine:
+    """One ``ctx.log`` call; ``data`` is JSON text."""
+
+    level: LogLevel
+    message: str
+    data: str | None
+    at: datetime
+
+
+@dataclass(slots=True)
+class LogBook:
+    """Collects the lines of one attempt, from any thread, up to a limit.
+
+    Attributes:
+        limit: Lines that are kept; one more says how many were dropped.
+        data_bytes: Longest ``data`` of a line; longer data is cut.
+    """
+
+    clock: Clock
+    limit: int
+    data_bytes: int
+    dropped: int = 0
+    _lines: list[ContextLine] = field(default_factory=list[ContextLine])
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def write(self, level: LogLevel, message: str, data: object) -> None:
+        """Add a line; what Postgres could not store is repaired, never refused."""
+        line = ContextLine(
+            level=level,
+            message=scrub_text(message, max_bytes=MESSAGE_BYTES),
+            data=None if data is None else scrub_json(data, max_bytes=self.data_bytes),
+            at=self.clock(),
+        )
+        with self._lock:
+            if len(self._lines) < self.limit:
+                self._lines.append(line)
+            else:
+                self.dropped += 1
+
+    def lines(self) -> list[ContextLine]:
+        """Give the lines so far, in order."""
+        with self._lock:
+            found = list(self._lines)
+            dropped = self.dropped
+        if dropped:
+            text = f"{dropped} more lines were dropped; the limit is {self.limit}."
+            found.append(ContextLine("warn", text, None, self.clock()))
+        return found
+
+
+class WorkflowContext:
+    """Given to every action and condition.
+
+    Attributes:
+        tenant_id: Tenant of the run.
+        trigger: The signal that started the run.
+        run: The run; ``run.context`` has the results of the actions before this step.
+        step: The step run; ``step.attempt`` counts from 1.
+        config: The definition's config, with the step's own merged over it.
+        is_replay: The run is a replay.
+    """
+
+    __slots__ = (
+        "_book",
+        "_canceled",
+        "_connection",
+        "_emit",
+        "config",
+        "is_replay",
+        "run",
+        "step",
+        "tenant_id",
+        "trigger",
+    )
+
+    def __init__(
+        self,
+        *,
+        run: WorkflowRun,
+        step: WorkflowStepRun,
+        trigger: TriggerEnvelope,
+        config: JsonObject,
+        book: LogBook,
+        emit: Emit,
+    ) -> None:
+        self.tenant_id = run.tenant_id
+        self.run = run
+        self.step = step
+        self.trigger = trigger
+        self.config = config
+        self.is_replay = run.is_replay
+        self._book = book
+        self._emit = emit
+        self._canceled = threading.Event()
+        self._connection: HandlerConnection | None = None
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same text for every attempt, retry and redelivery of this step.
+
+        Hand it to providers that drop duplicates: actions run at least once.
+        """
+        return f"{self.run.id}:{self.step.path}"
+
+    @property
+    def connection(self) -> HandlerConnection:
+        """Connection of a transactional action; its work commits with the step's record.
+
+        Raises:
+            ConfigurationError: The action is not registered with ``transactional=True``.
+        """
+        if self._connection is None:
+            raise ConfigurationError(
+                f"Step {self.step.step_name!r} has no connection: register its action with "
+                "transactional=True."
+            )
+        return self._connection
+
+    @property
+    def canceled(self) -> bool:
+        """The run is canceled or the attempt's time is over; a sync handler should return."""
+        return self._canceled.is_set()
+
+    async def emit(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
+        """Emit a signal that this step causes; once, however often the step is repeated.
+
+        Args:
+            signal: As for ``engine.emit``; ``tenant_id`` may be absent and is the run's.
+
+        Raises:
+            SignalError: The signal is refused, or names another tenant.
+        """
+        return await self._emit(signal)
+
+    def log(
+        self,
+        message: str,
+        data: Mapping[str, object] | None = None,
+        level: LogLevel = "info",
+    ) -> None:
+        """Write a line into the run's log; it is stored when the attempt ends.
+
+        Args:
+            message: Text, cut at 8 KiB.
+            data: Facts, cut at the engine's ``limits.log_data_bytes``.
+            level: ``info``, ``warn`` or ``error``.
+        """
+        self._book.write(level, message, data)
+
+    def lend(self, connection: HandlerConnection) -> None:
+        """Give the handler the connection of its transaction; Pulse calls this."""
+        self._connection = connection
+
+    def cancel(self) -> None:
+        """Tell the handler that its result is not wanted any more; Pulse calls this."""
+        self._canceled.set()

@@ -1,0 +1,132 @@
+"""The signal types, actions and conditions that one process knows."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from pulse_temporal.contract import RESERVED_PREFIX
+from pulse_temporal.errors import ConfigurationError, DuplicateHandlerError
+from pulse_temporal.handlers.context import WorkflowContext
+from pulse_temporal.model.runs import ActionResult
+from pulse_temporal.model.signals import TriggerRegistration
+
+ActionReturn: TypeAlias = ActionResult | Mapping[str, object] | None
+ActionHandler: TypeAlias = Callable[[WorkflowContext], Awaitable[ActionReturn] | ActionReturn]
+ConditionHandler: TypeAlias = Callable[[WorkflowContext], Awaitable[bool] | bool]
+
+HANDLER_NAME = re.compile(r"^[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A registered action.
+
+    Attributes:
+        replay_safe: It runs in replays too.
+        transactional: It gets ``ctx.connection``, whose work commits with the step's record.
+        is_async: A coroutine function; other handlers run in a thread.
+    """
+
+    name: str
+    handler: ActionHandler
+    replay_safe: bool
+    transactional: bool
+    is_async: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A registered condition; ``is_async`` as for actions."""
+
+    name: str
+    handler: ConditionHandler
+    is_async: bool
+
+
+class Registry:
+    """Names and what is registered under them; each name once per kind."""
+
+    def __init__(self) -> None:
+        self.triggers: dict[str, TriggerRegistration] = {}
+        self.actions: dict[str, Action] = {}
+        self.conditions: dict[str, Condition] = {}
+
+    def add_trigger(self, type_: str, registration: TriggerRegistration) -> None:
+        """Register a signal type.
+
+        Raises:
+            DuplicateHandlerError: The type is registered with other rules.
+        """
+        known = self.triggers.get(type_)
+        if known is not None and known != registration:
+            raise DuplicateHandlerError(f"Signal type {type_!r} is registered already.")
+        _check_name("signal type", type_)
+        self.triggers[type_] = registration
+
+    def add_action(
+        self, name: str, handler: ActionHandler, *, replay_safe: bool, transactional: bool
+    ) -> None:
+        """Register an action.
+
+        Raises:
+            DuplicateHandlerError: Another handler has the name.
+            ConfigurationError: The name cannot be used, or a sync handler is transactional.
+        """
+        _check_name("action", name)
+        _check_free("action", name, self.actions, handler)
+        is_async = _is_async(handler)
+        if transactional and not is_async:
+            raise ConfigurationError(
+                f"Action {name!r} is transactional, so its handler must be 'async def'."
+            )
+        self.actions[name] = Action(name, handler, replay_safe, transactional, is_async)
+
+    def add_condition(self, name: str, handler: ConditionHandler) -> None:
+        """Register a condition.
+
+        Raises:
+            DuplicateHandlerError: Another handler has the name.
+            ConfigurationError: The name cannot be used.
+        """
+        _check_name("condition", name)
+        _check_free("condition", name, self.conditions, handler)
+        self.conditions[name] = Condition(name, handler, _is_async(handler))
+
+    def find(self, kind: Literal["action", "condition"], name: str) -> Action | Condition | None:
+        """Give a handler, or None when this process does not know it."""
+        return self.actions.get(name) if kind == "action" else self.conditions.get(name)
+
+    def suggestion(self, type_: str) -> str:
+        """Give a sentence that names the signal type most like this one, or an empty text."""
+        close = difflib.get_close_matches(type_, self.triggers, n=1)
+        return f' Did you mean "{close[0]}"?' if close else ""
+
+
+def _check_name(what: str, name: str) -> None:
+    if not HANDLER_NAME.match(name):
+        raise ConfigurationError(
+            f"{name[:100]!r} cannot name a {what}: 1 to 200 characters, no control characters."
+        )
+    if name.startswith(RESERVED_PREFIX):
+        raise ConfigurationError(
+            f"{name!r} cannot name a {what}: names that begin with "
+            f"{RESERVED_PREFIX!r} belong to Pulse."
+        )
+
+
+def _check_free(
+    what: str, name: str, known: Mapping[str, Action | Condition], handler: object
+) -> None:
+    present = known.get(name)
+    if present is not None and present.handler is not handler:
+        raise DuplicateHandlerError(f"A {what} named {name!r} is registered already.")
+
+
+def _is_async(handler: object) -> bool:
+    call = getattr(handler, "__call__", None)  # noqa: B004 - an object may be its own handler
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)

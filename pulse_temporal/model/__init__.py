@@ -1,0 +1,1 @@
+"""Pure values and pure functions: definitions, signals, runs, steps, timeline, JSON."""

@@ -1,0 +1,319 @@
+"""The one gate for JSON: what Postgres, Temporal and every client can carry, nothing else.
+
+Canonical JSON has a depth of at most 64, integers of 64 bits, finite numbers, and text
+without NUL or lone surrogates. ``canonical_json`` refuses anything else, at the border
+where the caller can still be told. ``scrub_json`` and ``scrub_text`` repair it instead:
+for logs and errors, where refusing would lose the message that explains the failure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from pydantic import JsonValue
+from pydantic_core import to_json
+
+from pulse_temporal.errors import JsonValueError
+from pulse_temporal.model.plain import (
+    UNSAFE,
+    article,
+    cut_repr,
+    digits,
+    float_name,
+    is_dict,
+    is_list,
+    json_pointer,
+    repair,
+    unwrap,
+)
+
+MAX_DEPTH = 64
+MIN_INT = -(2**63)
+MAX_INT = 2**63 - 1
+
+_TRUNCATED = "… [truncated]"
+_POINTER_PART_CHARS = 100
+
+
+def canonical_json(value: object, *, where: str, max_bytes: int) -> str:
+    """Give the canonical JSON text of a value: sorted keys, no blanks, equal for equals.
+
+    Besides JSON's own types it takes pydantic models, dates and datetimes (ISO 8601),
+    UUIDs, enums with text or integer values, and tuples as lists.
+
+    Args:
+        value: Any object at all; the work on hostile input is bounded.
+        where: The field, for the message.
+        max_bytes: Bound of the text in UTF-8.
+
+    Raises:
+        JsonValueError: It cannot be carried; names the place and what is accepted.
+    """
+    encoded = to_json(canonical_tree(value, where=where, max_bytes=max_bytes))
+    if len(encoded) > max_bytes:
+        raise JsonValueError(where, "", f"{_too_large(max_bytes)}, it has {len(encoded)}")
+    return encoded.decode()
+
+
+def canonical_object(value: object, *, where: str, max_bytes: int) -> str:
+    """Give the canonical JSON text of a value that must be an object.
+
+    Raises:
+        JsonValueError: Like ``canonical_json``, and for anything but an object.
+    """
+    text = canonical_json(value, where=where, max_bytes=max_bytes)
+    if not text.startswith("{"):
+        raise JsonValueError(where, "", f"must be an object, not {type(value).__name__}")
+    return text
+
+
+def canonical_tree(
+    value: object, *, where: str, max_bytes: int, max_depth: int = MAX_DEPTH
+) -> JsonValue:
+    """Give a copy of a value that consists of JSON's own types, with sorted keys.
+
+    Args:
+        value: Any object at all.
+        where: The field, for the message.
+        max_bytes: Copying stops where the text must become longer; a text that is
+            slightly longer may pass, ``canonical_json`` measures exactly.
+        max_depth: Levels of objects and lists that are allowed.
+
+    Raises:
+        JsonValueError: It lies outside canonical JSON.
+    """
+    try:
+        return _Gate(max_bytes, max_depth).copy(value, 0)
+    except _TooLarge as refused:
+        raise JsonValueError(where, "", str(refused)) from None
+    except _Refused as refused:
+        pointer = json_pointer([_readable(part) for part in reversed(refused.path)])
+        raise JsonValueError(where, pointer, str(refused)) from refused.__cause__
+
+
+def scrub_json(value: object, *, max_bytes: int) -> str:
+    """Give JSON text for any value at all, repaired where it has to be; never raises.
+
+    NUL and lone surrogates become U+FFFD, NaN and infinities their names, integers beyond
+    64 bits their digits as text, unknown objects a cut ``repr``. Where nesting is deeper
+    than 64, or the text longer than ``max_bytes``, stands
+    ``{"truncated": true, "preview": "..."}``.
+
+    Args:
+        value: What somebody wanted to log.
+        max_bytes: Bound of the text in UTF-8; below 19 only ``{}`` fits.
+    """
+    scrubber = _Scrubber(max_bytes)
+    encoded = to_json(scrubber.copy(value, 0))
+    if not scrubber.cut and len(encoded) <= max_bytes:
+        return encoded.decode()
+    return _preview(encoded.decode(), max_bytes)
+
+
+def scrub_text(text: str, *, max_bytes: int) -> str:
+    """Give text that Postgres can store, cut to a size; never raises.
+
+    NUL and lone surrogates become U+FFFD. Longer text is cut between two characters and
+    ends in ``… [truncated]``.
+
+    Args:
+        text: For example the text of an exception.
+        max_bytes: Bound of the result in UTF-8.
+    """
+    encoded = repair(text[: max_bytes + 1]).encode()
+    if len(encoded) <= max_bytes:
+        return encoded.decode()
+    mark = _TRUNCATED if max_bytes >= len(_TRUNCATED.encode()) else ""
+    return encoded[: max_bytes - len(mark.encode())].decode(errors="ignore") + mark
+
+
+class _Refused(Exception):  # noqa: N818 - control flow of this module, never seen outside
+    """Unwinds to the door of the gate and collects the path, innermost part first."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.path: list[str | int] = []
+
+
+class _TooLarge(_Refused):
+    """The whole value is too large; no place inside it is to blame."""
+
+
+class _Gate:
+    """Copies one value and refuses what is not canonical.
+
+    ``left`` is what remains of the byte budget, estimated from below. It bounds the work
+    on shared references: sixty levels of a list that holds the next one twice are small
+    in memory and endless as text.
+    """
+
+    def __init__(self, max_bytes: int, max_depth: int) -> None:
+        self.max_bytes = max_bytes
+        self.max_depth = max_depth
+        self.left = max_bytes
+
+    def copy(self, value: object, depth: int) -> JsonValue:  # noqa: PLR0911 - one a type
+        if type(value) is str:
+            return self._text(value)
+        if value is None or type(value) is bool:
+            return value
+        if type(value) is int:
+            return _integer(value)
+        if type(value) is float:
+            return _number(value)
+        if is_dict(value):
+            return self._object(value, depth)
+        if is_list(value):
+            return self._list(value, depth)
+        try:
+            plain = unwrap(value)
+        except TypeError as error:
+            raise _Refused(str(error)) from error.__cause__
+        return self.copy(plain, depth)
+
+    def _text(self, text: str) -> str:
+        self.left -= len(text)
+        if self.left < 0:
+            raise _TooLarge(_too_large(self.max_bytes))
+        if "\0" in text or not text.isascii():
+            _check_text(text)
+        return text
+
+    def _object(self, value: dict[object, object], depth: int) -> JsonValue:
+        self._enter(len(value), depth)
+        clean: dict[str, JsonValue] = {}
+        for key in sorted(_keys(value)):
+            try:
+                clean[self._text(key)] = self.copy(value[key], depth + 1)
+            except _Refused as refused:
+                refused.path.append(key)
+                raise
+        return clean
+
+    def _list(self, value: Sequence[object], depth: int) -> JsonValue:
+        self._enter(len(value), depth)
+        clean: list[JsonValue] = []
+        for item in value:
+            try:
+                clean.append(self.copy(item, depth + 1))
+            except _Refused as refused:
+                refused.path.append(len(clean))
+                raise
+        return clean
+
+    def _enter(self, size: int, depth: int) -> None:
+        if depth >= self.max_depth:
+            raise _Refused(f"nested deeper than {self.max_depth} levels of objects and lists")
+        self.left -= 2 * size
+        if self.left < 0:
+            raise _TooLarge(_too_large(self.max_bytes))
+
+
+class _Scrubber:
+    """Copies one value and repairs what is not canonical; ``cut`` says that parts are missing."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.left = max_bytes
+        self.cut = False
+
+    def copy(self, value: object, depth: int) -> JsonValue:  # noqa: PLR0911 - one a type
+        if type(value) is str:
+            return self._text(value)
+        if value is None or type(value) is bool:
+            return value
+        if type(value) is int:
+            return value if MIN_INT <= value <= MAX_INT else self._text(digits(value))
+        if type(value) is float:
+            return value if math.isfinite(value) else self._text(float_name(value))
+        if is_dict(value):
+            return self._object(value, depth) if depth < MAX_DEPTH else self._too_deep()
+        if is_list(value):
+            return self._list(value, depth) if depth < MAX_DEPTH else self._too_deep()
+        return self._foreign(value, depth)
+
+    def _too_deep(self) -> JsonValue:
+        return {"truncated": True, "preview": self._text(f"deeper than {MAX_DEPTH} levels")}
+
+    def _foreign(self, value: object, depth: int) -> JsonValue:
+        try:
+            plain = unwrap(value)
+        except TypeError:
+            return self._text(cut_repr(value))
+        return self.copy(plain, depth)
+
+    def _text(self, text: str) -> str:
+        if len(text) > self.left:
+            self.cut = True
+        kept = repair(text[: max(self.left, 0)])
+        self.left -= len(text)
+        return kept
+
+    def _object(self, value: dict[object, object], depth: int) -> JsonValue:
+        clean: dict[str, JsonValue] = {}
+        for key, item in list(value.items()):
+            if self._is_full():
+                break
+            name = self._text(key if type(key) is str else cut_repr(key))
+            clean[name] = self.copy(item, depth + 1)
+        return clean
+
+    def _list(self, value: Sequence[object], depth: int) -> JsonValue:
+        clean: list[JsonValue] = []
+        for item in value:
+            if self._is_full():
+                break
+            clean.append(self.copy(item, depth + 1))
+        return clean
+
+    def _is_full(self) -> bool:
+        self.left -= 1
+        self.cut = self.cut or self.left < 0
+        return self.cut
+
+
+def _keys(value: dict[object, object]) -> list[str]:
+    keys: list[str] = []
+    for key in value:
+        if not isinstance(key, str):
+            raise _Refused(f"a key is {article(key)}; keys must be text")
+        keys.append(key if type(key) is str else str.__str__(key))
+    return keys
+
+
+def _check_text(text: str) -> None:
+    found = UNSAFE.search(text)
+    if found:
+        name = "NUL" if found[0] == "\0" else "a lone surrogate"
+        raise _Refused(f"the text contains {name}, which cannot be stored")
+
+
+def _integer(value: int) -> int:
+    if not MIN_INT <= value <= MAX_INT:
+        raise _Refused("an integer outside 64 bits; send it as text")
+    return value
+
+
+def _number(value: float) -> float:
+    if not math.isfinite(value):
+        raise _Refused(f"{float_name(value)} is not a finite number")
+    return value
+
+
+def _too_large(max_bytes: int) -> str:
+    return f"has more than {max_bytes} bytes as JSON in UTF-8"
+
+
+def _readable(part: str | int) -> str:
+    return repair(str(part)[:_POINTER_PART_CHARS])
+
+
+def _preview(text: str, max_bytes: int) -> str:
+    """Wrap as much of ``text`` as fits; quoting may double its length, so try less and less."""
+    room = max_bytes
+    while room > 0:
+        wrapped = to_json({"truncated": True, "preview": scrub_text(text, max_bytes=room)})
+        if len(wrapped) <= max_bytes:
+            return wrapped.decode()
+        room -= max(len(wrapped) - max_bytes, 1)
+    return '{"truncated":true}' if max_bytes >= len('{"truncated":true}') else "{}"

@@ -1,0 +1,18 @@
+"""Identifiers: a prefix that says what it is, then a time-ordered UUID."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from uuid_utils import uuid7
+
+IdKind = Literal["trg", "wfd", "run", "stp", "log", "wrk"]
+"""Trigger, workflow definition, run, step run, log line."""
+
+
+def new_id(kind: IdKind) -> str:
+    """Give a new identifier such as ``run_`` + 32 hexadecimal digits.
+
+    The digits are a UUIDv7, so ids of one kind sort by the millisecond of their making.
+    """
+    return f"{kind}_{uuid7().hex}"

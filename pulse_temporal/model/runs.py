@@ -1,0 +1,250 @@
+"""Runs and step runs: their values, their statuses and which status may follow which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Annotated, Generic, Literal, TypeVar
+
+from pydantic import AwareDatetime, Field
+
+from pulse_temporal.errors import RunTransitionError
+from pulse_temporal.model.definitions import DefinitionSnapshot
+from pulse_temporal.model.paths import Path
+from pulse_temporal.model.steps import StepType
+from pulse_temporal.model.values import Flag, JsonObject, TenantId, Value
+
+RunStatus = Literal["pending", "running", "waiting", "completed", "failed", "canceled"]
+StepStatus = Literal["pending", "scheduled", "running", "completed", "failed", "skipped"]
+LogLevel = Literal["info", "warn", "error"]
+
+TERMINAL_RUN_STATUSES: frozenset[RunStatus] = frozenset({"completed", "failed", "canceled"})
+"""A run with one of these is over, unless a failed one is retried."""
+
+TERMINAL_STEP_STATUSES: frozenset[StepStatus] = frozenset({"completed", "failed", "skipped"})
+"""A step run with one of these is over, unless a failed one's run is retried."""
+
+RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = MappingProxyType(
+    {
+        "pending": frozenset({"running", "canceled", "failed"}),
+        "running": frozenset({"waiting", "completed", "failed", "canceled"}),
+        "waiting": frozenset({"running", "completed", "failed", "canceled"}),
+        "completed": frozenset(),
+        "failed": frozenset({"running"}),
+        "canceled": frozenset(),
+    }
+)
+"""Statuses that may follow each run status; ``failed`` to ``running`` is a retry."""
+
+STEP_TRANSITIONS: Mapping[StepStatus, frozenset[StepStatus]] = MappingProxyType(
+    {
+        "pending": frozenset({"scheduled", "running", "skipped", "failed"}),
+        "scheduled": frozenset({"running", "completed", "skipped", "failed"}),
+        "running": frozenset({"completed", "failed", "running", "scheduled"}),
+        "completed": frozenset(),
+        "failed": frozenset({"pending", "running"}),
+        "skipped": frozenset(),
+    }
+)
+"""Statuses that may follow each step status.
+
+``running`` to itself is a redelivery under a new claim; what follows ``failed`` happens
+only in a new generation of the run (``running`` for a parallel step).
+"""
+
+
+def check_run_transition(run_id: str, current: RunStatus, target: RunStatus) -> None:
+    """Do nothing when a run may change from ``current`` to ``target``.
+
+    Raises:
+        RunTransitionError: It may not; the message names the statuses that may follow.
+    """
+    allowed = RUN_TRANSITIONS[current]
+    if target not in allowed:
+        raise RunTransitionError(
+            f"Run {run_id} is {current!r} and cannot become {target!r}; "
+            f"allowed: {', '.join(sorted(allowed)) or 'nothing, it is over'}."
+        )
+
+
+class WorkflowRun(Value):
+    """One execution of a definition.
+
+    Attributes:
+        id: ``run_`` + UUIDv7.
+        context: Results of completed actions by step name.
+        current_step_index: Position in the root list of the step that is active.
+        is_replay: Started by a replay.
+        is_dry_run: A replay that evaluates conditions and does nothing else.
+        definition_snapshot: The definition as it was when the run was planned.
+        definition_name: The definition's present name, where the query read it.
+        generation: 1, and 1 more with every retry.
+        error_message: Why it failed; None otherwise.
+    """
+
+    id: str
+    definition_id: str
+    tenant_id: TenantId
+    trigger_id: str
+    status: RunStatus
+    context: JsonObject = Field(default_factory=dict)
+    current_step_index: int = 0
+    is_replay: Flag = False
+    is_dry_run: Flag = False
+    definition_snapshot: DefinitionSnapshot
+    definition_name: str | None = None
+    generation: int = 1
+    error_message: str | None = None
+    started_at: AwareDatetime | None = None
+    completed_at: AwareDatetime | None = None
+    failed_at: AwareDatetime | None = None
+    canceled_at: AwareDatetime | None = None
+    cancel_reason: str | None = None
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+
+    @property
+    def temporal_workflow_id(self) -> str:
+        """Id of the present generation's workflow in Temporal."""
+        return self.id if self.generation == 1 else f"{self.id}:{self.generation}"
+
+
+class WorkflowStepRun(Value):
+    """The execution of one step in one run.
+
+    Attributes:
+        id: ``stp_`` + UUIDv7.
+        step_index: Position in its list, from 0.
+        path: Position in the run, for example ``2/b0/1``.
+        uses: The handler's name when it differs from ``step_name``.
+        result: What the handler returned; ``{"value": ...}`` for a condition.
+        branch_index: Branch of the parallel step that contains it.
+        parent_step_run_id: The step run that contains it.
+        generation: Generation of the run that last touched it.
+        attempt: Attempts used in this generation; lost workers do not count.
+        max_attempts: Attempts that its policy grants.
+        next_attempt_at: When a failed attempt is repeated.
+        skipped_by: Path of the condition, or the reason, that skipped it.
+        blocked_reason: Why it cannot start, for example no worker knows its handler.
+    """
+
+    id: str
+    run_id: str
+    tenant_id: TenantId
+    step_index: int
+    step_type: StepType
+    step_name: str
+    status: StepStatus
+    path: Path
+    uses: str | None = None
+    scheduled_for: AwareDatetime | None = None
+    started_at: AwareDatetime | None = None
+    completed_at: AwareDatetime | None = None
+    result: JsonObject | None = None
+    error_message: str | None = None
+    branch_index: int | None = None
+    parent_step_run_id: str | None = None
+    generation: int = 1
+    attempt: int = 0
+    max_attempts: int = 1
+    next_attempt_at: AwareDatetime | None = None
+    skipped_by: str | None = None
+    blocked_reason: str | None = None
+    created_at: AwareDatetime
+
+    @property
+    def handler(self) -> str:
+        """Name under which the handler is registered."""
+        return self.uses or self.step_name
+
+
+class RunFilter(Value):
+    """Which runs to list; every field that is set narrows the list.
+
+    Attributes:
+        tenant_id: None reads across tenants, for operators only.
+        status: One status or several.
+        created_after: Earliest moment of creation, included.
+        created_before: First moment that is too late.
+    """
+
+    tenant_id: TenantId | None = None
+    status: RunStatus | Annotated[list[RunStatus], Field(min_length=1)] | None = None
+    definition_id: str | None = None
+    trigger_id: str | None = None
+    resource_id: str | None = None
+    created_after: AwareDatetime | None = None
+    created_before: AwareDatetime | None = None
+
+    @property
+    def statuses(self) -> list[RunStatus] | None:
+        """The statuses as a list; None when any will do."""
+        return [self.status] if isinstance(self.status, str) else self.status
+
+
+Item = TypeVar("Item")
+
+
+class Page(Value, Generic[Item]):
+    """One page of a longer list.
+
+    Attributes:
+        items: In the order of the list.
+        next_cursor: Hand it in for the following page; None on the last one.
+    """
+
+    items: tuple[Item, ...]
+    next_cursor: str | None = None
+
+
+class ActionResult(Value):
+    """What an action reports; returning a mapping is short for ``ActionResult(data=...)``.
+
+    Attributes:
+        success: False makes this a failed attempt.
+        data: Joins the run's context; must be canonical JSON, which is checked later.
+        error: Why it failed.
+        retryable: False rules out another attempt.
+        retry_after: Shortest pause before the next attempt; replaces the policy's.
+    """
+
+    success: Flag = True
+    data: Mapping[str, object] | None = None
+    error: str | None = None
+    retryable: Flag = True
+    retry_after: Annotated[timedelta, Field(ge=timedelta())] | None = None
+
+
+class StepCompleteEvent(Value):
+    """Handed to ``on_step_complete`` when a step is over."""
+
+    run: WorkflowRun
+    step: WorkflowStepRun
+
+
+class RunCompleteEvent(Value):
+    """Handed to ``on_run_complete`` when a run is over."""
+
+    run: WorkflowRun
+    status: RunStatus
+
+
+class ExecutionLog(Value):
+    """One line that a handler, or Pulse on its behalf, wrote into a run.
+
+    Attributes:
+        id: ``log_`` + UUIDv7.
+        step_run_id: None for lines about the whole run.
+        seq: Position among all events and lines; the only order that holds.
+    """
+
+    id: str
+    run_id: str
+    step_run_id: str | None = None
+    tenant_id: TenantId
+    level: LogLevel
+    message: str
+    data: JsonObject | None = None
+    created_at: AwareDatetime
+    seq: int

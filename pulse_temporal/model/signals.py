@@ -1,0 +1,69 @@
+"""Signals: what is emitted, what is stored, what a type of signal must look like."""
+
+from __future__ import annotations
+
+from pydantic import AwareDatetime, BaseModel, Field
+
+from pulse_temporal.model.values import Flag, Name, ResourceId, TenantId, Value
+
+
+class TriggerInput(Value):
+    """A signal to emit.
+
+    Attributes:
+        tenant_id: Owner; only this tenant's definitions match.
+        source: The system that it comes from, as registered.
+        type: What happened, for example ``heartbeat.missed``.
+        resource_type: Kind of the thing it happened to.
+        resource_id: The thing itself.
+        environment: For example ``production``; definitions may filter by it.
+        payload: Facts for handlers; must be canonical JSON, which ``emit`` checks.
+        idempotency_key: Emits of one tenant with the same key are one signal.
+    """
+
+    tenant_id: TenantId
+    source: Name
+    type: Name
+    resource_type: Name | None = None
+    resource_id: ResourceId | None = None
+    environment: Name | None = None
+    payload: dict[str, object] = Field(default_factory=dict)
+    idempotency_key: Name | None = None
+
+
+class TriggerEnvelope(TriggerInput):
+    """A stored signal.
+
+    Attributes:
+        id: ``trg_`` + UUIDv7.
+        created_at: When it was emitted, UTC.
+        run_ids: Runs that it started, oldest definition first.
+        duplicate: An earlier emit with the same idempotency key is returned.
+        caused_by_run_id: The run whose handler emitted it; None from outside.
+        root_trigger_id: First signal of the chain; None when it is this one.
+        depth: Signals before it in the chain.
+        is_replay: Emitted by a replayed run.
+    """
+
+    id: str
+    created_at: AwareDatetime
+    run_ids: tuple[str, ...] = ()
+    duplicate: Flag = False
+    caused_by_run_id: str | None = None
+    root_trigger_id: str | None = None
+    depth: int = 0
+    is_replay: Flag = False
+
+
+class TriggerRegistration(Value):
+    """What signals of one type must look like.
+
+    Attributes:
+        source: The only source accepted.
+        resource_type: When set, the only resource type accepted.
+        payload_schema: When set, a model that the payload must fit.
+    """
+
+    source: Name
+    resource_type: Name | None = None
+    payload_schema: type[BaseModel] | None = None

@@ -1,0 +1,157 @@
+"""Definitions at the door: every problem at once, or a valid value."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
+
+from pulse_temporal.config import Limits
+from pulse_temporal.errors import DefinitionError, Problem
+from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowInput, WorkflowUpdate
+from pulse_temporal.model.intake import Intake
+from pulse_temporal.model.paths import Path, path_numbers
+from pulse_temporal.model.plain import is_mapping, json_kind, json_pointer
+from pulse_temporal.model.problems import (
+    MAX_PROBLEMS,
+    Finding,
+    did_you_mean,
+    explain,
+    to_problems,
+)
+from pulse_temporal.model.steps import ActionStep, ConditionStep, walk
+from pulse_temporal.model.values import Value
+
+
+def parse_definition(
+    data: WorkflowInput | Mapping[str, object], *, limits: Limits
+) -> WorkflowInput:
+    """Give a definition that keeps every rule.
+
+    Structure, names, limits and JSON are checked together, so that an author sees all
+    mistakes at once. Pointers lead into ``data`` as it was spelled. The cron expression
+    and the names of handlers are checked elsewhere: they need more than the definition.
+
+    Args:
+        data: What the author sent, in camelCase or snake_case; may be hostile.
+        limits: Bounds on steps, branches, depth, delay and size. Parallel steps nest at
+            most 20 deep whatever the limit: deeper ones do not fit into canonical JSON.
+
+    Raises:
+        DefinitionError: One or more rules are broken; at most 100 problems are told.
+
+    Source:
+        Pulse README, "Workflows" and "Steps".
+    """
+    return _parse(_fields(data, set_only=False), shown=None, limits=limits, noted=())
+
+
+def apply_update(
+    current: WorkflowDefinition,
+    data: WorkflowUpdate | Mapping[str, object],
+    *,
+    limits: Limits,
+) -> WorkflowInput:
+    """Give the definition that results from a change, checked as a whole.
+
+    Args:
+        current: The definition as it is stored.
+        data: The fields to change; None clears an optional one. Problems point into it.
+        limits: As for ``parse_definition``.
+
+    Raises:
+        DefinitionError: The result would break a rule, or a field cannot be changed.
+    """
+    given = _fields(data, set_only=True)
+    noted = [
+        Finding((key,), "of a definition never changes; leave it out")
+        for key in given
+        if key in {"tenantId", "tenant_id"}
+    ]
+    changes = {key: value for key, value in given.items() if (key,) not in _places(noted)}
+    kept: dict[str, object] = {
+        name: getattr(current, name)
+        for name in WorkflowInput.model_fields
+        if name not in changes and to_camel(name) not in changes
+    }
+    return _parse({**changes, **kept}, shown=given, limits=limits, noted=noted)
+
+
+def handler_problems(
+    definition: WorkflowInput, *, actions: Collection[str], conditions: Collection[str]
+) -> list[Problem]:
+    """Give a problem for every step whose handler is not known; at most 101.
+
+    Args:
+        definition: A valid definition.
+        actions: Names of the actions that some worker can run.
+        conditions: Names of the conditions that some worker can ask.
+    """
+    problems: list[Problem] = []
+    for path, step in walk(definition.steps):
+        if isinstance(step, ActionStep):
+            known, others, other = actions, conditions, "condition"
+        elif isinstance(step, ConditionStep):
+            known, others, other = conditions, actions, "action"
+        else:
+            continue
+        if step.handler in known:
+            continue
+        if len(problems) == MAX_PROBLEMS:
+            return [*problems, Problem("", "… and more")]
+        if step.handler in others:
+            hint = f'{_a(other)} has that name. Did you mean "type": "{other}"?'
+        else:
+            hint = did_you_mean(step.handler, known)
+        pointer = json_pointer([*_place_of(path), "uses" if step.uses else "name"])
+        message = f'no {step.type} named "{step.handler}" is registered'
+        problems.append(Problem(pointer, message, hint))
+    return problems
+
+
+def _a(noun: str) -> str:
+    return f"An {noun}" if noun.startswith("a") else f"A {noun}"
+
+
+def _places(findings: Sequence[Finding]) -> set[tuple[str | int, ...]]:
+    return {found.place for found in findings}
+
+
+def _fields(data: object, *, set_only: bool) -> Mapping[str, object]:
+    if isinstance(data, Value):
+        names = data.model_fields_set if set_only else set(type(data).model_fields)
+        return {name: value for name, value in data if name in names}
+    if not is_mapping(data):
+        raise DefinitionError([Problem("", f"must be an object, not {json_kind(data)}")])
+    return {str(key): value for key, value in data.items()}
+
+
+def _parse(
+    data: Mapping[str, object],
+    *,
+    shown: Mapping[str, object] | None,
+    limits: Limits,
+    noted: Sequence[Finding],
+) -> WorkflowInput:
+    """Check ``data``; problems are told in the spelling and order of ``shown``."""
+    seen = data if shown is None else shown
+    intake = Intake(limits)
+    copy = intake.read(data)
+    findings = [*noted, *intake.findings]
+    try:
+        definition = WorkflowInput.model_validate(copy)
+    except ValidationError as error:
+        findings += explain(error, data=seen, model=WorkflowInput)
+    else:
+        if not findings:
+            return definition
+    raise DefinitionError(to_problems(findings, data=seen))
+
+
+def _place_of(path: Path) -> list[str | int]:
+    numbers = path_numbers(path)
+    place: list[str | int] = ["steps", numbers[0]]
+    for branch, index in zip(numbers[1::2], numbers[2::2], strict=True):
+        place += ["branches", branch, index]
+    return place

@@ -1,0 +1,81 @@
+"""What all values share: frozen, strict about field names, camelCase outside."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from pulse_temporal.model.plain import UNSAFE
+
+JsonObject = dict[str, JsonValue]
+"""A JSON object; canonical.py says which values Pulse stores."""
+
+NAME_CHARS = 200
+RESOURCE_ID_CHARS = 400
+DESCRIPTION_CHARS = 10_000
+
+_CONTROL_OR_SURROGATE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class Value(BaseModel):
+    """A frozen value; an unknown field is an error.
+
+    Field names are accepted in snake_case and in camelCase and written in camelCase, the
+    spelling of the tables and of the TypeScript Pulse. Validation errors never repeat
+    the input: it may hold secrets.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        hide_input_in_errors=True,
+    )
+
+
+def _line(max_chars: int) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if not 1 <= len(text) <= max_chars:
+            raise PydanticCustomError(
+                "pulse_length",
+                "must have 1 to {max_chars} characters, not {chars}",
+                {"max_chars": max_chars, "chars": len(text)},
+            )
+        if _CONTROL_OR_SURROGATE.search(text):
+            raise PydanticCustomError(
+                "pulse_characters",
+                "must not contain control characters or lone surrogates",
+            )
+        return text
+
+    return check
+
+
+def _prose(text: str) -> str:
+    if UNSAFE.search(text):
+        raise PydanticCustomError("pulse_characters", "must not contain NUL or lone surrogates")
+    return text
+
+
+Name = Annotated[str, Field(strict=True), AfterValidator(_line(NAME_CHARS))]
+"""One line of 1 to 200 characters without control characters or lone surrogates."""
+
+TenantId = Name
+"""Who owns a row; the same rules as a name."""
+
+ResourceId = Annotated[str, Field(strict=True), AfterValidator(_line(RESOURCE_ID_CHARS))]
+"""What a signal is about: like a name, up to 400 characters."""
+
+Prose = Annotated[str, Field(strict=True, max_length=DESCRIPTION_CHARS), AfterValidator(_prose)]
+"""Text for people, up to 10 000 characters; line breaks are fine."""
+
+Flag = Annotated[bool, Field(strict=True)]
+"""True or false, never a word or a number that looks like one."""

@@ -1,0 +1,1 @@
+"""The verbs: emit, relay, ledger, mirror, control, definitions, history."""

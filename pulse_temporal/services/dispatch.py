@@ -1,0 +1,167 @@
+"""Execute commands to Temporal: at once after an emit, or from the outbox.
+
+A command is deleted after Temporal has answered. Whoever dies in between leaves a leased row,
+and the next relay executes the command again; Temporal makes the second start a no-op.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.errors import PulseError
+from pulse_temporal.store import outbox, runs
+from pulse_temporal.store.database import Database
+from pulse_temporal.store.outbox import OutboxCommand
+from pulse_temporal.temporal import RunStart, StartRefusedError, cancel_run, start_run
+
+log = logging.getLogger(__name__)
+
+BATCH = 100
+QUEUE_LIMIT = 1_000
+FIRST_PAUSE = timedelta(milliseconds=500)
+LONGEST_PAUSE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStart:
+    """A start command that the emitting process has leased."""
+
+    command_id: int
+    start: RunStart
+
+
+class Dispatcher:
+    """Executes commands with one client; shared by the emitter and the relay.
+
+    Attributes:
+        client: None until Temporal is connected; commands stay in the outbox till then.
+    """
+
+    def __init__(self, database: Database, options: EngineOptions) -> None:
+        self.database = database
+        self.options = options
+        self.client: Client | None = None
+        self._queue: asyncio.Queue[PlannedStart] = asyncio.Queue(QUEUE_LIMIT)
+        self._running = False
+
+    @property
+    def accepts(self) -> bool:
+        """Whether an emit may lease its own starts: connected, running, and not behind."""
+        return self._running and self.client is not None and not self._queue.full()
+
+    def offer(self, starts: Sequence[PlannedStart]) -> None:
+        """Start runs soon, in the background; what finds no room is left to the relay."""
+        for start in starts:
+            if self._queue.full():
+                return
+            self._queue.put_nowait(start)
+
+    async def run(self) -> None:
+        """Start offered runs until canceled."""
+        self._running = True
+        try:
+            while True:
+                await self.tick()
+        finally:
+            self._running = False
+
+    async def tick(self) -> int:
+        """Start one batch of offered runs, waiting for the first; give how many started."""
+        batch = [await self._queue.get()]
+        while len(batch) < BATCH and not self._queue.empty():
+            batch.append(self._queue.get_nowait())
+        try:
+            return await self._start_batch(batch)
+        except (PulseError, RPCError) as error:
+            log.warning("starts are left to the relay", extra={"error": str(error)})
+            return 0
+
+    async def execute(self, commands: Sequence[OutboxCommand]) -> int:
+        """Execute leased commands; give how many are done."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._execute(command)) for command in commands]
+        done = [task.result() for task in tasks if task.result() is not None]
+        if done:
+            async with self.database.session() as session:
+                await outbox.done(session, [number for number in done if number is not None])
+        return len(done)
+
+    async def _start_batch(self, batch: Sequence[PlannedStart]) -> int:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._start(planned.command_id, planned.start, tries=1))
+                for planned in batch
+            ]
+        done = [number for task in tasks if (number := task.result()) is not None]
+        if done:
+            async with self.database.session() as session:
+                await outbox.done(session, done)
+        return len(done)
+
+    async def _execute(self, command: OutboxCommand) -> int | None:
+        if command.kind == "cancel":
+            return await self._cancel(command)
+        async with self.database.session() as session:
+            run = await runs.for_start(session, command.run_id, tenant_id=command.tenant_id)
+        if run is None or run.generation != command.generation:
+            return command.id
+        start = RunStart(
+            run_id=run.run_id,
+            tenant_id=run.tenant_id,
+            trigger_id=run.trigger_id,
+            definition_id=run.definition_id,
+            generation=run.generation,
+            snapshot=run.snapshot,
+        )
+        return await self._start(command.id, start, tries=command.tries)
+
+    async def _start(self, command_id: int, start: RunStart, *, tries: int) -> int | None:
+        """Start one run; give the command's id when it is done with, else put it off."""
+        client = self.client
+        if client is None:
+            return None
+        try:
+            await start_run(client, start, self.options)
+        except StartRefusedError as error:
+            async with self.database.session() as session:
+                await runs.fail_pending(
+                    session, start.run_id, tenant_id=start.tenant_id, error=str(error)
+                )
+            log.error("a run cannot start", extra={"run_id": start.run_id, "error": str(error)})  # noqa: TRY400 - the cause is in the text; the trace says nothing more
+        except RPCError as error:
+            await self._postpone(command_id, error, tries=tries)
+            return None
+        return command_id
+
+    async def _cancel(self, command: OutboxCommand) -> int | None:
+        client = self.client
+        if client is None:
+            return None
+        try:
+            await cancel_run(
+                client,
+                command.run_id,
+                generation=command.generation,
+                patience=self.options.temporal_timeout,
+            )
+        except RPCError as error:
+            await self._postpone(command.id, error, tries=command.tries)
+            return None
+        return command.id
+
+    async def _postpone(self, command_id: int, error: RPCError, *, tries: int) -> None:
+        pause = min(FIRST_PAUSE * 2 ** min(tries - 1, 10), LONGEST_PAUSE)
+        log.warning(
+            "Temporal did not take a command",
+            extra={"outbox_id": command_id, "tries": tries, "error": str(error)},
+        )
+        async with self.database.session() as session:
+            await outbox.postpone(session, command_id, pause=pause, error=str(error)[:1000])

@@ -1,0 +1,105 @@
+"""Read runs, steps, triggers, logs and timelines: Postgres only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from pulse_temporal.model.runs import (
+    ExecutionLog,
+    LogLevel,
+    Page,
+    RunFilter,
+    WorkflowRun,
+    WorkflowStepRun,
+)
+from pulse_temporal.model.signals import TriggerEnvelope
+from pulse_temporal.model.timeline import RunTimelineEntry, TimelineEvent, build_timeline
+from pulse_temporal.services.pages import check_limit, page_of, read_cursor
+from pulse_temporal.store import runs, steps, timeline, triggers
+from pulse_temporal.store.database import Database
+
+
+class History:
+    """Questions about the past and the present of runs.
+
+    Everywhere ``tenant_id`` narrows to one tenant: another tenant's rows do not exist then.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    async def get_run(self, run_id: str, *, tenant_id: str | None) -> WorkflowRun | None:
+        """Read a run."""
+        async with self.database.session() as session:
+            return await runs.get_run(session, run_id, tenant_id=tenant_id)
+
+    async def get_run_steps(self, run_id: str, *, tenant_id: str | None) -> list[WorkflowStepRun]:
+        """Read the step runs of a run, in document order."""
+        async with self.database.session() as session:
+            return await steps.list_steps(session, run_id, tenant_id=tenant_id)
+
+    async def get_trigger(
+        self, trigger_id: str, *, tenant_id: str | None
+    ) -> TriggerEnvelope | None:
+        """Read a stored signal."""
+        async with self.database.session() as session:
+            return await triggers.get_trigger(session, trigger_id, tenant_id=tenant_id)
+
+    async def list_runs(
+        self, wanted: RunFilter, *, limit: int, cursor: str | None
+    ) -> Page[WorkflowRun]:
+        """Read one page of runs, newest first."""
+        check_limit(limit)
+        async with self.database.session() as session:
+            found = await runs.list_runs(
+                session, wanted, after=read_cursor(cursor), limit=limit + 1
+            )
+        return page_of(found, limit=limit)
+
+    async def all_runs(self, wanted: RunFilter) -> list[WorkflowRun]:
+        """Read every run that the filter lets through, oldest first."""
+        found: list[WorkflowRun] = []
+        async with self.database.session() as session:
+            while True:
+                after = found[-1].id if found else None
+                page = await runs.list_runs(session, wanted, after=after, limit=PAGE)
+                found += page
+                if len(page) < PAGE:
+                    return found[::-1]
+
+    async def get_run_timeline(
+        self, run_id: str, *, tenant_id: str | None
+    ) -> list[RunTimelineEntry]:
+        """Read what happened to a run, in order; empty when there is no such run."""
+        async with self.database.session() as session:
+            run = await runs.get_run(session, run_id, tenant_id=tenant_id)
+            if run is None:
+                return []
+            known = await steps.list_steps(session, run_id, tenant_id=tenant_id)
+            events = await timeline.events(session, run_id, tenant_id=tenant_id)
+            lines = await timeline.logs(session, run_id, tenant_id=tenant_id)
+        return build_timeline([_created(run), *events], known, lines)
+
+    async def get_run_logs(
+        self, run_id: str, *, tenant_id: str | None, levels: Collection[LogLevel] | None
+    ) -> list[ExecutionLog]:
+        """Read the lines that a run's handlers have written, in order."""
+        async with self.database.session() as session:
+            return await timeline.logs(session, run_id, tenant_id=tenant_id, levels=levels)
+
+
+PAGE = 500
+
+
+def _created(run: WorkflowRun) -> TimelineEvent:
+    """Tell the beginning, which is stored in the run itself."""
+    return TimelineEvent(
+        seq=-1,
+        kind="run_created",
+        at=run.created_at,
+        detail={
+            "definition": run.definition_snapshot.name,
+            "definitionId": run.definition_id,
+            "triggerId": run.trigger_id,
+        },
+    )

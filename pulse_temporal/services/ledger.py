@@ -1,0 +1,252 @@
+"""Claim a step, record what came of it: a recorded result is never made again.
+
+The claim is a short transaction of its own; the handler runs without any lock; recording locks
+the control row first, so a cancel that has returned is final.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TypeAlias
+
+from pydantic_core import from_json
+
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.contract import AttemptFailure, Refusal, StepDone
+from pulse_temporal.errors import StoreError
+from pulse_temporal.model.ids import new_id
+from pulse_temporal.model.steps import RetryPolicy
+from pulse_temporal.services.admission import admit
+from pulse_temporal.store import steps, timeline
+from pulse_temporal.store.control import Fence
+from pulse_temporal.store.database import Database, Session
+from pulse_temporal.store.steps import Claimed, FailedAttempt, LockedStep, LogLine, Outcome
+
+Recorded: TypeAlias = StepDone | AttemptFailure | Refusal
+"""What the ledger says of a step that this delivery need not, or must not, work on."""
+
+CLAIM_ROUNDS = 4
+HISTORY_MESSAGE_CHARS = 1_000
+WORKER_LOST = "The worker was lost while it ran this step."
+SHUT_DOWN = "The worker shut down; the step goes on elsewhere."
+TIMED_OUT = "The attempt passed its deadline and was not recorded."
+
+
+class Ledger:
+    """Claims and records steps for one worker process.
+
+    Args:
+        database: Where the ledger is.
+        options: Bounds: lost workers, and the size of results shown in Temporal.
+        worker_id: Name of this process in the attempts.
+    """
+
+    def __init__(self, database: Database, options: EngineOptions, *, worker_id: str) -> None:
+        self.database = database
+        self.options = options
+        self.worker_id = worker_id
+
+    async def claim(self, fence: Fence, path: str, *, bound: timedelta) -> Claimed | Recorded:
+        """Take a step, or learn what is on record for it.
+
+        Args:
+            fence: The execution that asks.
+            path: The step.
+            bound: Length of the attempt that begins with the claim.
+        """
+        for _ in range(CLAIM_ROUNDS):
+            async with self.database.session() as session:
+                claimed = await steps.claim(
+                    session, fence, path, worker_id=self.worker_id, bound=bound
+                )
+            if claimed is not None:
+                return claimed
+            async with self.database.transaction() as session:
+                recorded = await self._settle(session, fence, path)
+            if recorded is not None:
+                return recorded
+        raise StoreError(f"Step {path} of {fence.run_id} is contended; the claim is tried again.")
+
+    async def succeed(
+        self,
+        session: Session,
+        fence: Fence,
+        path: str,
+        *,
+        claim: int,
+        result: str | None,
+        logs: Sequence[LogLine],
+    ) -> bool:
+        """Record a result (JSON text); False when the fence refuses it.
+
+        Joins the session's transaction, which is how a transactional action's effect and its
+        record become one.
+        """
+        return await steps.record_success(
+            session, fence, path, claim=claim, result=result, logs=logs
+        )
+
+    async def fail(
+        self,
+        fence: Fence,
+        path: str,
+        *,
+        claim: int,
+        failed: FailedAttempt,
+        policy: RetryPolicy | None,
+        logs: Sequence[LogLine],
+    ) -> Recorded:
+        """Record a failed attempt and learn whether another one follows."""
+        async with self.database.session() as session:
+            outcome = await steps.record_failure(
+                session, fence, path, claim=claim, failed=failed, policy=policy, logs=logs
+            )
+        if outcome is not None:
+            return _failure(outcome)
+        return await self.standing(fence, path)
+
+    async def standing(self, fence: Fence, path: str) -> Recorded:
+        """Say what is on record for a step whose write was refused."""
+        async with self.database.transaction() as session:
+            refusal = await admit(session, fence)
+            if refusal is not None:
+                return refusal
+            outcome = await steps.outcome(session, fence, path)
+        if outcome is None:
+            return _unknown_step(fence, path)
+        if outcome.status == "completed":
+            return self.done(outcome.result)
+        if outcome.status in ("failed", "scheduled"):
+            return _failure(outcome)
+        if outcome.status == "skipped":
+            return StepDone(skipped=True)
+        raise StoreError(f"Step {path} of {fence.run_id} was taken over by another claim.")
+
+    async def block(self, fence: Fence, path: str, *, reason: str) -> Recorded | None:
+        """Note that no handler is known here; None while another worker may still know it."""
+        async with self.database.transaction() as session:
+            refusal = await admit(session, fence)
+            if refusal is not None:
+                return refusal
+            blocked = await steps.block(session, fence, path, reason=reason)
+            if blocked is not None:
+                step_id, blocked_for = blocked
+                if blocked_for < self.options.blocked_step_timeout:
+                    return None
+                await steps.give_up(session, step_id, message=reason)
+            outcome = await steps.outcome(session, fence, path)
+        if outcome is None:
+            return _unknown_step(fence, path)
+        if outcome.status == "completed":
+            return self.done(outcome.result)
+        return _failure(outcome) if outcome.status == "failed" else None
+
+    async def release(self, claimed: Claimed) -> None:
+        """Give a step back unfinished, because this worker shuts down; it costs no attempt."""
+        async with self.database.transaction() as session:
+            await steps.close_attempt(
+                session, claimed.step.id, claimed.claim, ending="released", message=SHUT_DOWN
+            )
+
+    async def note_late_finish(self, claimed: Claimed) -> None:
+        """Say in the run's log that a handler finished after its run was canceled."""
+        async with self.database.session() as session:
+            await timeline.add_log(
+                session,
+                log_id=new_id("log"),
+                run_id=claimed.run.id,
+                step_run_id=claimed.step.id,
+                tenant_id=claimed.run.tenant_id,
+                level="warn",
+                message="The handler finished after its run was canceled.",
+            )
+
+    def done(self, result: str | None) -> StepDone:
+        """Give the reply for a recorded result: the answer, and the result when it is small."""
+        if result is None:
+            return StepDone()
+        small = len(result) <= self.options.history_result_bytes
+        value: object = from_json(result)
+        answer = value.get("value") if isinstance(value, dict) and len(value) == 1 else None
+        return StepDone(
+            value=answer if isinstance(answer, bool) else None,
+            result=from_json(result) if small else None,
+        )
+
+    async def _settle(self, session: Session, fence: Fence, path: str) -> Recorded | None:
+        """End what stands in the way of a claim; None: claim again."""
+        refusal = await admit(session, fence)
+        if refusal is not None:
+            return refusal
+        step = await steps.lock_step(session, fence, path)
+        if step is None or step.generation > fence.generation:
+            return _unknown_step(fence, path)
+        match step.status:
+            case "completed":
+                return self.done(step.result)
+            case "skipped":
+                return StepDone(skipped=True)
+            case "failed":
+                return _given_up(step)
+            case "running":
+                return await self._settle_running(session, step)
+            case "pending" | "scheduled":
+                outcome = await steps.outcome(session, fence, path)
+                waits = outcome is not None and (outcome.retry_in_ms or 0) > 0
+                return _failure(outcome) if outcome is not None and waits else None
+
+    async def _settle_running(self, session: Session, step: LockedStep) -> Recorded | None:
+        """End the attempt of a worker that is gone; it costs the user nothing."""
+        if step.open_claim is None:
+            await steps.reopen(session, step.id, failed_attempts=0)
+            return None
+        message = TIMED_OUT if step.holder_is_alive else WORKER_LOST
+        timed_out = step.holder_is_alive
+        await steps.close_attempt(
+            session,
+            step.id,
+            step.open_claim,
+            ending="timed_out" if timed_out else "lost",
+            message=message,
+        )
+        failed_attempts = step.attempt + timed_out
+        if timed_out and failed_attempts >= step.max_attempts:
+            await steps.give_up(session, step.id, message=message, failed_attempts=1)
+        elif not timed_out and step.lost + 1 >= self.options.max_lost_workers:
+            message = (
+                f"WorkerLostError: {step.lost + 1} workers were lost while they ran this step."
+            )
+            await steps.give_up(session, step.id, message=message)
+        else:
+            await steps.reopen(session, step.id, failed_attempts=int(timed_out))
+            return None
+        return AttemptFailure(
+            attempt=failed_attempts,
+            max_attempts=step.max_attempts,
+            retry_in_ms=None,
+            message=message,
+        )
+
+
+def _failure(outcome: Outcome) -> AttemptFailure:
+    message = (outcome.error_message or "failed")[:HISTORY_MESSAGE_CHARS]
+    return AttemptFailure(
+        attempt=outcome.attempt,
+        max_attempts=outcome.max_attempts,
+        retry_in_ms=outcome.retry_in_ms,
+        message=message,
+    )
+
+
+def _given_up(step: LockedStep) -> AttemptFailure:
+    return AttemptFailure(
+        attempt=step.attempt,
+        max_attempts=step.max_attempts,
+        retry_in_ms=None,
+        message=(step.error_message or "failed")[:HISTORY_MESSAGE_CHARS],
+    )
+
+
+def _unknown_step(fence: Fence, path: str) -> Refusal:
+    return Refusal(reason="unknown", message=f"Run {fence.run_id} has no step {path}.")

@@ -1,0 +1,203 @@
+"""Write what happens to runs and steps without a handler: begin, wait, skip, join, end."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime, timedelta
+
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.contract import (
+    Beginning,
+    DelayBegun,
+    Refusal,
+    Written,
+)
+from pulse_temporal.handlers.registry import Action, Registry
+from pulse_temporal.model.definitions import DefinitionSnapshot
+from pulse_temporal.model.paths import path_numbers
+from pulse_temporal.model.steps import HandlerStep, ParallelStep, WorkflowStep
+from pulse_temporal.services.admission import admit
+from pulse_temporal.store import control, runs
+from pulse_temporal.store.control import Fence
+from pulse_temporal.store.database import Database, Session
+
+
+class Mirror:
+    """The mirror writes of one worker process; each may be repeated without harm."""
+
+    def __init__(self, database: Database, registry: Registry, options: EngineOptions) -> None:
+        self.database = database
+        self.registry = registry
+        self.options = options
+
+    async def begin(self, fence: Fence) -> Beginning | Refusal:
+        """Let an execution begin, and say where its list of steps stands."""
+        async with self.database.session() as session:
+            snapshot = await control.begin(session, fence)
+        if snapshot is not None and fence.generation == 1:
+            return self._beginning(snapshot, fence, ended=[], ended_branches=[])
+        async with self.database.transaction() as session:
+            refusal = await admit(session, fence)
+            if refusal is not None:
+                return refusal
+            run = await runs.for_start(session, fence.run_id, tenant_id=fence.tenant_id)
+            if run is None:
+                return Refusal(reason="ended", message=f"Run {fence.run_id} is over.")
+            prefix = path_numbers(fence.branch) if fence.branch else []
+            return self._beginning(
+                run.snapshot,
+                fence,
+                ended=await runs.ended_in_list(session, fence, prefix),
+                ended_branches=await runs.ended_branches(session, fence, prefix),
+            )
+
+    async def start_delay(
+        self, fence: Fence, path: str, *, now: datetime, until: datetime
+    ) -> DelayBegun | Refusal:
+        """Begin a delay, or find it begun earlier; the answer says when it ends."""
+        async with self.database.transaction() as session:
+            refusal = await admit(session, fence)
+            if refusal is not None:
+                return refusal
+            await runs.lock_run(session, fence.run_id, tenant_id=fence.tenant_id)
+            ends = await runs.start_delay(session, fence, path, now=now, until=until)
+            await runs.refresh_waiting(session, fence)
+        return DelayBegun(until_ms=milliseconds(ends or until))
+
+    async def end_delay(self, fence: Fence, path: str, *, now: datetime) -> Written | Refusal:
+        """End a delay."""
+
+        async def change(session: Session) -> None:
+            await runs.end_delay(session, fence, path, now=now)
+            await runs.refresh_waiting(session, fence)
+
+        return await self._change(fence, change)
+
+    async def skip(self, fence: Fence, paths: Iterable[str], *, by: str) -> Written | Refusal:
+        """Pass over steps and all below them."""
+
+        async def change(session: Session) -> None:
+            await runs.skip(session, fence, list(paths), by=by)
+
+        return await self._change(fence, change)
+
+    async def start_parallel(self, fence: Fence, path: str) -> Written | Refusal:
+        """Begin a parallel step."""
+
+        async def change(session: Session) -> None:
+            await runs.start_parallel(session, fence, path)
+
+        return await self._change(fence, change)
+
+    async def finish_parallel(
+        self, fence: Fence, path: str, *, error: str | None
+    ) -> Written | Refusal:
+        """Join the branches of a parallel step, as failed when there is an error."""
+
+        async def change(session: Session) -> None:
+            await runs.finish_parallel(session, fence, path, error=error)
+            await runs.refresh_waiting(session, fence)
+
+        return await self._change(fence, change)
+
+    async def finish_branch(self, fence: Fence) -> Written | Refusal:
+        """Note that a branch has ended: those that are left may all be waiting."""
+
+        async def change(session: Session) -> None:
+            await runs.refresh_waiting(session, fence)
+
+        return await self._change(fence, change)
+
+    async def finish_run(self, fence: Fence, *, error: str | None) -> Written | Refusal:
+        """End a run, as failed when there is an error."""
+        status = "failed" if error else "completed"
+        async with self.database.session() as session:
+            if await runs.finish(session, fence, status=status, error=error):
+                return Written(status=status)
+        async with self.database.transaction() as session:
+            refusal = await admit(session, fence)
+            if refusal is not None:
+                return refusal
+            present = await runs.status_of(session, fence.run_id, tenant_id=fence.tenant_id)
+            if present != status:
+                await runs.finish(session, fence, status=status, error=error)
+        return Written(status=status)
+
+    async def _change(
+        self, fence: Fence, change: Callable[[Session], Awaitable[None]]
+    ) -> Written | Refusal:
+        """Make a change under the locks: control, then the run, then its steps."""
+        async with self.database.transaction() as session:
+            refusal = await admit(session, fence)
+            if refusal is not None:
+                return refusal
+            await runs.lock_run(session, fence.run_id, tenant_id=fence.tenant_id)
+            await change(session)
+        return Written()
+
+    def _beginning(
+        self,
+        snapshot: DefinitionSnapshot,
+        fence: Fence,
+        *,
+        ended: Iterable[int],
+        ended_branches: Iterable[tuple[int, int]],
+    ) -> Beginning:
+        branches: dict[int, tuple[int, ...]] = {}
+        for index, branch in ended_branches:
+            branches[index] = (*branches.get(index, ()), branch)
+        steps = steps_of(snapshot, fence.branch)
+        return Beginning(
+            ended=ranges(ended),
+            ended_branches=branches,
+            local=tuple(index for index, step in enumerate(steps) if self._is_local(step)),
+            action_timeout_ms=_whole_ms(self.options.action_timeout),
+            heartbeat_timeout_ms=_whole_ms(self.options.heartbeat_timeout),
+        )
+
+    def _is_local(self, step: WorkflowStep) -> bool:
+        """Say whether a step's first delivery is local: short by declaration, and known here."""
+        if not isinstance(step, HandlerStep) or step.timeout_ms is None:
+            return False
+        kind = "condition" if step.type == "condition" else "action"
+        handler = self.registry.find(kind, step.handler)
+        if handler is None or (isinstance(handler, Action) and handler.transactional):
+            return False
+        return step.timeout_ms <= _whole_ms(self.options.local_activity_limit)
+
+
+def steps_of(snapshot: DefinitionSnapshot, branch: str) -> list[WorkflowStep]:
+    """Give a list of a definition: the root's for ``""``, else that of a branch such as ``2/b0``."""
+    steps = snapshot.steps
+    numbers = path_numbers(branch) if branch else []
+    for index, number in zip(numbers[::2], numbers[1::2], strict=True):
+        block = steps[index]
+        if not isinstance(block, ParallelStep):
+            raise LookupError(f"{branch!r} is no branch of this definition")
+        steps = block.branches[number]
+    return steps
+
+
+def ranges(indexes: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Fold ascending numbers into ranges, both ends included."""
+    found: list[tuple[int, int]] = []
+    for index in indexes:
+        if found and found[-1][1] == index - 1:
+            found[-1] = (found[-1][0], index)
+        else:
+            found.append((index, index))
+    return tuple(found)
+
+
+def moment(milliseconds_since_1970: int) -> datetime:
+    """Give an aware UTC datetime."""
+    return datetime.fromtimestamp(milliseconds_since_1970 / 1000, UTC)
+
+
+def milliseconds(at: datetime) -> int:
+    """Give milliseconds since 1970 UTC, rounded up: a delay never ends early."""
+    return -(-round(at.timestamp() * 1_000_000) // 1000)
+
+
+def _whole_ms(length: timedelta) -> int:
+    return round(length / timedelta(milliseconds=1))

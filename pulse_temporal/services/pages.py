@@ -1,0 +1,44 @@
+"""Keyset pages: a cursor says after which row the next page begins."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TypeVar
+
+from pulse_temporal.errors import InvalidInputError
+from pulse_temporal.model.definitions import WorkflowDefinition
+from pulse_temporal.model.runs import Page, WorkflowRun
+
+MOST_ROWS = 500
+
+Row = TypeVar("Row", WorkflowRun, WorkflowDefinition)
+
+
+def check_limit(limit: int) -> None:
+    """Refuse a page size outside 1 to 500."""
+    if not 1 <= limit <= MOST_ROWS:
+        raise InvalidInputError(f"limit must be 1 to {MOST_ROWS}, not {limit}.")
+
+
+def read_cursor(cursor: str | None) -> str | None:
+    """Give the id that a cursor stands for.
+
+    Raises:
+        InvalidInputError: The text is no cursor of ours.
+    """
+    if cursor is None:
+        return None
+    try:
+        return base64.urlsafe_b64decode(cursor.encode()).decode()
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInputError(f"{cursor[:100]!r} is not a cursor of an earlier page.") from error
+
+
+def page_of(found: list[Row], *, limit: int) -> Page[Row]:
+    """Cut rows, of which one more than a page was read, to a page with its cursor."""
+    items = tuple(found[:limit])
+    cursor = None
+    if len(found) > limit:
+        cursor = base64.urlsafe_b64encode(items[-1].id.encode()).decode()
+    return Page[Row](items=items, next_cursor=cursor)

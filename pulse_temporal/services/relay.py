@@ -1,0 +1,55 @@
+"""Execute the commands that nobody has executed: joined emits, crashes, Temporal away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.errors import PulseError
+from pulse_temporal.services.dispatch import BATCH, Dispatcher
+from pulse_temporal.store import outbox
+from pulse_temporal.store.database import Database
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=15)
+LONGEST_PAUSE = timedelta(seconds=5)
+
+
+class Relay:
+    """Looks at the outbox again and again; every worker process has one.
+
+    Several relays share the work: a command is leased before it is executed, and a lease
+    that runs out (its relay died) lets another relay take the command.
+    """
+
+    def __init__(self, database: Database, dispatcher: Dispatcher, options: EngineOptions) -> None:
+        self.database = database
+        self.dispatcher = dispatcher
+        self.options = options
+
+    async def run(self) -> None:
+        """Do rounds until canceled; failures lengthen the pause between them."""
+        pause = self.options.relay_interval
+        while True:
+            try:
+                worked = await self.tick()
+                pause = self.options.relay_interval
+            except PulseError as error:
+                worked = 0
+                pause = min(pause * 2, LONGEST_PAUSE)
+                log.warning("the outbox is out of reach", extra={"error": str(error)})
+            if worked < BATCH:
+                await asyncio.sleep(pause.total_seconds())
+
+    async def tick(self) -> int:
+        """Lease and execute one batch; give how many commands it took (0 to ``BATCH``)."""
+        if self.dispatcher.client is None:
+            return 0
+        async with self.database.session() as session:
+            commands = await outbox.lease(session, length=LEASE, limit=BATCH)
+        if commands:
+            await self.dispatcher.execute(commands)
+        return len(commands)

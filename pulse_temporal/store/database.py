@@ -1,0 +1,205 @@
+"""Connections to Postgres: the pool, sessions with named statements, and typed failures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import asyncpg
+
+from pulse_temporal.errors import (
+    ConfigurationError,
+    PostgresUnavailableError,
+    SchemaError,
+    TransactionFailedError,
+)
+from pulse_temporal.store.connection import Connection, Pool, Record
+from pulse_temporal.store.statements import statements
+
+POOL_SIZE = 20
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+)
+"""What asyncpg raises when Postgres is gone, restarting or full."""
+
+
+@contextmanager
+def typed_errors() -> Generator[None]:
+    """Raise what Postgres and asyncpg say as errors of this library.
+
+    Raises:
+        PostgresUnavailableError: No connection, no answer in time, or the connection broke.
+        SchemaError: A table or column is missing.
+        TransactionFailedError: The transaction is beyond use.
+    """
+    try:
+        yield
+    except AWAY as error:
+        reason = str(error) or type(error).__name__
+        raise PostgresUnavailableError(f"Postgres does not answer: {reason}") from error
+    except asyncpg.InFailedSQLTransactionError as error:
+        raise TransactionFailedError(
+            "An earlier statement of this transaction failed, and its error was swallowed."
+        ) from error
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+        raise SchemaError(f"{error}. Has engine.migrate() (pulse migrate) been run?") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One connection, and the statements in the dialect of this engine's tables.
+
+    Statements are named as in ``queries/``, for example ``runs.get_run``. Failures are those
+    of ``typed_errors``; other database errors pass through.
+    """
+
+    connection: Connection
+    texts: Mapping[str, str]
+
+    async def row(self, name: str, /, *arguments: object) -> Record | None:
+        """Run a statement and give its first row; None when it gave none."""
+        with typed_errors():
+            return await self.connection.fetchrow(self.texts[name], *arguments)
+
+    async def rows(
+        self, name: str, /, *arguments: object, patience: timedelta | None = None
+    ) -> list[Record]:
+        """Run a statement and give all its rows.
+
+        Args:
+            name: The statement.
+            arguments: Its parameters, in order.
+            patience: Bound of this statement when it differs from the connection's.
+        """
+        seconds = patience.total_seconds() if patience else None
+        with typed_errors():
+            return await self.connection.fetch(self.texts[name], *arguments, timeout=seconds)
+
+    async def run(self, name: str, /, *arguments: object) -> int:
+        """Run a statement and say how many rows it changed."""
+        with typed_errors():
+            tag = await self.connection.execute(self.texts[name], *arguments)
+        count = tag.rpartition(" ")[2]
+        return int(count) if count.isdigit() else 0
+
+    async def run_many(self, name: str, /, arguments: Sequence[Sequence[object]]) -> None:
+        """Run a statement once for each set of arguments."""
+        with typed_errors():
+            await self.connection.executemany(self.texts[name], arguments)
+
+
+class Database:
+    """The engine's way to Postgres; opens its pool when it is first needed.
+
+    Args:
+        source: A DSN, or a pool of the application, which is used and never closed.
+        prefix: What table names begin with.
+        patience: Bound of connecting, of waiting for a connection and of each statement.
+        bounded: Whether statements are bounded; those of transactional actions are not.
+    """
+
+    def __init__(
+        self, source: str | Pool, *, prefix: str, patience: timedelta, bounded: bool = True
+    ) -> None:
+        self.source = source
+        self.prefix = prefix
+        self.timeout = patience.total_seconds()
+        self.bounded = bounded
+        self._pool: Pool | None = None
+        self._schema: str | None = None
+        self._opening = asyncio.Lock()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncGenerator[Session]:
+        """Lend a connection on which each statement commits for itself."""
+        async with self._connection() as connection:
+            yield Session(connection, await self._texts(connection))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Session]:
+        """Lend a connection inside a transaction that commits when the block ends well."""
+        async with self._connection() as connection:
+            texts = await self._texts(connection)
+            with typed_errors():
+                transaction = connection.transaction()
+                await transaction.start()
+            try:
+                yield Session(connection, texts)
+            except BaseException:
+                if not connection.is_closed():
+                    with typed_errors():
+                        await transaction.rollback()
+                raise
+            try:
+                with typed_errors():
+                    await transaction.commit()
+            except asyncpg.PostgresError as error:
+                raise TransactionFailedError(f"The transaction did not commit: {error}") from error
+
+    async def join(self, connection: Connection) -> Session:
+        """Speak to this engine's tables on a connection of the caller."""
+        if self._schema is None:
+            async with self.session():
+                pass
+        return Session(connection, await self._texts(connection))
+
+    async def close(self) -> None:
+        """Close the pool, unless it is the application's."""
+        pool, self._pool = self._pool, None
+        self._schema = None
+        if pool is None or pool is self.source:
+            return
+        try:
+            await asyncio.wait_for(pool.close(), self.timeout)
+        except TimeoutError:
+            pool.terminate()
+
+    def forget_schema(self) -> None:
+        """Look for the tables again at the next use; migrations may have moved them."""
+        self._schema = None
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[Connection]:
+        with typed_errors():
+            pool = self._pool or await self._open()
+            connection = await pool.acquire(timeout=self.timeout)
+        try:
+            yield connection
+        finally:
+            await pool.release(connection, timeout=self.timeout)
+
+    async def _open(self) -> Pool:
+        async with self._opening:
+            if self._pool is None:
+                self._pool = (
+                    await asyncpg.create_pool(
+                        self.source,
+                        min_size=0,
+                        max_size=POOL_SIZE,
+                        timeout=self.timeout,
+                        command_timeout=self.timeout if self.bounded else None,
+                    )
+                    if isinstance(self.source, str)
+                    else self.source
+                )
+            return self._pool
+
+    async def _texts(self, connection: Connection) -> Mapping[str, str]:
+        if self._schema is None:
+            with typed_errors():
+                text = statements(prefix=self.prefix, schema="public")["migrations.find_schema"]
+                found: object = await connection.fetchval(text, f"{self.prefix}triggers")
+            if not isinstance(found, str):
+                raise ConfigurationError("The search path of the database role names no schema.")
+            self._schema = found
+        return statements(prefix=self.prefix, schema=self._schema)

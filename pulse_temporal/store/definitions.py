@@ -1,0 +1,109 @@
+"""Workflow definitions as rows."""
+
+from __future__ import annotations
+
+from pydantic_core import to_json
+
+from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowInput
+from pulse_temporal.model.paths import parent_of, path_numbers
+from pulse_temporal.model.steps import HandlerStep, WorkflowStep, walk
+from pulse_temporal.model.values import JsonObject
+from pulse_temporal.store import rows
+from pulse_temporal.store.database import Session
+from pulse_temporal.store.rows import required
+
+
+async def insert(
+    session: Session, definition_id: str, content: WorkflowInput
+) -> WorkflowDefinition:
+    """Store a new definition."""
+    row = await session.row(
+        "definitions.insert_definition", definition_id, content.tenant_id, *_columns(content)
+    )
+    return rows.definition(required(row, "a new definition"))
+
+
+async def update(
+    session: Session, definition_id: str, content: WorkflowInput, *, version: int
+) -> WorkflowDefinition | None:
+    """Replace a definition's content; None when it has changed since ``version`` was read."""
+    row = await session.row(
+        "definitions.update_definition", definition_id, version, *_columns(content)
+    )
+    return rows.definition(row) if row else None
+
+
+async def get(
+    session: Session, definition_id: str, *, tenant_id: str | None
+) -> WorkflowDefinition | None:
+    """Read a definition; with a tenant, only that tenant's."""
+    row = await session.row("definitions.get_definition", definition_id, tenant_id)
+    return rows.definition(row) if row else None
+
+
+async def list_page(
+    session: Session,
+    *,
+    tenant_id: str | None,
+    trigger_type: str | None,
+    is_enabled: bool | None,
+    after: str | None,
+    limit: int,
+) -> list[WorkflowDefinition]:
+    """Read one page of definitions, newest first; a filter of None lets all through."""
+    found = await session.rows(
+        "definitions.list_definitions", tenant_id, trigger_type, is_enabled, after, limit
+    )
+    return [rows.definition(row) for row in found]
+
+
+async def set_enabled(
+    session: Session, definition_id: str, *, tenant_id: str | None, is_enabled: bool
+) -> bool:
+    """Enable or disable a definition; False when there is none."""
+    row = await session.row("definitions.set_enabled", definition_id, tenant_id, is_enabled)
+    return row is not None
+
+
+async def delete(session: Session, definition_id: str, *, tenant_id: str | None) -> bool:
+    """Hide a definition for good; False when there is none."""
+    return await session.row("definitions.delete_definition", definition_id, tenant_id) is not None
+
+
+def step_plan(steps: list[WorkflowStep]) -> list[JsonObject]:
+    """Flatten steps to the rows that emit copies into every run."""
+    plan: list[JsonObject] = []
+    for path, step in walk(steps):
+        parent, branch = parent_of(path)
+        numbers = path_numbers(path)
+        policy = step.retry_policy if isinstance(step, HandlerStep) else None
+        plan.append(
+            {
+                "path": path,
+                "numbers": [*numbers],
+                "index": numbers[-1],
+                "type": step.type,
+                "name": step.name,
+                "handler": step.handler if isinstance(step, HandlerStep) else None,
+                "max_attempts": policy.max_attempts if policy else 1,
+                "branch": branch,
+                "parent": parent,
+            }
+        )
+    return plan
+
+
+def _columns(content: WorkflowInput) -> tuple[object, ...]:
+    return (
+        content.name,
+        content.description,
+        content.trigger_type,
+        content.environment_filter,
+        content.resource_type_filter,
+        to_json([step.model_dump() for step in content.steps]).decode(),
+        to_json(content.config).decode(),
+        content.is_enabled,
+        content.cron_expression,
+        content.timezone,
+        to_json(step_plan(content.steps)).decode(),
+    )

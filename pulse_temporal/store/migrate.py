@@ -1,0 +1,97 @@
+"""Bring the tables to the version that this code knows.
+
+Migrations are the files ``migrations/NNNN_pre_*.sql`` (before the code of a release) and
+``NNNN_post_*.sql`` (after it), applied in order, each in one transaction together with the
+row that records it. One advisory lock makes concurrent calls wait for each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from importlib.resources import files
+
+from pulse_temporal.errors import MigrationError
+from pulse_temporal.store.connection import Record
+from pulse_temporal.store.database import Database, Session, typed_errors
+from pulse_temporal.store.statements import RELATION
+
+NAME = re.compile(r"^(\d{4})_(?:pre|post)_\w+\.sql$")
+LOCK_WAIT = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of the schema, numbered from 1."""
+
+    version: int
+    name: str
+    text: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the file; a released migration never changes."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """Give all migrations of this release, oldest first."""
+    folder = files("pulse_temporal.store").joinpath("migrations")
+    found = [
+        Migration(int(match[1]), match[0].removesuffix(".sql"), file.read_text(encoding="utf-8"))
+        for file in folder.iterdir()
+        if (match := NAME.match(file.name))
+    ]
+    return tuple(sorted(found, key=lambda migration: migration.version))
+
+
+async def migrate(database: Database) -> list[str]:
+    """Apply what is missing and give the names of what was applied.
+
+    Safe to call at every start, from many processes at once, and again after a crash.
+
+    Raises:
+        MigrationError: A migration that was applied differs from this release's, or the
+            database is newer than this code.
+    """
+    applied: list[str] = []
+    for migration in migrations():
+        async with database.transaction() as session:
+            if await _apply(session, migration, prefix=database.prefix):
+                applied.append(migration.name)
+    database.forget_schema()
+    return applied
+
+
+async def _apply(session: Session, migration: Migration, *, prefix: str) -> bool:
+    await session.rows("migrations.lock", f"{prefix}migrations", patience=LOCK_WAIT)
+    await session.run("migrations.create_ledger")
+    done = await session.rows("migrations.applied")
+    _compare(done)
+    if migration.version in {row["version"] for row in done}:
+        return False
+    text = RELATION.sub(prefix, migration.text)
+    with typed_errors():
+        await session.connection.execute(text, timeout=LOCK_WAIT.total_seconds())
+    await session.run("migrations.record", migration.version, migration.name, migration.checksum)
+    return True
+
+
+def _compare(done: list[Record]) -> None:
+    known = {migration.version: migration for migration in migrations()}
+    for row in done:
+        migration = known.get(row["version"])
+        if migration is None:
+            raise MigrationError(
+                f"The database has migration {row['name']!r}, which this release does not know. "
+                "It was migrated by a newer release: update this one."
+            )
+        if migration.checksum != row["checksum"]:
+            raise MigrationError(
+                f"Migration {row['name']!r} was applied with other content than this release "
+                "has; applied migrations must never change."
+            )

@@ -1,0 +1,236 @@
+-- The whole schema of Pulse.
+--
+-- What happened              pulse_triggers            one row a stored signal
+-- What should happen         pulse_workflow_definitions tenants' workflows as data
+-- The mirror                 pulse_workflow_runs       one row a run, with its frozen definition
+--                            pulse_workflow_step_runs  one row a step of a run; the ledger of results
+--                            pulse_execution_logs      ctx.log lines
+--                            pulse_run_events          append-only timeline
+-- Who may act                pulse_run_control         cancel and generation; locked before all else
+--                            pulse_run_lineages        which Temporal execution speaks for a run or branch
+--                            pulse_step_attempts       every claim of a step and how it ended
+-- Commands to Temporal       pulse_outbox              written with the change, executed by the relay
+-- Who works                  pulse_workers             live processes and the handlers they know
+--
+-- Lock order in every transaction: control, run, steps by path, inserts.
+-- The first five tables carry the columns of the TypeScript Pulse; a database made by it is
+-- adopted: every column beyond those is nullable or has a constant default.
+
+CREATE SEQUENCE IF NOT EXISTS pulse_timeline_seq;
+
+CREATE TABLE IF NOT EXISTS pulse_triggers (
+    id text PRIMARY KEY,
+    tenant_id text NOT NULL,
+    source text NOT NULL,
+    type text NOT NULL,
+    resource_type text,
+    resource_id text,
+    environment text,
+    payload jsonb NOT NULL DEFAULT '{}',
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+ALTER TABLE pulse_triggers
+    ADD COLUMN IF NOT EXISTS idempotency_key text,
+    ADD COLUMN IF NOT EXISTS request_hash text,
+    ADD COLUMN IF NOT EXISTS caused_by_run_id text,
+    ADD COLUMN IF NOT EXISTS root_trigger_id text,
+    ADD COLUMN IF NOT EXISTS depth integer NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS is_replay boolean NOT NULL DEFAULT false;
+CREATE UNIQUE INDEX IF NOT EXISTS pulse_triggers_idempotency
+    ON pulse_triggers (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX IF NOT EXISTS pulse_triggers_tenant_type ON pulse_triggers (tenant_id, type, id);
+CREATE INDEX IF NOT EXISTS pulse_triggers_tenant_resource
+    ON pulse_triggers (tenant_id, resource_id, id) WHERE resource_id IS NOT NULL;
+
+CREATE TABLE IF NOT EXISTS pulse_workflow_definitions (
+    id text PRIMARY KEY,
+    tenant_id text NOT NULL,
+    name text NOT NULL,
+    description text,
+    trigger_type text NOT NULL,
+    environment_filter text,
+    resource_type_filter text,
+    steps jsonb NOT NULL,
+    config jsonb NOT NULL DEFAULT '{}',
+    is_enabled boolean NOT NULL DEFAULT true,
+    cron_expression text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+ALTER TABLE pulse_workflow_definitions
+    ADD COLUMN IF NOT EXISTS timezone text,
+    ADD COLUMN IF NOT EXISTS version integer NOT NULL DEFAULT 1,
+    ADD COLUMN IF NOT EXISTS deleted_at timestamptz,
+    -- The steps as flat rows (path, numbers, name …), made when the definition is stored, so
+    -- that emit copies them instead of walking the tree. NULL: written by the TypeScript Pulse.
+    ADD COLUMN IF NOT EXISTS step_plan jsonb;
+CREATE INDEX IF NOT EXISTS pulse_workflow_definitions_match
+    ON pulse_workflow_definitions (tenant_id, trigger_type) WHERE is_enabled AND deleted_at IS NULL;
+CREATE INDEX IF NOT EXISTS pulse_workflow_definitions_tenant
+    ON pulse_workflow_definitions (tenant_id, id) WHERE deleted_at IS NULL;
+
+CREATE TABLE IF NOT EXISTS pulse_workflow_runs (
+    id text PRIMARY KEY,
+    definition_id text NOT NULL REFERENCES pulse_workflow_definitions (id),
+    tenant_id text NOT NULL,
+    trigger_id text NOT NULL REFERENCES pulse_triggers (id),
+    status text NOT NULL DEFAULT 'pending',
+    context jsonb NOT NULL DEFAULT '{}',
+    current_step_index integer NOT NULL DEFAULT 0,
+    is_replay boolean NOT NULL DEFAULT false,
+    definition_snapshot jsonb NOT NULL,
+    started_at timestamptz,
+    completed_at timestamptz,
+    failed_at timestamptz,
+    canceled_at timestamptz,
+    cancel_reason text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 80);
+ALTER TABLE pulse_workflow_runs
+    ADD COLUMN IF NOT EXISTS generation integer NOT NULL DEFAULT 1,
+    ADD COLUMN IF NOT EXISTS error_message text,
+    ADD COLUMN IF NOT EXISTS is_dry_run boolean NOT NULL DEFAULT false,
+    ADD COLUMN IF NOT EXISTS replay_id text,
+    ADD COLUMN IF NOT EXISTS replay_of_run_id text,
+    -- Which engine owns the run; NULL: the TypeScript Pulse, left alone until adopted.
+    ADD COLUMN IF NOT EXISTS engine text;
+CREATE INDEX IF NOT EXISTS pulse_workflow_runs_tenant ON pulse_workflow_runs (tenant_id, id);
+CREATE INDEX IF NOT EXISTS pulse_workflow_runs_tenant_status
+    ON pulse_workflow_runs (tenant_id, status, id);
+CREATE INDEX IF NOT EXISTS pulse_workflow_runs_tenant_definition
+    ON pulse_workflow_runs (tenant_id, definition_id, id);
+CREATE INDEX IF NOT EXISTS pulse_workflow_runs_trigger ON pulse_workflow_runs (trigger_id, id);
+CREATE INDEX IF NOT EXISTS pulse_workflow_runs_failed
+    ON pulse_workflow_runs (id) WHERE status = 'failed';
+CREATE INDEX IF NOT EXISTS pulse_workflow_runs_open
+    ON pulse_workflow_runs (updated_at) WHERE status IN ('pending', 'running', 'waiting');
+
+CREATE TABLE IF NOT EXISTS pulse_workflow_step_runs (
+    id text PRIMARY KEY,
+    run_id text NOT NULL REFERENCES pulse_workflow_runs (id) ON DELETE CASCADE,
+    tenant_id text NOT NULL,
+    step_index integer NOT NULL,
+    step_type text NOT NULL,
+    step_name text NOT NULL,
+    status text NOT NULL DEFAULT 'pending',
+    scheduled_for timestamptz,
+    started_at timestamptz,
+    completed_at timestamptz,
+    result jsonb,
+    error_message text,
+    branch_index integer,
+    parent_step_run_id text,
+    created_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 70);
+ALTER TABLE pulse_workflow_step_runs
+    -- Position in the tree: '2', '2/b0/1'; the numbers of it sort in document order.
+    ADD COLUMN IF NOT EXISTS path text,
+    ADD COLUMN IF NOT EXISTS path_numbers integer[],
+    ADD COLUMN IF NOT EXISTS handler text,
+    -- The fence: only the newest generation and epoch may write; claim counts deliveries.
+    ADD COLUMN IF NOT EXISTS generation integer NOT NULL DEFAULT 1,
+    ADD COLUMN IF NOT EXISTS epoch integer NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS claim integer NOT NULL DEFAULT 0,
+    -- Failed attempts of this generation and how many the policy allows.
+    ADD COLUMN IF NOT EXISTS attempt integer NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS max_attempts integer NOT NULL DEFAULT 1,
+    ADD COLUMN IF NOT EXISTS next_attempt_at timestamptz,
+    ADD COLUMN IF NOT EXISTS skipped_by text,
+    ADD COLUMN IF NOT EXISTS blocked_reason text,
+    ADD COLUMN IF NOT EXISTS blocked_since timestamptz;
+CREATE UNIQUE INDEX IF NOT EXISTS pulse_workflow_step_runs_path
+    ON pulse_workflow_step_runs (run_id, path);
+
+CREATE TABLE IF NOT EXISTS pulse_execution_logs (
+    id text PRIMARY KEY,
+    run_id text NOT NULL REFERENCES pulse_workflow_runs (id) ON DELETE CASCADE,
+    step_run_id text REFERENCES pulse_workflow_step_runs (id) ON DELETE CASCADE,
+    tenant_id text NOT NULL,
+    level text NOT NULL DEFAULT 'info',
+    message text NOT NULL,
+    data jsonb,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+ALTER TABLE pulse_execution_logs
+    ADD COLUMN IF NOT EXISTS seq bigint DEFAULT nextval('pulse_timeline_seq');
+CREATE INDEX IF NOT EXISTS pulse_execution_logs_run ON pulse_execution_logs (run_id, seq);
+
+CREATE TABLE pulse_run_events (
+    seq bigint PRIMARY KEY DEFAULT nextval('pulse_timeline_seq'),
+    run_id text NOT NULL REFERENCES pulse_workflow_runs (id) ON DELETE CASCADE,
+    tenant_id text NOT NULL,
+    generation integer NOT NULL,
+    kind text NOT NULL,
+    path text,
+    at timestamptz NOT NULL,
+    detail jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX pulse_run_events_run ON pulse_run_events (run_id, seq);
+
+CREATE TABLE pulse_run_control (
+    run_id text PRIMARY KEY REFERENCES pulse_workflow_runs (id) ON DELETE CASCADE,
+    tenant_id text NOT NULL,
+    generation integer NOT NULL DEFAULT 1,
+    cancel_requested_at timestamptz
+);
+
+CREATE TABLE pulse_run_lineages (
+    run_id text NOT NULL REFERENCES pulse_workflow_runs (id) ON DELETE CASCADE,
+    tenant_id text NOT NULL,
+    generation integer NOT NULL,
+    -- '' is the run itself, '2/b0' a branch.
+    branch text NOT NULL,
+    first_execution_run_id text NOT NULL,
+    temporal_run_id text NOT NULL,
+    earlier_run_ids text[] NOT NULL DEFAULT '{}',
+    epoch integer NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (run_id, generation, branch)
+);
+
+CREATE TABLE pulse_step_attempts (
+    step_run_id text NOT NULL REFERENCES pulse_workflow_step_runs (id) ON DELETE CASCADE,
+    claim integer NOT NULL,
+    run_id text NOT NULL,
+    tenant_id text NOT NULL,
+    generation integer NOT NULL,
+    epoch integer NOT NULL,
+    -- 1 for the first call of this generation; a redelivery after a lost worker keeps the number.
+    attempt integer NOT NULL,
+    -- open, completed, failed, timed_out, lost, canceled
+    status text NOT NULL DEFAULT 'open',
+    worker_id text NOT NULL,
+    started_at timestamptz NOT NULL,
+    deadline_at timestamptz NOT NULL,
+    ended_at timestamptz,
+    error_message text,
+    PRIMARY KEY (step_run_id, claim)
+);
+CREATE INDEX pulse_step_attempts_run ON pulse_step_attempts (run_id);
+
+CREATE TABLE pulse_outbox (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- start, cancel, schedule
+    kind text NOT NULL,
+    tenant_id text NOT NULL,
+    run_id text REFERENCES pulse_workflow_runs (id) ON DELETE CASCADE,
+    definition_id text,
+    generation integer NOT NULL DEFAULT 1,
+    leased_until timestamptz NOT NULL DEFAULT '-infinity',
+    tries integer NOT NULL DEFAULT 0,
+    last_error text,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX pulse_outbox_due ON pulse_outbox (leased_until, id);
+CREATE INDEX pulse_outbox_run ON pulse_outbox (run_id, id);
+
+CREATE TABLE pulse_workers (
+    id text PRIMARY KEY,
+    task_queue text NOT NULL,
+    actions text[] NOT NULL,
+    conditions text[] NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    seen_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX pulse_workers_seen ON pulse_workers (task_queue, seen_at);

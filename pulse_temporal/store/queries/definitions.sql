@@ -1,0 +1,74 @@
+-- name: insert_definition
+-- $1 id, $2 tenant_id, $3 name, $4 description, $5 trigger_type, $6 environment_filter,
+-- $7 resource_type_filter, $8 steps as text, $9 config as text, $10 is_enabled,
+-- $11 cron_expression, $12 timezone, $13 step_plan as text
+INSERT INTO pulse_workflow_definitions (
+    id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
+    steps, config, is_enabled, cron_expression, timezone, step_plan
+)
+VALUES (
+    $1, $2, $3, $4, $5, $6, $7, $8::text::jsonb, $9::text::jsonb, $10, $11, $12,
+    $13::text::jsonb
+)
+RETURNING
+    id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
+    steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
+    version, created_at, updated_at;
+
+-- name: update_definition
+-- Replace a definition's content; no row: somebody changed or deleted it since it was read.
+-- $1 id, $2 version that was read, $3 … $13 as in insert_definition, from name on
+UPDATE pulse_workflow_definitions
+SET
+    name = $3, description = $4, trigger_type = $5, environment_filter = $6,
+    resource_type_filter = $7, steps = $8::text::jsonb, config = $9::text::jsonb,
+    is_enabled = $10, cron_expression = $11, timezone = $12, step_plan = $13::text::jsonb,
+    version = version + 1, updated_at = now()
+WHERE id = $1 AND version = $2 AND deleted_at IS NULL
+RETURNING
+    id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
+    steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
+    version, created_at, updated_at;
+
+-- name: get_definition
+-- $1 id, $2 tenant_id, NULL for any
+SELECT
+    id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
+    steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
+    version, created_at, updated_at
+FROM pulse_workflow_definitions
+WHERE id = $1 AND ($2::text IS NULL OR tenant_id = $2) AND deleted_at IS NULL;
+
+-- name: list_definitions
+-- One page, newest first.
+-- $1 tenant_id, NULL for any, $2 trigger_type, NULL for any, $3 is_enabled, NULL for both,
+-- $4 id to continue after, NULL from the start, $5 rows
+SELECT
+    id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
+    steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
+    version, created_at, updated_at
+FROM pulse_workflow_definitions
+WHERE
+    ($1::text IS NULL OR tenant_id = $1)
+    AND ($2::text IS NULL OR trigger_type = $2)
+    AND ($3::bool IS NULL OR is_enabled = $3)
+    AND ($4::text IS NULL OR id < $4)
+    AND deleted_at IS NULL
+ORDER BY id DESC
+LIMIT $5;
+
+-- name: set_enabled
+-- No row: there is no such definition.
+-- $1 id, $2 tenant_id, NULL for any, $3 is_enabled
+UPDATE pulse_workflow_definitions
+SET is_enabled = $3, updated_at = now()
+WHERE id = $1 AND ($2::text IS NULL OR tenant_id = $2) AND deleted_at IS NULL
+RETURNING id;
+
+-- name: delete_definition
+-- The row stays, because runs refer to it; nothing shows or matches it any more.
+-- $1 id, $2 tenant_id, NULL for any
+UPDATE pulse_workflow_definitions
+SET is_enabled = false, deleted_at = now(), updated_at = now()
+WHERE id = $1 AND ($2::text IS NULL OR tenant_id = $2) AND deleted_at IS NULL
+RETURNING id;

@@ -1,0 +1,38 @@
+-- name: lease
+-- Take due commands for a while; whoever dies with them loses the lease. Commands of one run
+-- are taken in the order they were given.
+-- $1 length of the lease, $2 commands
+UPDATE pulse_outbox AS o
+SET leased_until = now() + $1, tries = o.tries + 1
+FROM (
+    SELECT d.id FROM pulse_outbox AS d
+    WHERE d.leased_until < now()
+        AND NOT EXISTS (
+            SELECT 1 FROM pulse_outbox AS earlier
+            WHERE earlier.run_id = d.run_id AND earlier.id < d.id
+        )
+    ORDER BY d.leased_until, d.id
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+) AS due
+WHERE o.id = due.id
+RETURNING o.id, o.kind, o.tenant_id, o.run_id, o.definition_id, o.generation, o.tries;
+
+-- name: done
+-- $1 ids of executed commands
+DELETE FROM pulse_outbox WHERE id = ANY ($1::bigint[]);
+
+-- name: postpone
+-- Give a command back after a failure.
+-- $1 id, $2 pause, $3 error
+UPDATE pulse_outbox SET leased_until = now() + $2, last_error = $3 WHERE id = $1;
+
+-- name: put
+-- $1 kind, $2 tenant_id, $3 run_id, $4 definition_id, $5 generation
+INSERT INTO pulse_outbox (kind, tenant_id, run_id, definition_id, generation)
+VALUES ($1, $2, $3, $4, $5)
+RETURNING id;
+
+-- name: backlog
+-- Commands that wait, and the age of the oldest.
+SELECT count(*) AS commands, min(created_at) AS oldest FROM pulse_outbox;

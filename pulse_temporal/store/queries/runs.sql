@@ -1,0 +1,156 @@
+-- name: get_run
+-- One run; its context is computed from the results recorded so far.
+-- $1 id, $2 tenant_id, NULL for any
+SELECT
+    r.id, r.definition_id, r.tenant_id, r.trigger_id, r.status, r.current_step_index,
+    r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot, r.generation,
+    r.error_message, r.started_at, r.completed_at, r.failed_at, r.canceled_at, r.cancel_reason,
+    r.created_at, r.updated_at,
+    (r.context || coalesce((
+        SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
+        WHERE s.run_id = r.id AND s.step_type = 'action' AND s.result IS NOT NULL
+            AND s.status IN ('completed', 'skipped')
+    ), '{}'))::text AS context
+FROM pulse_workflow_runs AS r
+WHERE r.id = $1 AND ($2::text IS NULL OR r.tenant_id = $2);
+
+-- name: list_runs
+-- One page, newest first; context as of the last join, wait or end.
+-- $1 tenant_id, $2 statuses, $3 definition_id, $4 trigger_id, $5 resource_id,
+-- $6 created_after (inclusive), $7 created_before (exclusive), each NULL for any,
+-- $8 id to continue after, NULL from the start, $9 rows
+SELECT
+    r.id, r.definition_id, r.tenant_id, r.trigger_id, r.status, r.current_step_index,
+    r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot, r.generation,
+    r.error_message, r.started_at, r.completed_at, r.failed_at, r.canceled_at, r.cancel_reason,
+    r.created_at, r.updated_at, r.context::text AS context
+FROM pulse_workflow_runs AS r
+WHERE
+    ($1::text IS NULL OR r.tenant_id = $1)
+    AND ($2::text[] IS NULL OR r.status = ANY ($2))
+    AND ($3::text IS NULL OR r.definition_id = $3)
+    AND ($4::text IS NULL OR r.trigger_id = $4)
+    AND ($5::text IS NULL OR EXISTS (
+        SELECT 1 FROM pulse_triggers AS t WHERE t.id = r.trigger_id AND t.resource_id = $5
+    ))
+    AND ($6::timestamptz IS NULL OR r.created_at >= $6)
+    AND ($7::timestamptz IS NULL OR r.created_at < $7)
+    AND ($8::text IS NULL OR r.id < $8)
+ORDER BY r.id DESC
+LIMIT $9;
+
+-- name: statuses
+-- $1 run ids; an id that is missing from the answer is not (yet) known
+SELECT id, status FROM pulse_workflow_runs WHERE id = ANY ($1::text[]);
+
+-- name: status_of
+-- $1 id, $2 tenant_id
+SELECT status, cancel_reason, error_message FROM pulse_workflow_runs
+WHERE id = $1 AND tenant_id = $2;
+
+-- name: for_start
+-- What a start command needs to start its workflow.
+-- $1 id, $2 tenant_id
+SELECT r.id, r.tenant_id, r.trigger_id, r.definition_id, r.status, c.generation,
+    r.definition_snapshot::text AS definition_snapshot
+FROM pulse_workflow_runs AS r
+JOIN pulse_run_control AS c ON c.run_id = r.id
+WHERE r.id = $1 AND r.tenant_id = $2;
+
+-- name: finish
+-- End a run as completed or failed. No row: it is canceled, ended already or superseded.
+-- $1 id, $2 tenant_id, $3 generation, $4 temporal_run_id, $5 status, $6 error_message
+WITH control AS (
+    SELECT c.generation FROM pulse_run_control AS c
+    WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $3
+        AND c.cancel_requested_at IS NULL
+    FOR SHARE
+), run AS (
+    UPDATE pulse_workflow_runs AS r
+    SET
+        status = $5, error_message = $6, updated_at = now(),
+        completed_at = CASE WHEN $5 = 'completed' THEN now() END,
+        failed_at = CASE WHEN $5 = 'failed' THEN now() END,
+        context = r.context || coalesce((
+            SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
+            WHERE s.run_id = $1 AND s.step_type = 'action' AND s.result IS NOT NULL
+                AND s.status IN ('completed', 'skipped')
+        ), '{}')
+    FROM control AS c
+    JOIN pulse_run_lineages AS l
+        ON l.run_id = $1 AND l.generation = c.generation AND l.branch = ''
+        AND l.temporal_run_id = $4
+    WHERE r.id = $1 AND r.tenant_id = $2 AND r.status IN ('pending', 'running', 'waiting')
+    RETURNING r.id
+), event AS (
+    INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at, detail)
+    SELECT
+        run.id, $2, $3, 'run_' || $5, now(),
+        jsonb_strip_nulls(jsonb_build_object('error', $6::text))
+    FROM run
+)
+SELECT id FROM run;
+
+-- name: fail_pending
+-- Fail a run whose workflow can never start. No row: it started or ended meanwhile.
+-- $1 id, $2 tenant_id, $3 error_message
+WITH run AS (
+    UPDATE pulse_workflow_runs
+    SET status = 'failed', error_message = $3, failed_at = now(), updated_at = now()
+    WHERE id = $1 AND tenant_id = $2 AND status = 'pending'
+    RETURNING id, tenant_id, generation
+), event AS (
+    INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at, detail)
+    SELECT id, tenant_id, generation, 'run_failed', now(), jsonb_build_object('error', $3::text)
+    FROM run
+)
+SELECT id FROM run;
+
+-- name: lock_run
+-- $1 id, $2 tenant_id
+SELECT status, generation FROM pulse_workflow_runs WHERE id = $1 AND tenant_id = $2 FOR UPDATE;
+
+-- name: refresh_waiting
+-- Say whether the run waits: every list of steps that is still open stands at a started delay.
+-- The run row must be locked by an earlier statement. A list is open up to its first step that
+-- has not ended; a failed step closes its list.
+-- $1 run_id, $2 tenant_id
+WITH front AS (
+    SELECT s.id, s.step_type, s.status, s.parent_step_run_id
+    FROM pulse_workflow_step_runs AS s
+    WHERE s.run_id = $1 AND s.status NOT IN ('completed', 'skipped', 'failed')
+        AND NOT EXISTS (
+            SELECT 1 FROM pulse_workflow_step_runs AS e
+            WHERE e.run_id = $1 AND e.step_index < s.step_index
+                AND e.parent_step_run_id IS NOT DISTINCT FROM s.parent_step_run_id
+                AND e.branch_index IS NOT DISTINCT FROM s.branch_index
+                AND e.status NOT IN ('completed', 'skipped')
+        )
+), live AS (
+    SELECT f.step_type, f.status FROM front AS f
+    WHERE f.parent_step_run_id IS NULL OR EXISTS (
+        SELECT 1 FROM front AS p
+        WHERE p.id = f.parent_step_run_id AND p.status = 'running'
+    )
+), verdict AS (
+    SELECT CASE
+        WHEN bool_or(step_type = 'delay')
+            AND bool_and(
+                (step_type = 'delay' AND status = 'scheduled')
+                OR (step_type = 'parallel' AND status = 'running')
+            ) THEN 'waiting'
+        ELSE 'running'
+    END AS status
+    FROM live
+)
+UPDATE pulse_workflow_runs AS r
+SET
+    status = v.status, updated_at = now(),
+    context = CASE WHEN v.status = 'running' THEN r.context ELSE r.context || coalesce((
+        SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
+        WHERE s.run_id = $1 AND s.step_type = 'action' AND s.result IS NOT NULL
+            AND s.status IN ('completed', 'skipped')
+    ), '{}') END
+FROM verdict AS v
+WHERE r.id = $1 AND r.tenant_id = $2 AND r.status IN ('running', 'waiting')
+    AND r.status <> v.status;

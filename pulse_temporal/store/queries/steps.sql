@@ -1,0 +1,383 @@
+-- name: claim
+-- Take a step that nobody works on, and load all that its handler needs. No row: it is being
+-- worked on, has ended, is canceled, or this execution does not speak for the run.
+-- $1 run_id, $2 tenant_id, $3 path, $4 generation, $5 branch, $6 temporal_run_id,
+-- $7 worker_id, $8 time until the attempt's deadline
+WITH control AS (
+    SELECT c.run_id FROM pulse_run_control AS c
+    WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
+        AND c.cancel_requested_at IS NULL
+    FOR SHARE
+), run AS (
+    UPDATE pulse_workflow_runs AS r
+    SET current_step_index = split_part($3, '/', 1)::int, updated_at = now()
+    FROM control
+    WHERE r.id = $1 AND r.tenant_id = $2 AND $5 = '' AND r.current_step_index <> split_part($3, '/', 1)::int
+    RETURNING r.id
+), step AS (
+    UPDATE pulse_workflow_step_runs AS s
+    SET
+        status = 'running', claim = s.claim + 1, epoch = l.epoch,
+        started_at = coalesce(s.started_at, now()), next_attempt_at = NULL,
+        blocked_reason = NULL, blocked_since = NULL
+    FROM control
+    CROSS JOIN (SELECT count(*) FROM run) AS run_first
+    JOIN pulse_run_lineages AS l
+        ON l.run_id = $1 AND l.generation = $4 AND l.branch = $5 AND l.temporal_run_id = $6
+    WHERE s.run_id = $1 AND s.path = $3 AND s.tenant_id = $2 AND s.generation = $4
+        AND s.status IN ('pending', 'scheduled')
+        AND coalesce(s.next_attempt_at, now()) <= now() + interval '1 s'  -- clocks may differ
+    RETURNING s.*
+), attempt AS (
+    INSERT INTO pulse_step_attempts (
+        step_run_id, claim, run_id, tenant_id, generation, epoch, attempt, worker_id,
+        started_at, deadline_at
+    )
+    SELECT id, claim, run_id, tenant_id, generation, epoch, attempt + 1, $7, now(), now() + $8
+    FROM step
+), event AS (
+    INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+    SELECT run_id, tenant_id, generation, 'step_started', path, now(),
+        jsonb_build_object('attempt', attempt + 1)
+    FROM step
+)
+SELECT
+    s.id AS s_id, s.step_index AS s_step_index, s.step_type AS s_step_type,
+    s.step_name AS s_step_name, s.handler AS s_handler, s.status AS s_status,
+    s.path AS s_path, s.started_at AS s_started_at, s.branch_index AS s_branch_index,
+    s.parent_step_run_id AS s_parent_step_run_id, s.attempt AS s_attempt,
+    s.max_attempts AS s_max_attempts, s.created_at AS s_created_at, s.claim, s.epoch,
+    r.definition_id AS r_definition_id, r.status AS r_status, r.is_replay AS r_is_replay,
+    r.is_dry_run AS r_is_dry_run, r.definition_snapshot::text AS r_definition_snapshot,
+    r.started_at AS r_started_at, r.created_at AS r_created_at, r.updated_at AS r_updated_at,
+    r.current_step_index AS r_current_step_index,
+    t.id AS t_id, t.source AS t_source, t.type AS t_type, t.resource_type AS t_resource_type,
+    t.resource_id AS t_resource_id, t.environment AS t_environment,
+    t.payload::text AS t_payload, t.idempotency_key AS t_idempotency_key,
+    t.caused_by_run_id AS t_caused_by_run_id, t.root_trigger_id AS t_root_trigger_id,
+    t.depth AS t_depth, t.is_replay AS t_is_replay, t.created_at AS t_created_at,
+    -- What a handler may see: the earlier siblings in each list that its path goes through,
+    -- and all below them; never a step of a sibling branch.
+    (r.context || coalesce((
+        SELECT jsonb_object_agg(e.step_name, e.result) FROM pulse_workflow_step_runs AS e
+        WHERE e.run_id = $1 AND e.step_type = 'action' AND e.result IS NOT NULL
+            AND e.status IN ('completed', 'skipped')
+            AND EXISTS (
+                SELECT 1 FROM generate_series(1, cardinality(s.path_numbers), 2) AS d (depth)
+                WHERE e.path_numbers[1:d.depth - 1] = s.path_numbers[1:d.depth - 1]
+                    AND e.path_numbers[d.depth] < s.path_numbers[d.depth]
+            )
+    ), '{}'))::text AS context
+FROM step AS s
+JOIN pulse_workflow_runs AS r ON r.id = s.run_id
+JOIN pulse_triggers AS t ON t.id = r.trigger_id;
+
+-- name: lock_step
+-- The step and its newest attempt, for the slow path of a claim. Control and run are locked.
+-- alive: the worker of that attempt was seen after the deadline, so it let the deadline pass.
+-- $1 run_id, $2 tenant_id, $3 path
+SELECT
+    s.id, s.status, s.generation, s.claim, s.attempt, s.max_attempts, s.error_message,
+    s.result::text AS result, s.blocked_since,
+    a.claim AS open_claim, a.attempt AS open_attempt,
+    (a.deadline_at < now() AND w.seen_at > a.deadline_at) AS alive,
+    (
+        SELECT count(*) FROM pulse_step_attempts AS l
+        WHERE l.step_run_id = s.id AND l.status = 'lost' AND l.generation = s.generation
+    ) AS lost
+FROM pulse_workflow_step_runs AS s
+LEFT JOIN pulse_step_attempts AS a
+    ON a.step_run_id = s.id AND a.claim = s.claim AND a.status = 'open'
+LEFT JOIN pulse_workers AS w ON w.id = a.worker_id
+WHERE s.run_id = $1 AND s.tenant_id = $2 AND s.path = $3
+FOR UPDATE OF s;
+
+-- name: close_attempt
+-- End an attempt that nobody will record any more, as lost, timed_out or released.
+-- $1 step_run_id, $2 claim, $3 status, $4 error_message
+WITH attempt AS (
+    UPDATE pulse_step_attempts
+    SET status = $3, ended_at = now(), error_message = $4
+    WHERE step_run_id = $1 AND claim = $2 AND status = 'open'
+    RETURNING step_run_id, run_id, tenant_id, generation, attempt
+)
+INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+SELECT a.run_id, a.tenant_id, a.generation, 'step_failed', s.path, now(),
+    jsonb_build_object('attempt', a.attempt, 'error', $4::text, 'counts', $3 = 'timed_out')
+FROM attempt AS a JOIN pulse_workflow_step_runs AS s ON s.id = a.step_run_id;
+
+-- name: reopen
+-- Give a step whose attempt was closed back to the next claim.
+-- $1 step_run_id, $2 failed attempts to add
+UPDATE pulse_workflow_step_runs
+SET status = 'scheduled', attempt = attempt + $2
+WHERE id = $1 AND status = 'running';
+
+-- name: give_up
+-- Fail a step outside of an attempt: lost workers, a handler that never came.
+-- $1 step_run_id, $2 error_message, $3 failed attempts to add
+WITH step AS (
+    UPDATE pulse_workflow_step_runs
+    SET status = 'failed', error_message = $2, completed_at = now(), attempt = attempt + $3,
+        blocked_reason = NULL
+    WHERE id = $1 AND status IN ('pending', 'scheduled', 'running')
+    RETURNING run_id, tenant_id, generation, path
+)
+INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+SELECT run_id, tenant_id, generation, 'step_failed', path, now(),
+    jsonb_build_object('error', $2::text, 'final', true)
+FROM step;
+
+-- name: block
+-- Say why a step cannot start yet; keeps the moment of the first time.
+-- $1 run_id, $2 tenant_id, $3 path, $4 generation, $5 reason
+UPDATE pulse_workflow_step_runs
+SET blocked_reason = $5, blocked_since = coalesce(blocked_since, now())
+WHERE run_id = $1 AND tenant_id = $2 AND path = $3 AND generation = $4
+    AND status IN ('pending', 'scheduled')
+RETURNING id, now() - blocked_since AS blocked_for;
+
+-- name: record_success
+-- Write a handler's result. Any claim of this generation and epoch may, while its attempt is
+-- open or lost. No row: canceled, superseded, or recorded by another claim.
+-- $1 run_id, $2 tenant_id, $3 path, $4 generation, $5 branch, $6 temporal_run_id, $7 claim,
+-- $8 result as text, $9 log ids, $10 log levels, $11 log messages, $12 log data as texts,
+-- $13 log times
+WITH control AS (
+    SELECT c.run_id FROM pulse_run_control AS c
+    WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
+        AND c.cancel_requested_at IS NULL
+    FOR SHARE
+), step AS (
+    UPDATE pulse_workflow_step_runs AS s
+    SET status = 'completed', result = $8::text::jsonb, completed_at = now(),
+        error_message = NULL, next_attempt_at = NULL
+    FROM control
+    JOIN pulse_run_lineages AS l
+        ON l.run_id = $1 AND l.generation = $4 AND l.branch = $5 AND l.temporal_run_id = $6
+    JOIN pulse_step_attempts AS a
+        ON a.run_id = $1 AND a.claim = $7 AND a.generation = $4 AND a.epoch = l.epoch
+        AND a.status IN ('open', 'lost')
+    WHERE s.run_id = $1 AND s.path = $3 AND s.tenant_id = $2 AND s.generation = $4
+        AND a.step_run_id = s.id AND s.status IN ('running', 'scheduled')
+    RETURNING s.id, s.run_id, s.tenant_id, s.generation, s.path, a.attempt
+), attempt AS (
+    UPDATE pulse_step_attempts AS a
+    SET status = CASE WHEN a.claim = $7 THEN 'completed' ELSE 'lost' END, ended_at = now()
+    FROM step
+    WHERE a.step_run_id = step.id AND (a.claim = $7 OR a.status = 'open')
+), logs AS (
+    INSERT INTO pulse_execution_logs (
+        id, run_id, step_run_id, tenant_id, level, message, data, created_at
+    )
+    SELECT line.id, step.run_id, step.id, step.tenant_id, line.level, line.message,
+        line.data::jsonb, line.at
+    FROM step, unnest(
+        $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[]
+    ) WITH ORDINALITY AS line (id, level, message, data, at, position)
+    ORDER BY line.position
+    RETURNING 1
+), event AS (
+    INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+    SELECT run_id, tenant_id, generation, 'step_completed', path, now(),
+        jsonb_build_object('attempt', attempt)
+    FROM step, (SELECT count(*) FROM logs) AS logs_first
+)
+SELECT id FROM step;
+
+-- name: record_failure
+-- Write a failed attempt and decide whether another one follows; only the newest claim may.
+-- No row: canceled, superseded, or another claim has taken over.
+-- $1 … $7 as in record_success, $8 … $12 logs as $9 … $13 there, $13 error_message,
+-- $14 retryable, $15 first backoff in ms, $16 coefficient, $17 longest backoff in ms or NULL,
+-- $18 pause in ms asked for by the handler or NULL, $19 attempt status: failed or timed_out
+WITH control AS (
+    SELECT c.run_id FROM pulse_run_control AS c
+    WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
+        AND c.cancel_requested_at IS NULL
+    FOR SHARE
+), current AS (
+    SELECT
+        s.id, s.attempt + 1 AS attempt,
+        $14::bool AND s.attempt + 1 < s.max_attempts AS again,
+        coalesce($18::bigint, least(
+            $17::bigint, ($15::bigint * power($16::float8, s.attempt))::bigint
+        )) AS backoff_ms
+    FROM control
+    JOIN pulse_workflow_step_runs AS s
+        ON s.run_id = $1 AND s.path = $3 AND s.tenant_id = $2 AND s.generation = $4
+    JOIN pulse_run_lineages AS l
+        ON l.run_id = $1 AND l.generation = $4 AND l.branch = $5 AND l.temporal_run_id = $6
+        AND l.epoch = s.epoch
+), step AS (
+    UPDATE pulse_workflow_step_runs AS s
+    SET
+        status = CASE WHEN c.again THEN 'scheduled' ELSE 'failed' END,
+        attempt = c.attempt, error_message = $13,
+        next_attempt_at = CASE WHEN c.again THEN now() + c.backoff_ms * interval '1 ms' END,
+        completed_at = CASE WHEN c.again THEN NULL ELSE now() END
+    FROM current AS c
+    WHERE s.id = c.id AND s.claim = $7 AND s.status = 'running'
+    RETURNING s.id, s.run_id, s.tenant_id, s.generation, s.path, c.attempt, c.again,
+        c.backoff_ms, s.max_attempts
+), attempt AS (
+    UPDATE pulse_step_attempts AS a
+    SET status = $19, ended_at = now(), error_message = $13
+    FROM step
+    WHERE a.step_run_id = step.id AND a.claim = $7
+), logs AS (
+    INSERT INTO pulse_execution_logs (
+        id, run_id, step_run_id, tenant_id, level, message, data, created_at
+    )
+    SELECT line.id, step.run_id, step.id, step.tenant_id, line.level, line.message,
+        line.data::jsonb, line.at
+    FROM step, unnest(
+        $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[]
+    ) WITH ORDINALITY AS line (id, level, message, data, at, position)
+    ORDER BY line.position
+    RETURNING 1
+), event AS (
+    INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+    SELECT run_id, tenant_id, generation, 'step_failed', path, now(),
+        jsonb_strip_nulls(jsonb_build_object(
+            'attempt', attempt, 'error', $13::text, 'final', NOT again,
+            'retryInMs', CASE WHEN again THEN backoff_ms END
+        ))
+    FROM step, (SELECT count(*) FROM logs) AS logs_first
+)
+SELECT attempt, max_attempts, CASE WHEN again THEN backoff_ms END AS retry_in_ms FROM step;
+
+-- name: outcome
+-- How a step ended, and whether this execution may still speak for it.
+-- $1 run_id, $2 tenant_id, $3 path
+SELECT s.id, s.status, s.generation, s.attempt, s.max_attempts, s.error_message,
+    s.result::text AS result, s.next_attempt_at,
+    greatest(0, ceil(extract(epoch FROM s.next_attempt_at - now()) * 1000))::bigint AS retry_in_ms
+FROM pulse_workflow_step_runs AS s
+WHERE s.run_id = $1 AND s.tenant_id = $2 AND s.path = $3;
+
+-- name: skip
+-- Pass over steps and all below them.
+-- $1 run_id, $2 tenant_id, $3 generation, $4 paths, $5 skipped_by
+WITH step AS (
+    UPDATE pulse_workflow_step_runs AS s
+    SET status = 'skipped', skipped_by = $5, completed_at = now()
+    WHERE s.run_id = $1 AND s.tenant_id = $2 AND s.generation = $3 AND s.status = 'pending'
+        AND EXISTS (
+            SELECT 1 FROM unnest($4::text[]) AS p (path)
+            WHERE s.path = p.path OR s.path LIKE p.path || '/%'
+        )
+    RETURNING s.run_id, s.tenant_id, s.generation, s.path, s.path_numbers
+)
+INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+SELECT run_id, tenant_id, generation, 'step_skipped', path, now(),
+    jsonb_build_object('skippedBy', $5::text)
+FROM step
+ORDER BY path_numbers;
+
+-- name: start_delay
+-- Begin a delay and give the moment it ends; a delay that began earlier keeps its moment.
+-- $1 run_id, $2 tenant_id, $3 generation, $4 path, $5 now of the workflow, $6 scheduled_for
+WITH step AS (
+    UPDATE pulse_workflow_step_runs
+    SET status = 'scheduled', started_at = $5, scheduled_for = coalesce(scheduled_for, $6)
+    WHERE run_id = $1 AND tenant_id = $2 AND generation = $3 AND path = $4
+        AND status = 'pending'
+    RETURNING run_id, tenant_id, generation, path, scheduled_for
+), event AS (
+    INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+    SELECT run_id, tenant_id, generation, 'step_scheduled', path, now(),
+        jsonb_build_object('scheduledFor', scheduled_for)
+    FROM step
+)
+SELECT scheduled_for FROM step
+UNION ALL
+SELECT scheduled_for FROM pulse_workflow_step_runs
+WHERE run_id = $1 AND tenant_id = $2 AND path = $4 AND status <> 'pending';
+
+-- name: end_delay
+-- $1 run_id, $2 tenant_id, $3 generation, $4 path, $5 now of the workflow
+WITH step AS (
+    UPDATE pulse_workflow_step_runs
+    SET status = 'completed', completed_at = $5
+    WHERE run_id = $1 AND tenant_id = $2 AND generation = $3 AND path = $4
+        AND status = 'scheduled'
+    RETURNING run_id, tenant_id, generation, path
+)
+INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at)
+SELECT run_id, tenant_id, generation, 'step_completed', path, now() FROM step;
+
+-- name: start_parallel
+-- $1 run_id, $2 tenant_id, $3 generation, $4 path
+WITH step AS (
+    UPDATE pulse_workflow_step_runs
+    SET status = 'running', started_at = coalesce(started_at, now())
+    WHERE run_id = $1 AND tenant_id = $2 AND generation = $3 AND path = $4
+        AND status IN ('pending', 'failed')
+    RETURNING run_id, tenant_id, generation, path
+)
+INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at)
+SELECT run_id, tenant_id, generation, 'step_started', path, now() FROM step;
+
+-- name: finish_parallel
+-- $1 run_id, $2 tenant_id, $3 generation, $4 path, $5 status, $6 error_message
+WITH step AS (
+    UPDATE pulse_workflow_step_runs
+    SET status = $5, error_message = $6, completed_at = now()
+    WHERE run_id = $1 AND tenant_id = $2 AND generation = $3 AND path = $4
+        AND status = 'running'
+    RETURNING run_id, tenant_id, generation, path
+), event AS (
+    INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+    SELECT run_id, tenant_id, generation, 'step_' || $5, path, now(),
+        jsonb_strip_nulls(jsonb_build_object('error', $6::text))
+    FROM step
+), merged AS (
+    -- What a join adds to the run's context is what its branches recorded.
+    UPDATE pulse_workflow_runs AS r
+    SET context = r.context || coalesce((
+        SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
+        WHERE s.run_id = $1 AND s.step_type = 'action' AND s.result IS NOT NULL
+            AND s.status IN ('completed', 'skipped') AND s.path LIKE $4 || '/%'
+    ), '{}'), updated_at = now()
+    FROM step
+    WHERE r.id = step.run_id AND r.tenant_id = $2
+)
+SELECT 1 FROM step;
+
+-- name: list_steps
+-- In document order.
+-- $1 run_id, $2 tenant_id, NULL for any
+SELECT
+    id, run_id, tenant_id, step_index, step_type, step_name, status, scheduled_for, started_at,
+    completed_at, result::text AS result, error_message, branch_index, parent_step_run_id,
+    created_at, path, handler, generation, attempt, max_attempts, next_attempt_at, skipped_by,
+    blocked_reason
+FROM pulse_workflow_step_runs
+WHERE run_id = $1 AND ($2::text IS NULL OR tenant_id = $2)
+ORDER BY path_numbers, created_at;
+
+-- name: ended_in_list
+-- Where one list of steps stands: the indexes of its steps that need no work any more.
+-- $1 run_id, $2 tenant_id, $3 numbers of the list's prefix, empty for the root
+SELECT path_numbers[cardinality(path_numbers)] AS index
+FROM pulse_workflow_step_runs
+WHERE run_id = $1 AND tenant_id = $2
+    AND cardinality(path_numbers) = cardinality($3::int[]) + 1
+    AND path_numbers[1:cardinality($3::int[])] = $3
+    AND status IN ('completed', 'skipped')
+ORDER BY 1;
+
+-- name: ended_branches
+-- The branches, of parallel steps in one list, whose steps need no work any more.
+-- $1 run_id, $2 tenant_id, $3 numbers of the list's prefix, empty for the root
+SELECT
+    path_numbers[cardinality($3::int[]) + 1] AS index,
+    path_numbers[cardinality($3::int[]) + 2] AS branch
+FROM pulse_workflow_step_runs
+WHERE run_id = $1 AND tenant_id = $2
+    AND cardinality(path_numbers) > cardinality($3::int[]) + 2
+    AND path_numbers[1:cardinality($3::int[])] = $3
+GROUP BY 1, 2
+HAVING bool_and(status IN ('completed', 'skipped'))
+ORDER BY 1, 2;

@@ -1,0 +1,113 @@
+-- name: emit_signal
+-- Store a signal and plan one run for each definition that matches it, all in one statement:
+-- trigger, runs with their frozen definitions, control rows, step runs, start commands.
+-- No row: the idempotency key is taken. One row with run_id NULL: nothing matched.
+-- $1 id, $2 tenant_id, $3 source, $4 type, $5 resource_type, $6 resource_id, $7 environment,
+-- $8 payload as text, $9 idempotency_key, $10 request_hash, $11 caused_by_run_id,
+-- $12 root_trigger_id, $13 depth, $14 is_replay, $15 lease: how long the relay leaves the
+-- start commands to the caller; NULL: not at all
+WITH trigger AS (
+    INSERT INTO pulse_triggers (
+        id, tenant_id, source, type, resource_type, resource_id, environment, payload,
+        idempotency_key, request_hash, caused_by_run_id, root_trigger_id, depth, is_replay
+    )
+    VALUES (
+        $1::text, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text::jsonb,
+        $9::text, $10::text, $11::text, $12::text, $13::int, $14::bool
+    )
+    ON CONFLICT (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+    RETURNING id, tenant_id, created_at
+), matched AS MATERIALIZED (
+    SELECT
+        'run_' || lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0')
+            || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14) AS run_id,
+        row_number() OVER (ORDER BY d.created_at, d.id) AS position,
+        d.id AS definition_id,
+        coalesce(d.step_plan, '[]'::jsonb) AS step_plan,
+        jsonb_strip_nulls(jsonb_build_object(
+            'definitionId', d.id, 'version', d.version, 'name', d.name,
+            'description', d.description, 'triggerType', d.trigger_type,
+            'environmentFilter', d.environment_filter,
+            'resourceTypeFilter', d.resource_type_filter
+        )) || jsonb_build_object('steps', d.steps, 'config', d.config) AS snapshot
+    FROM trigger AS t
+    JOIN pulse_workflow_definitions AS d
+        ON d.tenant_id = t.tenant_id AND d.trigger_type = $4::text
+        AND d.is_enabled AND d.deleted_at IS NULL
+        AND (d.environment_filter IS NULL OR d.environment_filter = $7::text)
+        AND (d.resource_type_filter IS NULL OR d.resource_type_filter = $5::text)
+), runs AS (
+    INSERT INTO pulse_workflow_runs (
+        id, definition_id, tenant_id, trigger_id, definition_snapshot, is_replay, engine
+    )
+    SELECT m.run_id, m.definition_id, t.tenant_id, t.id, m.snapshot, $14::bool, 'temporal'
+    FROM matched AS m, trigger AS t
+    ORDER BY m.position
+), control AS (
+    INSERT INTO pulse_run_control (run_id, tenant_id)
+    SELECT m.run_id, t.tenant_id FROM matched AS m, trigger AS t
+), planned AS MATERIALIZED (
+    SELECT
+        m.run_id, m.position,
+        'stp_' || lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0')
+            || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14) AS id,
+        p.*
+    FROM matched AS m
+    CROSS JOIN LATERAL jsonb_to_recordset(m.step_plan) AS p (
+        path text, numbers int[], index int, type text, name text, handler text,
+        max_attempts int, branch int, parent text
+    )
+), steps AS (
+    INSERT INTO pulse_workflow_step_runs (
+        id, run_id, tenant_id, step_index, step_type, step_name, branch_index,
+        parent_step_run_id, path, path_numbers, handler, max_attempts
+    )
+    SELECT
+        s.id, s.run_id, t.tenant_id, s.index, s.type, s.name, s.branch,
+        parent.id, s.path, s.numbers, s.handler, s.max_attempts
+    FROM planned AS s
+    LEFT JOIN planned AS parent ON parent.run_id = s.run_id AND parent.path = s.parent
+    CROSS JOIN trigger AS t
+    ORDER BY s.position, s.numbers
+), outbox AS (
+    INSERT INTO pulse_outbox (kind, tenant_id, run_id, leased_until)
+    SELECT 'start', t.tenant_id, m.run_id, coalesce(now() + $15::interval, '-infinity')
+    FROM matched AS m, trigger AS t
+    ORDER BY m.position
+    RETURNING id, run_id
+)
+SELECT t.created_at, m.run_id, m.snapshot::text AS snapshot, o.id AS outbox_id
+FROM trigger AS t
+LEFT JOIN matched AS m ON true
+LEFT JOIN outbox AS o ON o.run_id = m.run_id
+ORDER BY m.position;
+
+-- name: find_by_key
+-- The trigger that an idempotency key belongs to.
+-- $1 tenant_id, $2 idempotency_key
+SELECT
+    id, tenant_id, source, type, resource_type, resource_id, environment,
+    payload::text AS payload, idempotency_key, request_hash, caused_by_run_id,
+    root_trigger_id, depth, is_replay, created_at,
+    ARRAY(
+        SELECT r.id FROM pulse_workflow_runs AS r
+        JOIN pulse_workflow_definitions AS d ON d.id = r.definition_id
+        WHERE r.trigger_id = t.id AND NOT r.is_replay ORDER BY d.created_at, d.id
+    ) AS run_ids
+FROM pulse_triggers AS t
+WHERE t.tenant_id = $1 AND t.idempotency_key = $2;
+
+-- name: get_trigger
+-- One trigger with the runs that it started, oldest definition first.
+-- $1 id, $2 tenant_id, NULL for any
+SELECT
+    id, tenant_id, source, type, resource_type, resource_id, environment,
+    payload::text AS payload, idempotency_key, request_hash, caused_by_run_id,
+    root_trigger_id, depth, is_replay, created_at,
+    ARRAY(
+        SELECT r.id FROM pulse_workflow_runs AS r
+        JOIN pulse_workflow_definitions AS d ON d.id = r.definition_id
+        WHERE r.trigger_id = t.id ORDER BY r.is_replay, d.created_at, d.id, r.id
+    ) AS run_ids
+FROM pulse_triggers AS t
+WHERE t.id = $1 AND ($2::text IS NULL OR t.tenant_id = $2);

@@ -1,0 +1,33 @@
+-- name: publish
+-- Say that a process lives and which handlers it knows.
+-- $1 id, $2 task_queue, $3 actions, $4 conditions
+INSERT INTO pulse_workers (id, task_queue, actions, conditions)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (id) DO UPDATE
+SET actions = excluded.actions, conditions = excluded.conditions, seen_at = now();
+
+-- name: withdraw
+-- $1 id
+DELETE FROM pulse_workers WHERE id = $1;
+
+-- name: forget
+-- Drop processes that have been silent for long.
+-- $1 silence
+DELETE FROM pulse_workers WHERE seen_at < now() - $1::interval;
+
+-- name: known_handlers
+-- Handlers of the processes that were seen lately.
+-- $1 task_queue, $2 silence after which a process counts as gone
+SELECT
+    coalesce(array_agg(DISTINCT a.name) FILTER (WHERE a.kind = 'action'), '{}') AS actions,
+    coalesce(array_agg(DISTINCT a.name) FILTER (WHERE a.kind = 'condition'), '{}') AS conditions,
+    count(DISTINCT w.id) AS workers
+FROM pulse_workers AS w
+CROSS JOIN LATERAL (
+    SELECT 'action' AS kind, unnest(w.actions) AS name
+    UNION ALL
+    SELECT 'condition', unnest(w.conditions)
+    UNION ALL
+    SELECT 'none', NULL
+) AS a
+WHERE w.task_queue = $1 AND w.seen_at > now() - $2::interval;

@@ -1,0 +1,85 @@
+"""Turn database rows into models; JSON columns arrive as text."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+from pydantic_core import from_json
+
+from pulse_temporal.errors import StoreError
+from pulse_temporal.model.definitions import DefinitionSnapshot, WorkflowDefinition
+from pulse_temporal.model.runs import ExecutionLog, WorkflowRun, WorkflowStepRun
+from pulse_temporal.model.signals import TriggerEnvelope
+from pulse_temporal.model.timeline import TimelineEvent
+from pulse_temporal.model.values import JsonObject
+from pulse_temporal.store.connection import Record
+
+Found = TypeVar("Found")
+_OBJECT: TypeAdapter[JsonObject] = TypeAdapter(JsonObject)
+
+
+def json_object(text: str | None) -> JsonObject:
+    """Parse a JSON object column; NULL is an empty object."""
+    return _OBJECT.validate_json(text) if text else {}
+
+
+@lru_cache(maxsize=1024)
+def snapshot(text: str) -> DefinitionSnapshot:
+    """Parse a definition snapshot; equal texts share one frozen value."""
+    return DefinitionSnapshot.model_validate_json(text)
+
+
+def definition(row: Record) -> WorkflowDefinition:
+    """Read a row of ``pulse_workflow_definitions``."""
+    fields = dict(row.items())
+    fields["steps"] = from_json(row["steps"])
+    fields["config"] = json_object(row["config"])
+    return WorkflowDefinition.model_validate(fields)
+
+
+def trigger(row: Record, *, duplicate: bool = False) -> TriggerEnvelope:
+    """Read a row of ``pulse_triggers``."""
+    fields = {name: value for name, value in row.items() if name != "request_hash"}
+    fields["payload"] = json_object(row["payload"])
+    return TriggerEnvelope.model_validate(fields | {"duplicate": duplicate})
+
+
+def run(row: Record) -> WorkflowRun:
+    """Read a row of ``pulse_workflow_runs``."""
+    fields = dict(row.items())
+    frozen = snapshot(row["definition_snapshot"])
+    fields["definition_snapshot"] = frozen
+    fields["definition_name"] = frozen.name
+    fields["context"] = json_object(row["context"])
+    return WorkflowRun.model_validate(fields)
+
+
+def step(row: Record) -> WorkflowStepRun:
+    """Read a row of ``pulse_workflow_step_runs``."""
+    fields = {name: value for name, value in row.items() if name != "handler"}
+    fields["uses"] = row["handler"] if row["handler"] != row["step_name"] else None
+    fields["result"] = json_object(row["result"]) if row["result"] is not None else None
+    return WorkflowStepRun.model_validate(fields)
+
+
+def event(row: Record) -> TimelineEvent:
+    """Read a row of ``pulse_run_events``."""
+    return TimelineEvent.model_validate(
+        {**dict(row.items()), "detail": json_object(row["detail"])}
+    )
+
+
+def log(row: Record) -> ExecutionLog:
+    """Read a row of ``pulse_execution_logs``."""
+    fields = dict(row.items())
+    fields["data"] = json_object(row["data"]) if row["data"] is not None else None
+    return ExecutionLog.model_validate(fields)
+
+
+def required(row: Found | None, what: str) -> Found:
+    """Give back what a statement always finds; StoreError when it found nothing."""
+    if row is None:
+        raise StoreError(f"Postgres gave no row for {what}.")
+    return row

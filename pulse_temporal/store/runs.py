@@ -1,0 +1,170 @@
+"""Runs, their delays, blocks and ends, as the mirror shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pulse_temporal.model.definitions import DefinitionSnapshot
+from pulse_temporal.model.runs import RunFilter, RunStatus, WorkflowRun
+from pulse_temporal.store import rows
+from pulse_temporal.store.control import Fence
+from pulse_temporal.store.database import Session
+
+
+@dataclass(frozen=True, slots=True)
+class StartableRun:
+    """What a start command needs."""
+
+    run_id: str
+    tenant_id: str
+    trigger_id: str
+    definition_id: str
+    generation: int
+    snapshot: DefinitionSnapshot
+
+
+async def get_run(session: Session, run_id: str, *, tenant_id: str | None) -> WorkflowRun | None:
+    """Read a run; with a tenant, only that tenant's."""
+    row = await session.row("runs.get_run", run_id, tenant_id)
+    return rows.run(row) if row else None
+
+
+async def list_runs(
+    session: Session, wanted: RunFilter, *, after: str | None, limit: int
+) -> list[WorkflowRun]:
+    """Read one page of runs, newest first.
+
+    Args:
+        session: Any connection.
+        wanted: Which runs.
+        after: Id of the last run of the page before.
+        limit: Rows.
+    """
+    found = await session.rows(
+        "runs.list_runs",
+        wanted.tenant_id,
+        wanted.statuses,
+        wanted.definition_id,
+        wanted.trigger_id,
+        wanted.resource_id,
+        wanted.created_after,
+        wanted.created_before,
+        after,
+        limit,
+    )
+    return [rows.run(row) for row in found]
+
+
+async def statuses(session: Session, run_ids: Sequence[str]) -> dict[str, RunStatus]:
+    """Read the statuses of the runs that exist among these ids."""
+    return {row["id"]: row["status"] for row in await session.rows("runs.statuses", run_ids)}
+
+
+async def for_start(session: Session, run_id: str, *, tenant_id: str) -> StartableRun | None:
+    """Read what is needed to start a run's workflow; None when the run is over or gone."""
+    row = await session.row("runs.for_start", run_id, tenant_id)
+    if row is None or row["status"] in ("completed", "failed", "canceled"):
+        return None
+    return StartableRun(
+        run_id=row["id"],
+        tenant_id=row["tenant_id"],
+        trigger_id=row["trigger_id"],
+        definition_id=row["definition_id"],
+        generation=row["generation"],
+        snapshot=rows.snapshot(row["definition_snapshot"]),
+    )
+
+
+async def finish(session: Session, fence: Fence, *, status: RunStatus, error: str | None) -> bool:
+    """End a run; False: it is canceled, has ended before, or the fence is superseded."""
+    row = await session.row(
+        "runs.finish",
+        fence.run_id,
+        fence.tenant_id,
+        fence.generation,
+        fence.temporal_run_id,
+        status,
+        error,
+    )
+    return row is not None
+
+
+async def fail_pending(session: Session, run_id: str, *, tenant_id: str, error: str) -> bool:
+    """Fail a run whose workflow can never start; False when it is not pending any more."""
+    return await session.row("runs.fail_pending", run_id, tenant_id, error) is not None
+
+
+async def status_of(session: Session, run_id: str, *, tenant_id: str) -> RunStatus | None:
+    """Read a run's status."""
+    row = await session.row("runs.status_of", run_id, tenant_id)
+    return row["status"] if row else None
+
+
+async def lock_run(session: Session, run_id: str, *, tenant_id: str) -> RunStatus | None:
+    """Read a run's status for a change; the control row is locked already."""
+    row = await session.row("runs.lock_run", run_id, tenant_id)
+    return row["status"] if row else None
+
+
+async def refresh_waiting(session: Session, fence: Fence) -> None:
+    """Say whether the run waits; its row is locked by an earlier statement."""
+    await session.run("runs.refresh_waiting", fence.run_id, fence.tenant_id)
+
+
+async def start_delay(
+    session: Session, fence: Fence, path: str, *, now: datetime, until: datetime
+) -> datetime | None:
+    """Begin a delay, or find it begun; give when it ends."""
+    row = await session.row(
+        "steps.start_delay", fence.run_id, fence.tenant_id, fence.generation, path, now, until
+    )
+    return row["scheduled_for"] if row else None
+
+
+async def end_delay(session: Session, fence: Fence, path: str, *, now: datetime) -> None:
+    """End a delay; does nothing when it has ended."""
+    await session.run(
+        "steps.end_delay", fence.run_id, fence.tenant_id, fence.generation, path, now
+    )
+
+
+async def skip(session: Session, fence: Fence, paths: Sequence[str], *, by: str) -> None:
+    """Pass over pending steps and all below them."""
+    await session.run("steps.skip", fence.run_id, fence.tenant_id, fence.generation, paths, by)
+
+
+async def start_parallel(session: Session, fence: Fence, path: str) -> None:
+    """Begin a parallel step; does nothing when it runs."""
+    await session.run(
+        "steps.start_parallel", fence.run_id, fence.tenant_id, fence.generation, path
+    )
+
+
+async def finish_parallel(session: Session, fence: Fence, path: str, *, error: str | None) -> None:
+    """End a parallel step and merge what its branches recorded into the run's context."""
+    status = "failed" if error else "completed"
+    await session.run(
+        "steps.finish_parallel",
+        fence.run_id,
+        fence.tenant_id,
+        fence.generation,
+        path,
+        status,
+        error,
+    )
+
+
+async def ended_in_list(session: Session, fence: Fence, prefix: Sequence[int]) -> list[int]:
+    """Read which steps of a list need no work any more, by index."""
+    found = await session.rows("steps.ended_in_list", fence.run_id, fence.tenant_id, prefix)
+    return [row["index"] for row in found]
+
+
+async def ended_branches(
+    session: Session, fence: Fence, prefix: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Read which branches need no work any more: index of the parallel step, branch number."""
+    found = await session.rows("steps.ended_branches", fence.run_id, fence.tenant_id, prefix)
+    return [(row["index"], row["branch"]) for row in found]

@@ -1,0 +1,296 @@
+"""Step runs and attempts: the ledger. A result that is recorded is never made again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from pulse_temporal.model.definitions import DefinitionSnapshot
+from pulse_temporal.model.runs import LogLevel, StepStatus, WorkflowRun, WorkflowStepRun
+from pulse_temporal.model.signals import TriggerEnvelope
+from pulse_temporal.model.steps import RetryPolicy
+from pulse_temporal.store import rows
+from pulse_temporal.store.connection import Record
+from pulse_temporal.store.control import Fence
+from pulse_temporal.store.database import Session
+
+DEFAULT_POLICY = RetryPolicy(max_attempts=1, backoff_ms=1_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A step that this process may work on, with all that its handler needs."""
+
+    run: WorkflowRun
+    step: WorkflowStepRun
+    trigger: TriggerEnvelope
+    claim: int
+
+
+@dataclass(frozen=True, slots=True)
+class LockedStep:
+    """A step as the slow path of a claim finds it.
+
+    Attributes:
+        open_claim: Claim of the newest attempt, when nobody has ended it.
+        holder_is_alive: The worker of that attempt was seen after the attempt's deadline.
+        lost: Workers lost on this step in this generation.
+        blocked_since: Since when no worker knew its handler.
+    """
+
+    id: str
+    status: StepStatus
+    generation: int
+    attempt: int
+    max_attempts: int
+    error_message: str | None
+    result: str | None
+    open_claim: int | None
+    holder_is_alive: bool
+    lost: int
+    blocked_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line to write with an attempt; ``data`` is JSON text."""
+
+    id: str
+    level: LogLevel
+    message: str
+    data: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """A failed attempt to record.
+
+    Attributes:
+        retryable: Another attempt may follow when the policy grants one.
+        retry_after: Pause that the handler asked for; replaces the policy's.
+        timed_out: It passed its deadline.
+    """
+
+    message: str
+    retryable: bool
+    retry_after: timedelta | None = None
+    timed_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a step stands; ``retry_in_ms`` is set while another attempt waits."""
+
+    status: StepStatus
+    attempt: int
+    max_attempts: int
+    error_message: str | None
+    result: str | None
+    retry_in_ms: int | None
+
+
+async def claim(
+    session: Session, fence: Fence, path: str, *, worker_id: str, bound: timedelta
+) -> Claimed | None:
+    """Take a step that nobody works on; None leaves the reason to ``lock_step``."""
+    row = await session.row(
+        "steps.claim",
+        fence.run_id,
+        fence.tenant_id,
+        path,
+        fence.generation,
+        fence.branch,
+        fence.temporal_run_id,
+        worker_id,
+        bound,
+    )
+    return _claimed(row, fence) if row else None
+
+
+async def lock_step(session: Session, fence: Fence, path: str) -> LockedStep | None:
+    """Read a step and its newest attempt for a change."""
+    row = await session.row("steps.lock_step", fence.run_id, fence.tenant_id, path)
+    if row is None:
+        return None
+    return LockedStep(
+        id=row["id"],
+        status=row["status"],
+        generation=row["generation"],
+        attempt=row["attempt"],
+        max_attempts=row["max_attempts"],
+        error_message=row["error_message"],
+        result=row["result"],
+        open_claim=row["open_claim"],
+        holder_is_alive=bool(row["alive"]),
+        lost=row["lost"],
+        blocked_since=row["blocked_since"],
+    )
+
+
+async def close_attempt(
+    session: Session,
+    step_id: str,
+    claim: int,
+    *,
+    ending: Literal["timed_out", "lost", "released"],
+    message: str,
+) -> None:
+    """End an attempt that nobody will record: of these endings only ``timed_out`` counts."""
+    await session.run("steps.close_attempt", step_id, claim, ending, message)
+
+
+async def reopen(session: Session, step_id: str, *, failed_attempts: int) -> None:
+    """Give a running step back to the next claim."""
+    await session.run("steps.reopen", step_id, failed_attempts)
+
+
+async def give_up(
+    session: Session, step_id: str, *, message: str, failed_attempts: int = 0
+) -> None:
+    """Fail a step outside of an attempt."""
+    await session.run("steps.give_up", step_id, message, failed_attempts)
+
+
+async def block(
+    session: Session, fence: Fence, path: str, *, reason: str
+) -> tuple[str, timedelta] | None:
+    """Say why a step cannot start; give its id and for how long that has been so."""
+    row = await session.row(
+        "steps.block", fence.run_id, fence.tenant_id, path, fence.generation, reason
+    )
+    return (row["id"], row["blocked_for"]) if row else None
+
+
+async def record_success(
+    session: Session,
+    fence: Fence,
+    path: str,
+    *,
+    claim: int,
+    result: str | None,
+    logs: Sequence[LogLine],
+) -> bool:
+    """Write a result, JSON text; False: canceled, superseded, or recorded already."""
+    row = await session.row(
+        "steps.record_success",
+        fence.run_id,
+        fence.tenant_id,
+        path,
+        fence.generation,
+        fence.branch,
+        fence.temporal_run_id,
+        claim,
+        result,
+        *_log_columns(logs),
+    )
+    return row is not None
+
+
+async def record_failure(
+    session: Session,
+    fence: Fence,
+    path: str,
+    *,
+    claim: int,
+    failed: FailedAttempt,
+    policy: RetryPolicy | None,
+    logs: Sequence[LogLine],
+) -> Outcome | None:
+    """Write a failed attempt; None: canceled, superseded, or another claim has taken over."""
+    policy = policy or DEFAULT_POLICY
+    row = await session.row(
+        "steps.record_failure",
+        fence.run_id,
+        fence.tenant_id,
+        path,
+        fence.generation,
+        fence.branch,
+        fence.temporal_run_id,
+        claim,
+        *_log_columns(logs),
+        failed.message,
+        failed.retryable,
+        policy.backoff_ms,
+        policy.backoff_coefficient,
+        policy.max_backoff_ms,
+        round(failed.retry_after / timedelta(milliseconds=1)) if failed.retry_after else None,
+        "timed_out" if failed.timed_out else "failed",
+    )
+    if row is None:
+        return None
+    retry_in_ms = row["retry_in_ms"]
+    status = "failed" if retry_in_ms is None else "scheduled"
+    return Outcome(status, row["attempt"], row["max_attempts"], failed.message, None, retry_in_ms)
+
+
+async def outcome(session: Session, fence: Fence, path: str) -> Outcome | None:
+    """Read how a step stands."""
+    row = await session.row("steps.outcome", fence.run_id, fence.tenant_id, path)
+    if row is None:
+        return None
+    return Outcome(
+        row["status"],
+        row["attempt"],
+        row["max_attempts"],
+        row["error_message"],
+        row["result"],
+        row["retry_in_ms"],
+    )
+
+
+async def list_steps(
+    session: Session, run_id: str, *, tenant_id: str | None
+) -> list[WorkflowStepRun]:
+    """Read all step runs of a run, in document order."""
+    return [rows.step(row) for row in await session.rows("steps.list_steps", run_id, tenant_id)]
+
+
+def _log_columns(logs: Sequence[LogLine]) -> tuple[list[object], ...]:
+    return (
+        [line.id for line in logs],
+        [line.level for line in logs],
+        [line.message for line in logs],
+        [line.data for line in logs],
+        [line.at for line in logs],
+    )
+
+
+def _claimed(row: Record, fence: Fence) -> Claimed:
+    frozen: DefinitionSnapshot = rows.snapshot(row["r_definition_snapshot"])
+    owner = {"tenant_id": fence.tenant_id}
+    run = WorkflowRun.model_validate(
+        owner
+        | _columns(row, "r_")
+        | {
+            "id": fence.run_id,
+            "trigger_id": row["t_id"],
+            "definition_snapshot": frozen,
+            "definition_name": frozen.name,
+            "generation": fence.generation,
+            "context": rows.json_object(row["context"]),
+        }
+    )
+    step = _columns(row, "s_")
+    handler = step.pop("handler")
+    step |= {"uses": handler if handler != step["step_name"] else None}
+    step |= {
+        "run_id": fence.run_id,
+        "generation": fence.generation,
+        "attempt": row["s_attempt"] + 1,
+    }
+    trigger = owner | _columns(row, "t_") | {"payload": rows.json_object(row["t_payload"])}
+    return Claimed(
+        run=run,
+        step=WorkflowStepRun.model_validate(owner | step),
+        trigger=TriggerEnvelope.model_validate(trigger),
+        claim=row["claim"],
+    )
+
+
+def _columns(row: Record, prefix: str) -> dict[str, object]:
+    return {
+        name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)
+    }

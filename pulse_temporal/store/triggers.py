@@ -1,0 +1,118 @@
+"""Stored signals, and what storing one sets in motion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pulse_temporal.model.definitions import DefinitionSnapshot
+from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
+from pulse_temporal.store import rows
+from pulse_temporal.store.database import Session
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A run that an emit has planned, and the command that starts it."""
+
+    run_id: str
+    snapshot: DefinitionSnapshot
+    outbox_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What made a handler emit a signal.
+
+    Attributes:
+        run_id: The run whose handler emits.
+        root_trigger_id: First signal of the chain.
+        depth: Of the new signal.
+        is_replay: The run is a replay.
+    """
+
+    run_id: str
+    root_trigger_id: str
+    depth: int
+    is_replay: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """What one emit has stored: runs by the age of their definitions, oldest first."""
+
+    created_at: datetime
+    runs: tuple[PlannedRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTrigger:
+    """The trigger that an idempotency key belongs to, and a hash of what it was."""
+
+    trigger: TriggerEnvelope
+    request_hash: str
+
+
+async def emit_signal(
+    session: Session,
+    signal: TriggerInput,
+    *,
+    trigger_id: str,
+    payload: str,
+    request_hash: str,
+    cause: Cause | None,
+    lease: timedelta | None,
+) -> Emitted | None:
+    """Store a signal with all runs it starts; None when its idempotency key is taken.
+
+    Args:
+        session: Any connection; on one in a transaction everything joins it.
+        signal: Valid, its payload excepted.
+        trigger_id: For the new row.
+        payload: Canonical JSON text.
+        request_hash: Of everything that the idempotency key stands for.
+        cause: The run that emits; None from outside.
+        lease: For how long the relay leaves the starts to the caller; None: not at all.
+    """
+    found = await session.rows(
+        "triggers.emit_signal",
+        trigger_id,
+        signal.tenant_id,
+        signal.source,
+        signal.type,
+        signal.resource_type,
+        signal.resource_id,
+        signal.environment,
+        payload,
+        signal.idempotency_key,
+        request_hash,
+        cause.run_id if cause else None,
+        cause.root_trigger_id if cause else None,
+        cause.depth if cause else 0,
+        cause.is_replay if cause else False,
+        lease,
+    )
+    if not found:
+        return None
+    planned = [
+        PlannedRun(row["run_id"], rows.snapshot(row["snapshot"]), row["outbox_id"])
+        for row in found
+        if row["run_id"] is not None
+    ]
+    return Emitted(created_at=found[0]["created_at"], runs=tuple(planned))
+
+
+async def find_by_key(session: Session, *, tenant_id: str, key: str) -> KnownTrigger | None:
+    """Read the trigger that a tenant's idempotency key belongs to."""
+    row = await session.row("triggers.find_by_key", tenant_id, key)
+    if row is None:
+        return None
+    return KnownTrigger(rows.trigger(row, duplicate=True), row["request_hash"] or "")
+
+
+async def get_trigger(
+    session: Session, trigger_id: str, *, tenant_id: str | None
+) -> TriggerEnvelope | None:
+    """Read a trigger; with a tenant, only that tenant's."""
+    row = await session.row("triggers.get_trigger", trigger_id, tenant_id)
+    return rows.trigger(row) if row else None

@@ -1,0 +1,52 @@
+"""Live processes and the handlers they know."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pulse_temporal.store.database import Session
+from pulse_temporal.store.rows import required
+
+
+@dataclass(frozen=True, slots=True)
+class KnownHandlers:
+    """Names that live workers have published, and how many such workers there are."""
+
+    actions: frozenset[str]
+    conditions: frozenset[str]
+    workers: int
+
+
+async def publish(
+    session: Session,
+    worker_id: str,
+    *,
+    task_queue: str,
+    actions: Collection[str],
+    conditions: Collection[str],
+) -> None:
+    """Say that a process lives and which handlers it knows."""
+    names = (sorted(actions), sorted(conditions))
+    await session.run("workers.publish", worker_id, task_queue, *names)
+
+
+async def withdraw(session: Session, worker_id: str) -> None:
+    """Say that a process is gone."""
+    await session.run("workers.withdraw", worker_id)
+
+
+async def forget(session: Session, *, silence: timedelta) -> None:
+    """Drop processes that have been silent for so long."""
+    await session.run("workers.forget", silence)
+
+
+async def known_handlers(
+    session: Session, *, task_queue: str, silence: timedelta
+) -> KnownHandlers:
+    """Read which handlers live processes know."""
+    row = required(
+        await session.row("workers.known_handlers", task_queue, silence), "the known handlers"
+    )
+    return KnownHandlers(frozenset(row["actions"]), frozenset(row["conditions"]), row["workers"])

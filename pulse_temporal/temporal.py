@@ -1,0 +1,221 @@
+"""Connect to Temporal, start and cancel the workflows of runs."""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import logging
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cache
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import (
+    AddSearchAttributesRequest,
+    ListSearchAttributesRequest,
+)
+from temporalio.client import Client
+from temporalio.common import (
+    Priority,
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
+from temporalio.envconfig import ClientConfig
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from pulse_temporal import contract
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.contract import InterpreterInput, Scope, skeleton
+from pulse_temporal.errors import TemporalUnavailableError
+from pulse_temporal.model.definitions import DefinitionSnapshot
+from pulse_temporal.model.steps import DelayStep, walk
+
+log = logging.getLogger(__name__)
+
+SEARCH_ATTRIBUTES = {
+    name: SearchAttributeKey.for_keyword(name)
+    for name in (
+        contract.TENANT_ATTRIBUTE,
+        contract.DEFINITION_ATTRIBUTE,
+        contract.TRIGGER_ATTRIBUTE,
+    )
+}
+PERMANENT = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.RESOURCE_EXHAUSTED})
+OURS_TO_FIX = "search attribute"
+TOO_LARGE = ("exceeds limit", "larger than max")
+
+
+class StartRefusedError(Exception):
+    """Temporal will never accept this start; the message says why."""
+
+
+async def connect(target: str | Client | None, *, namespace: str) -> Client:
+    """Connect to Temporal, or adapt the application's client to this library's payloads.
+
+    Args:
+        target: ``host:port``; a client, whose codec and interceptors stay; or None for
+            what the environment and ``temporal.toml`` say (address, TLS, API key).
+        namespace: Must exist; a client keeps its own.
+
+    Raises:
+        TemporalUnavailableError: No answer.
+    """
+    if isinstance(target, Client):
+        converter = dataclasses.replace(
+            target.data_converter, payload_converter_class=PydanticPayloadConverter
+        )
+        config = target.config() | {"data_converter": converter}
+        return Client(**config)
+    _wait_at_exit()
+    settings = ClientConfig.load_client_connect_config()
+    if target is not None:
+        settings["target_host"] = target
+    settings.setdefault("namespace", namespace)
+    if target is not None or namespace != "default":
+        settings["namespace"] = namespace
+    settings.setdefault("target_host", "localhost:7233")
+    try:
+        return await Client.connect(**settings, data_converter=pydantic_data_converter)
+    except RuntimeError as error:  # what the SDK raises for a failed connection
+        raise TemporalUnavailableError(
+            f"Temporal at {settings['target_host']} does not answer: {error}"
+        ) from error
+
+
+async def ensure_search_attributes(client: Client, *, patience: timedelta) -> None:
+    """Register the search attributes that are missing; only warn where that is not allowed."""
+    operator = client.operator_service
+    try:
+        known = await operator.list_search_attributes(
+            ListSearchAttributesRequest(namespace=client.namespace), timeout=patience
+        )
+        missing = {
+            name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+            for name in SEARCH_ATTRIBUTES
+            if name not in known.custom_attributes
+        }
+        if missing:
+            request = AddSearchAttributesRequest(
+                namespace=client.namespace, search_attributes=missing
+            )
+            await operator.add_search_attributes(request, timeout=patience)
+    except RPCError as error:
+        log.warning(
+            "search attributes are not checked",
+            extra={"needed": ", ".join(SEARCH_ATTRIBUTES), "error": str(error)},
+        )
+
+
+def search_attributes(values: Mapping[str, str]) -> TypedSearchAttributes:
+    """Give this library's search attributes by name."""
+    return TypedSearchAttributes(
+        [SearchAttributePair(SEARCH_ATTRIBUTES[name], value) for name, value in values.items()]
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunStart:
+    """A run whose workflow is to be started."""
+
+    run_id: str
+    tenant_id: str
+    trigger_id: str
+    definition_id: str
+    generation: int
+    snapshot: DefinitionSnapshot
+
+
+async def start_run(client: Client, start: RunStart, options: EngineOptions) -> None:
+    """Start a run's workflow; a second start of the same generation does nothing.
+
+    Raises:
+        StartRefusedError: The server will never accept it.
+        RPCError: Anything else; try again.
+    """
+    snapshot = start.snapshot
+    task_timeout = options.task_timeout
+    job = InterpreterInput(
+        scope=Scope(run_id=start.run_id, tenant_id=start.tenant_id, generation=start.generation),
+        title=snapshot.name,
+        steps=skeleton(snapshot.steps),
+        has_delays=any(isinstance(step, DelayStep) for _, step in walk(snapshot.steps)),
+        task_timeout_ms=round(task_timeout / timedelta(milliseconds=1)),
+    )
+    try:
+        await client.start_workflow(
+            contract.RUN_WORKFLOW,
+            job,
+            id=contract.workflow_id(start.run_id, start.generation),
+            task_queue=options.task_queue,
+            task_timeout=task_timeout,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            search_attributes=search_attributes(
+                {
+                    contract.TENANT_ATTRIBUTE: start.tenant_id,
+                    contract.DEFINITION_ATTRIBUTE: start.definition_id,
+                    contract.TRIGGER_ATTRIBUTE: start.trigger_id,
+                }
+            ),
+            priority=Priority(fairness_key=contract.fairness_key(start.tenant_id)),
+            static_summary=f"{snapshot.name} · {snapshot.trigger_type}",
+            static_details=_details(start),
+            request_eager_start=True,
+            rpc_timeout=options.temporal_timeout,
+        )
+    except WorkflowAlreadyStartedError:
+        return
+    except RPCError as error:
+        if _is_permanent(error):
+            raise StartRefusedError(f"Temporal refused to start the run: {error}") from error
+        raise
+
+
+async def cancel_run(client: Client, run_id: str, *, generation: int, patience: timedelta) -> bool:
+    """Ask Temporal to cancel a run's workflow; False when there is no such workflow.
+
+    Raises:
+        RPCError: Anything but NOT_FOUND; try again.
+    """
+    handle = client.get_workflow_handle(contract.workflow_id(run_id, generation))
+    try:
+        await handle.cancel(rpc_timeout=patience)
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return True
+
+
+@cache
+def _wait_at_exit() -> None:
+    """Let the SDK's threads settle before the interpreter ends; else it may abort (sdk-python#300)."""
+    atexit.register(time.sleep, 0.1)
+
+
+def _is_permanent(error: RPCError) -> bool:
+    text = str(error).lower()
+    if error.status not in PERMANENT or OURS_TO_FIX in text:
+        return False
+    return error.status == RPCStatusCode.INVALID_ARGUMENT or any(
+        mark in text for mark in TOO_LARGE
+    )
+
+
+def _details(start: RunStart) -> str:
+    lines = {
+        "Run": start.run_id,
+        "Tenant": start.tenant_id,
+        "Definition": f"{start.definition_id}, version {start.snapshot.version}",
+        "Trigger": start.trigger_id,
+        "Generation": str(start.generation),
+    }
+    return "\n".join(
+        f"- **{name}** `{value.replace('`', chr(39))}`" for name, value in lines.items()
+    )

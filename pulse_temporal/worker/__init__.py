@@ -1,0 +1,1 @@
+"""The process that works: the Temporal worker and the loops beside it."""

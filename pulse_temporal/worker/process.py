@@ -1,0 +1,207 @@
+"""Run everything that a working process needs, and end it in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.service import RPCError
+from temporalio.worker import Worker
+
+from pulse_temporal.activities.mirror import MirrorActivities
+from pulse_temporal.activities.steps import StepActivities
+from pulse_temporal.clock import utc_now
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.errors import ConfigurationError, PulseError, TemporalUnavailableError
+from pulse_temporal.handlers.registry import Registry
+from pulse_temporal.model.ids import new_id
+from pulse_temporal.services.definitions import WORKER_SILENCE
+from pulse_temporal.services.dispatch import Dispatcher
+from pulse_temporal.services.emit import Emitter
+from pulse_temporal.services.ledger import Ledger
+from pulse_temporal.services.mirror import Mirror
+from pulse_temporal.services.relay import Relay
+from pulse_temporal.store import workers
+from pulse_temporal.store.connection import Pool
+from pulse_temporal.store.database import Database
+from pulse_temporal.temporal import connect, ensure_search_attributes
+from pulse_temporal.worker.build import build_worker
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(seconds=10)
+PUBLISH_INTERVAL = timedelta(seconds=5)
+FORGET_AFTER = WORKER_SILENCE * 10
+
+
+class Process:
+    """Connects to Temporal, works, relays the outbox and shows that it lives.
+
+    Attributes:
+        worker_id: Name of this process in attempts and in the table of workers.
+        dispatcher: Starts runs; has a client while Temporal is connected.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        target: str | Client | None,
+        registry: Registry,
+        options: EngineOptions,
+    ) -> None:
+        self.database = database
+        self.target = target
+        self.registry = registry
+        self.options = options
+        self.worker_id = new_id("wrk")
+        self.dispatcher = Dispatcher(database, options)
+        self.emitter = Emitter(database, registry, self.dispatcher, options)
+        self._worker: Worker | None = None
+        self._main: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether ``start`` has been called and ``stop`` has not."""
+        return self._main is not None
+
+    async def start(self, *, work: bool) -> None:
+        """Start the loops; returns when Temporal is connected, or was found to be away.
+
+        Args:
+            work: Run handlers here; without, the process only emits and starts its own runs.
+
+        Raises:
+            ConfigurationError: It runs already.
+            PostgresUnavailableError: Postgres does not answer.
+            SchemaError: The tables are missing.
+        """
+        if self._main is not None:
+            raise ConfigurationError("The engine is started already.")
+        self._stopping = asyncio.Event()
+        await self._publish()
+        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._main = asyncio.create_task(  # noqa: TID251 - the one task that owns all others
+            self._run(ready, work=work), name="pulse"
+        )
+        await asyncio.wait({self._main, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if self._main.done():
+            main, self._main = self._main, None
+            main.result()
+
+    async def stop(self) -> None:
+        """Take no more work, let running handlers finish within the grace, end the loops."""
+        main, self._main = self._main, None
+        if main is None:
+            return
+        self._stopping.set()
+        if self._worker is not None:
+            await self._worker.shutdown()
+        main.cancel()
+        await asyncio.wait({main})
+        self.dispatcher.client = None
+        with contextlib.suppress(PulseError):
+            async with self.database.session() as session:
+                await workers.withdraw(session, self.worker_id)
+        if not main.cancelled():
+            main.result()
+
+    async def _run(self, ready: asyncio.Future[None], *, work: bool) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.dispatcher.run(), name="pulse-dispatcher")
+            if work:
+                relay = Relay(self.database, self.dispatcher, self.options)
+                group.create_task(relay.run(), name="pulse-relay")
+                group.create_task(self._keep_publishing(), name="pulse-publisher")
+            group.create_task(self._serve(ready, work=work), name="pulse-temporal")
+
+    async def _serve(self, ready: asyncio.Future[None], *, work: bool) -> None:
+        """Connect and work until stopped; while Temporal is away, try again and again."""
+        pause = FIRST_PAUSE
+        while not self._stopping.is_set():
+            try:
+                client = await connect(self.target, namespace=self.options.namespace)
+                await ensure_search_attributes(client, patience=self.options.temporal_timeout)
+                self.dispatcher.client = client
+                pause = FIRST_PAUSE
+                if work:
+                    await self._work(client, ready)
+                else:
+                    _settle(ready)
+                    await self._stopping.wait()
+            except (TemporalUnavailableError, RPCError, RuntimeError) as error:
+                self.dispatcher.client = None
+                log.error(  # noqa: TRY400 - the text names the cause; it comes again each round
+                    "Temporal is not available; signals are stored and runs start later",
+                    extra={"error": str(error), "next_try_s": pause.total_seconds()},
+                )
+                _settle(ready)
+                await asyncio.sleep(pause.total_seconds())
+                pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _work(self, client: Client, ready: asyncio.Future[None]) -> None:
+        """Poll for tasks until the worker is shut down."""
+        with ThreadPoolExecutor(self.options.concurrency, "pulse-handler") as threads:
+            transactions = Database(
+                self._transactions_source(),
+                prefix=self.options.table_prefix,
+                patience=self.options.postgres_timeout,
+                bounded=False,
+            )
+            try:
+                activities = self._activities(transactions, threads)
+                worker = self._worker = build_worker(client, activities, self.options)
+                _settle(ready)
+                await worker.run()
+            finally:
+                self._worker = None
+                threads.shutdown(wait=False, cancel_futures=True)
+                await transactions.close()
+
+    def _activities(
+        self, transactions: Database, threads: ThreadPoolExecutor
+    ) -> list[Callable[..., object]]:
+        mirror = MirrorActivities(Mirror(self.database, self.registry, self.options))
+        steps = StepActivities(
+            ledger=Ledger(self.database, self.options, worker_id=self.worker_id),
+            registry=self.registry,
+            emitter=self.emitter,
+            options=self.options,
+            clock=utc_now,
+            transactions=transactions,
+            threads=threads,
+        )
+        return [*mirror.all(), steps.run]
+
+    def _transactions_source(self) -> str | Pool:
+        return self.database.source
+
+    async def _keep_publishing(self) -> None:
+        while True:
+            await asyncio.sleep(PUBLISH_INTERVAL.total_seconds())
+            try:
+                await self._publish()
+            except PulseError as error:
+                log.warning("this worker cannot show that it lives", extra={"error": str(error)})
+
+    async def _publish(self) -> None:
+        async with self.database.session() as session:
+            await workers.publish(
+                session,
+                self.worker_id,
+                task_queue=self.options.task_queue,
+                actions=self.registry.actions,
+                conditions=self.registry.conditions,
+            )
+            await workers.forget(session, silence=FORGET_AFTER)
+
+
+def _settle(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)

@@ -1,0 +1,115 @@
+"""How workflows call activities: types, bounds and who may repeat them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
+
+from pulse_temporal.contract import ATTEMPT_FAILED, Refusal, StepDone, StepInput, StepReply
+
+Reply = TypeVar("Reply")
+
+INFRASTRUCTURE = RetryPolicy(
+    initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10)
+)
+"""For failures that are nobody's attempt: a lost worker, a database that is away."""
+
+ONCE = RetryPolicy(maximum_attempts=1)
+MIRROR_TIMEOUT = timedelta(seconds=20)
+BACKSTOP = timedelta(seconds=10)
+"""What Temporal waits longer than the attempt's own bound, which the worker enforces."""
+
+
+class Refused(Exception):  # noqa: N818 - not an error: another execution or a cancel came first
+    """This execution may not go on."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+        super().__init__(refusal.message)
+
+
+async def write(activity: str, argument: object, reply: type[Reply], *, summary: str) -> Reply:
+    """Make a mirror write, repeated until Postgres takes it.
+
+    Args:
+        activity: Name from ``contract``.
+        argument: Its payload.
+        reply: A type whose instances, or ``Refusal``, the activity returns.
+        summary: Line in Temporal's UI.
+
+    Raises:
+        Refused: This execution does not speak for the run any more.
+    """
+    answer: Reply | Refusal = await workflow.execute_local_activity(
+        activity,
+        argument,
+        result_type=reply | Refusal,
+        start_to_close_timeout=MIRROR_TIMEOUT,
+        retry_policy=INFRASTRUCTURE,
+        summary=summary,
+    )
+    if isinstance(answer, Refusal):
+        raise Refused(answer)
+    return answer
+
+
+async def attempt_locally(step: StepInput, *, bound: timedelta, summary: str) -> StepDone | None:
+    """Deliver a step for the first time, inside the workflow's own worker.
+
+    Gives None when the delivery ended without anything on record; it goes on queued then.
+
+    Raises:
+        ApplicationError: The attempt failed, with details as ``AttemptFailure``.
+        Refused: The run is canceled or another execution speaks for it.
+    """
+    try:
+        answer: StepReply = await workflow.execute_local_activity(
+            step.handler,
+            step,
+            result_type=StepDone | Refusal,
+            start_to_close_timeout=bound + BACKSTOP,
+            retry_policy=ONCE,
+            summary=summary,
+        )
+    except FailureError as error:
+        if is_cancelled_exception(error) or is_attempt_failure(error):
+            raise
+        workflow.logger.info("local delivery ended without a record: %s", error)
+        return None
+    return _accepted(answer)
+
+
+async def attempt_queued(
+    step: StepInput, *, bound: timedelta, heartbeat: timedelta, summary: str
+) -> StepDone:
+    """Deliver a step through the task queue, again and again while workers are lost.
+
+    Raises:
+        ActivityError: The attempt failed; its cause has details as ``AttemptFailure``.
+        Refused: The run is canceled or another execution speaks for it.
+    """
+    answer: StepReply = await workflow.execute_activity(
+        step.handler,
+        step,
+        result_type=StepDone | Refusal,
+        start_to_close_timeout=bound + BACKSTOP,
+        heartbeat_timeout=heartbeat,
+        retry_policy=INFRASTRUCTURE,
+        summary=summary,
+    )
+    return _accepted(answer)
+
+
+def is_attempt_failure(error: BaseException | None) -> bool:
+    """Say whether an error is a failed attempt that is on record."""
+    return isinstance(error, ApplicationError) and error.type == ATTEMPT_FAILED
+
+
+def _accepted(answer: StepReply) -> StepDone:
+    if isinstance(answer, Refusal):
+        raise Refused(answer)
+    return answer

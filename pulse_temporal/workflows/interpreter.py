@@ -1,0 +1,277 @@
+"""Interpret one list of steps: the cursor decides, this class awaits."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from datetime import timedelta
+from typing import assert_never
+
+from temporalio import workflow
+from temporalio.exceptions import (
+    ApplicationError,
+    ChildWorkflowError,
+    FailureError,
+    is_cancelled_exception,
+)
+
+from pulse_temporal import contract
+from pulse_temporal.contract import (
+    AttemptFailure,
+    Beginning,
+    Bone,
+    DelayBegun,
+    DelayInput,
+    Failure,
+    InterpreterInput,
+    ParallelInput,
+    Refusal,
+    Scope,
+    SkipInput,
+    Speaker,
+    StepDone,
+    StepInput,
+    Written,
+)
+from pulse_temporal.model.paths import branch_path, child_path
+from pulse_temporal.workflows.calls import (
+    Refused,
+    attempt_locally,
+    attempt_queued,
+    is_attempt_failure,
+    write,
+)
+from pulse_temporal.workflows.cursor import (
+    Call,
+    FanOut,
+    Finish,
+    Wait,
+    next_command,
+    resume,
+    skipped_after,
+)
+
+BRANCH_ERROR_CHARS = 500
+
+
+class StepFailed(Exception):  # noqa: N818 - an outcome of the run, not an error of the workflow
+    """A step has failed for good, and with it the list that it lives in."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+        super().__init__(failure.message)
+
+
+class Interpreter:
+    """Takes one list of steps from where it stands to its end.
+
+    Attributes:
+        job: What to interpret.
+        speaker: Sent along with every activity, so that the mirror knows who writes.
+    """
+
+    def __init__(self, job: InterpreterInput) -> None:
+        self.job = job
+        self.speaker = Speaker(
+            scope=job.scope, first_execution_run_id=workflow.info().first_execution_run_id
+        )
+        self._beginning: Beginning | None = None
+
+    async def run(self) -> None:
+        """Interpret the list to its end.
+
+        Raises:
+            StepFailed: A step failed for good.
+            Refused: The run is canceled, or another execution speaks for it.
+        """
+        beginning = self._beginning = await write(
+            contract.BEGIN, self.speaker, Beginning, summary="begin"
+        )
+        steps = self.job.steps
+        progress = resume(beginning.ended)
+        while True:
+            self._continue_as_new_if_due()
+            command = next_command(steps, progress)
+            match command:
+                case Finish():
+                    return
+                case Call(index):
+                    answer = await self._call(index)
+                    skipped = skipped_after(steps, index, answer=answer)
+                    await self._skip(skipped, by=index)
+                    progress = progress.end([index, *skipped])
+                case Wait(index):
+                    await self._wait(index)
+                    progress = progress.end([index])
+                case FanOut(index):
+                    await self._fan_out(index)
+                    progress = progress.end([index])
+                case _:
+                    assert_never(command)
+
+    def path(self, index: int) -> str:
+        """Give the path of a step of this list."""
+        return child_path(self.job.scope.branch, index)
+
+    @property
+    def beginning(self) -> Beginning:
+        """What the mirror said when this execution began."""
+        if self._beginning is None:
+            raise RuntimeError("the interpreter has not begun")
+        return self._beginning
+
+    async def _call(self, index: int) -> bool | None:
+        """Call a handler until it succeeds or its attempts are used up."""
+        bone = self.job.steps[index]
+        step = StepInput(
+            **dict(self.speaker),
+            path=self.path(index),
+            type="condition" if bone.type == "condition" else "action",
+            handler=bone.uses,
+            timeout_ms=bone.timeout_ms or self.beginning.action_timeout_ms,
+        )
+        may_be_local = index in self.beginning.local
+        while True:
+            try:
+                done = await self._attempt(step, bone, local=may_be_local)
+            except FailureError as error:
+                failure = _attempt_failure(error)
+                if failure.retry_in_ms is None:
+                    raise StepFailed(
+                        Failure(path=step.path, name=bone.name, message=failure.message)
+                    ) from error
+                await workflow.sleep(
+                    timedelta(milliseconds=failure.retry_in_ms),
+                    summary=f"retry {failure.attempt + 1} of {failure.max_attempts} of {bone.name}",
+                )
+                may_be_local = False
+                self._continue_as_new_if_due()
+            else:
+                return done.value
+
+    async def _attempt(self, step: StepInput, bone: Bone, *, local: bool) -> StepDone:
+        bound = timedelta(milliseconds=step.timeout_ms)
+        summary = f"{bone.type} · {bone.name}"
+        if local:
+            done = await attempt_locally(step, bound=bound, summary=summary)
+            if done is not None:
+                return done
+        heartbeat = timedelta(milliseconds=self.beginning.heartbeat_timeout_ms)
+        return await attempt_queued(step, bound=bound, heartbeat=heartbeat, summary=summary)
+
+    async def _skip(self, indexes: range, *, by: int) -> None:
+        if not indexes:
+            return
+        paths = tuple(self.path(index) for index in indexes)
+        argument = SkipInput(**dict(self.speaker), paths=paths, by=self.path(by))
+        await write(contract.SKIP, argument, Written, summary=f"skip {len(paths)} steps")
+
+    async def _wait(self, index: int) -> None:
+        bone = self.job.steps[index]
+        now_ms = _now_ms()
+        argument = DelayInput(
+            **dict(self.speaker),
+            path=self.path(index),
+            now_ms=now_ms,
+            until_ms=now_ms + bone.delay_ms,
+        )
+        begun = await write(
+            contract.START_DELAY, argument, DelayBegun, summary=f"begin delay · {bone.name}"
+        )
+        rest_ms = begun.until_ms - _now_ms()
+        if rest_ms > 0:
+            rest = timedelta(milliseconds=rest_ms)
+            await workflow.sleep(rest, summary=f"delay · {bone.name}")
+        argument = DelayInput(**dict(self.speaker), path=self.path(index), now_ms=_now_ms())
+        await write(contract.END_DELAY, argument, Written, summary=f"end delay · {bone.name}")
+
+    async def _fan_out(self, index: int) -> None:
+        """Run every branch as a child workflow, wait for all, then fail if any failed."""
+        bone = self.job.steps[index]
+        block = ParallelInput(**dict(self.speaker), path=self.path(index))
+        await write(contract.START_PARALLEL, block, Written, summary=f"fan out · {bone.name}")
+        ended = self.beginning.ended_branches.get(index, ())
+        open_branches = [n for n in range(len(bone.branches)) if n not in ended]
+        results = await asyncio.gather(
+            *(self._branch(bone, index, number) for number in open_branches),
+            return_exceptions=True,
+        )
+        failures: list[str] = []
+        for number, result in zip(open_branches, results, strict=True):
+            failure = _branch_failure(result)
+            if failure is not None:
+                failures.append(f"branch {number}: {failure[:BRANCH_ERROR_CHARS]}")
+        error = "; ".join(failures) or None
+        block = ParallelInput(**dict(self.speaker), path=block.path, error=error)
+        await write(contract.FINISH_PARALLEL, block, Written, summary=f"join · {bone.name}")
+        if error is not None:
+            raise StepFailed(Failure(path=block.path, name=bone.name, message=error))
+
+    async def _branch(self, bone: Bone, index: int, number: int) -> None:
+        scope = self.job.scope
+        path = branch_path(self.path(index), number)
+        info = workflow.info()
+        root_id = contract.workflow_id(scope.run_id, scope.generation)
+        await workflow.execute_child_workflow(
+            contract.BRANCH_WORKFLOW,
+            InterpreterInput(
+                scope=Scope(
+                    run_id=scope.run_id,
+                    tenant_id=scope.tenant_id,
+                    generation=scope.generation,
+                    branch=path,
+                    parent_run_id=info.run_id,
+                ),
+                title=bone.name,
+                steps=bone.branches[number],
+                has_delays=self.job.has_delays,
+                task_timeout_ms=self.job.task_timeout_ms,
+            ),
+            id=f"{root_id}/{path}",
+            task_timeout=timedelta(milliseconds=self.job.task_timeout_ms),
+            parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
+            search_attributes=info.typed_search_attributes,
+            static_summary=f"{bone.name} · branch {number}",
+        )
+
+    def _continue_as_new_if_due(self) -> None:
+        """Start over with a short history; only called while no child is open."""
+        if workflow.info().is_continue_as_new_suggested():
+            workflow.continue_as_new(self.job)
+
+
+def _now_ms() -> int:
+    return math.ceil(workflow.now().timestamp() * 1000)
+
+
+def _attempt_failure(error: FailureError) -> AttemptFailure:
+    """Read what a failed attempt says of itself; raise what is no failed attempt."""
+    if is_cancelled_exception(error):
+        raise error
+    cause = error if is_attempt_failure(error) else error.cause
+    if isinstance(cause, ApplicationError) and is_attempt_failure(cause):
+        return AttemptFailure.model_validate(cause.details[0])
+    raise error
+
+
+def _branch_failure(result: BaseException | None) -> str | None:
+    """Say why a branch failed; None when it did not.
+
+    Raises:
+        Refused: The branch found the run canceled, or itself superseded.
+        BaseException: The branch was canceled with the run.
+    """
+    if result is None:
+        return None
+    if not isinstance(result, ChildWorkflowError):
+        raise result
+    if is_cancelled_exception(result):
+        message = "A branch was canceled in Temporal."
+        raise Refused(Refusal(reason="canceled", message=message)) from result
+    cause = result.cause
+    if isinstance(cause, ApplicationError) and cause.type == contract.BRANCH_REFUSED:
+        raise Refused(Refusal.model_validate(cause.details[0])) from result
+    if isinstance(cause, ApplicationError) and cause.type == contract.BRANCH_FAILED:
+        failure = Failure.model_validate(cause.details[0])
+        return f"{failure.name}: {failure.message}"
+    return f"the branch's workflow ended in Temporal: {cause or result}"

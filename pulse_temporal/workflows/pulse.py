@@ -1,0 +1,111 @@
+"""The two workflow types: a run, and a branch of a parallel step."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError, is_cancelled_exception
+
+from pulse_temporal import contract
+from pulse_temporal.contract import (
+    CancelInput,
+    Failure,
+    FinishInput,
+    InterpreterInput,
+    Refusal,
+    Speaker,
+    Written,
+)
+from pulse_temporal.workflows.calls import Refused, write
+from pulse_temporal.workflows.interpreter import Interpreter, StepFailed
+
+CANCEL_ARRIVAL = timedelta(minutes=1)
+"""How long a run that finds itself canceled waits for Temporal's own cancellation."""
+
+
+@workflow.defn(name=contract.RUN_WORKFLOW)
+class PulseRun:
+    """A run: interprets its definition's root list and ends the run in the mirror."""
+
+    @workflow.run
+    async def run(self, job: InterpreterInput) -> str:
+        """Give how it ended: ``completed``, or the reason for which it left the run alone."""
+        interpreter = Interpreter(job)
+        try:
+            failure = await _outcome(interpreter)
+            return await self._finish(interpreter.speaker, failure)
+        except Refused as refused:
+            return await self._leave(interpreter.speaker, refused.refusal)
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancelled_exception(error):
+                reason = workflow.cancellation_reason() or "canceled in Temporal"
+                await _record_cancel(interpreter.speaker, reason)
+            raise
+
+    async def _finish(self, speaker: Speaker, failure: Failure | None) -> str:
+        error = f"{failure.name}: {failure.message}" if failure else None
+        await write(
+            contract.FINISH_RUN,
+            FinishInput(**dict(speaker), error=error),
+            Written,
+            summary="fail" if failure else "complete",
+        )
+        if failure is not None:
+            raise ApplicationError(error or "", failure, type=contract.RUN_FAILED)
+        return "completed"
+
+    async def _leave(self, speaker: Speaker, refusal: Refusal) -> str:
+        """End without touching the run; a canceled run closes as canceled."""
+        if refusal.reason == "canceled":
+            await _record_cancel(speaker, refusal.message)
+            await workflow.sleep(CANCEL_ARRIVAL, summary="canceled; Temporal's cancel is coming")
+        return refusal.reason
+
+
+@workflow.defn(name=contract.BRANCH_WORKFLOW)
+class PulseBranch:
+    """A branch of a parallel step: interprets its own list of steps."""
+
+    @workflow.run
+    async def run(self, job: InterpreterInput) -> None:
+        """Fail with ``PulseBranchFailed`` or ``PulseBranchRefused``, or end."""
+        interpreter = Interpreter(job)
+        try:
+            failure = await _outcome(interpreter)
+            if job.has_delays:
+                await write(
+                    contract.FINISH_BRANCH, interpreter.speaker, Written, summary="end of branch"
+                )
+        except Refused as refused:
+            raise ApplicationError(
+                str(refused), refused.refusal, type=contract.BRANCH_REFUSED
+            ) from refused
+        if failure is not None:
+            raise ApplicationError(
+                f"{failure.name}: {failure.message}", failure, type=contract.BRANCH_FAILED
+            )
+
+
+async def _outcome(interpreter: Interpreter) -> Failure | None:
+    """Interpret to the end; an unexpected error fails the run instead of looping for ever."""
+    try:
+        await interpreter.run()
+    except StepFailed as failed:
+        return failed.failure
+    except Refused:
+        raise
+    except Exception as error:
+        if is_cancelled_exception(error):
+            raise
+        workflow.logger.exception("the interpreter failed")
+        name = interpreter.job.title
+        return Failure(path="", name=name, message=f"internal error: {error!r}"[:1000])
+    return None
+
+
+async def _record_cancel(speaker: Speaker, reason: str) -> None:
+    """Make a cancellation that came from Temporal final in Postgres; harmless when it is."""
+    argument = CancelInput(**dict(speaker), reason=reason)
+    await write(contract.CANCEL_RUN, argument, Written, summary="cancel")
