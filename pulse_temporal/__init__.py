@@ -1,7 +1,7 @@
 """Pulse: signal-driven workflows as data, durable on Temporal, visible in Postgres."""
 
 from pulse_temporal.config import EngineOptions, Limits
-from pulse_temporal.engine import Engine, create_engine
+from pulse_temporal.engine.facade import Engine, create_engine
 from pulse_temporal.errors import (
     ConfigurationError,
     DefinitionError,

@@ -8,9 +8,9 @@ may be added with a default, never renamed or removed.
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
 from pulse_temporal.model.runs import RunStatus
 from pulse_temporal.model.steps import (
@@ -20,6 +20,8 @@ from pulse_temporal.model.steps import (
     StepType,
     WorkflowStep,
 )
+
+Reply = TypeVar("Reply", bound=BaseModel)
 
 RUN_WORKFLOW = "PulseRun"
 BRANCH_WORKFLOW = "PulseBranch"
@@ -162,7 +164,11 @@ class Beginning(Letter):
     heartbeat_timeout_ms: int
 
 
-BeginReply = Annotated[Beginning | Refusal, Field(discriminator="kind")]
+class Answer(RootModel[Reply | Refusal], Generic[Reply]):
+    """What an activity answers: a reply of its own kind, or a refusal."""
+
+
+BeginAnswer = Answer[Beginning]
 
 
 class StepInput(Speaker):
@@ -196,7 +202,7 @@ class StepDone(Letter):
     skipped: bool = False
 
 
-StepReply = Annotated[StepDone | Refusal, Field(discriminator="kind")]
+StepAnswer = Answer[StepDone]
 
 
 class AttemptFailure(Letter):
@@ -236,7 +242,7 @@ class DelayBegun(Letter):
     until_ms: int
 
 
-DelayReply = Annotated[DelayBegun | Refusal, Field(discriminator="kind")]
+DelayAnswer = Answer[DelayBegun]
 
 
 class SkipInput(Speaker):
@@ -272,7 +278,7 @@ class Written(Letter):
     status: RunStatus | None = None
 
 
-WriteReply = Annotated[Written | Refusal, Field(discriminator="kind")]
+WriteAnswer = Answer[Written]
 
 
 class Failure(Letter):

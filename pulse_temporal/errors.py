@@ -45,6 +45,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
 
+from typing_extensions import override
+
 
 class PulseError(Exception):
     """Root of everything that Pulse raises on purpose.
@@ -90,6 +92,7 @@ class Problem:
     message: str
     hint: str | None = None
 
+    @override
     def __str__(self) -> str:
         """Give the problem as one line."""
         text = f"{self.pointer or '/'}: {self.message}"

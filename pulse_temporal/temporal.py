@@ -47,6 +47,7 @@ SEARCH_ATTRIBUTES = {
     )
 }
 PERMANENT = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.RESOURCE_EXHAUSTED})
+LOCAL = "localhost:7233"
 OURS_TO_FIX = "search attribute"
 TOO_LARGE = ("exceeds limit", "larger than max")
 
@@ -70,21 +71,20 @@ async def connect(target: str | Client | None, *, namespace: str) -> Client:
         converter = dataclasses.replace(
             target.data_converter, payload_converter_class=PydanticPayloadConverter
         )
-        config = target.config() | {"data_converter": converter}
+        config = target.config()
+        config["data_converter"] = converter
         return Client(**config)
     _wait_at_exit()
     settings = ClientConfig.load_client_connect_config()
-    if target is not None:
-        settings["target_host"] = target
     settings.setdefault("namespace", namespace)
     if target is not None or namespace != "default":
         settings["namespace"] = namespace
-    settings.setdefault("target_host", "localhost:7233")
+    address = settings["target_host"] = target or settings.get("target_host") or LOCAL
     try:
         return await Client.connect(**settings, data_converter=pydantic_data_converter)
     except RuntimeError as error:  # what the SDK raises for a failed connection
         raise TemporalUnavailableError(
-            f"Temporal at {settings['target_host']} does not answer: {error}"
+            f"Temporal at {address} does not answer: {error}"
         ) from error
 
 
@@ -195,7 +195,7 @@ async def cancel_run(client: Client, run_id: str, *, generation: int, patience: 
 
 @cache
 def _wait_at_exit() -> None:
-    """Let the SDK's threads settle before the interpreter ends; else it may abort (sdk-python#300)."""
+    """Let the SDK's threads settle before the interpreter ends, or it may abort (issue 300)."""
     atexit.register(time.sleep, 0.1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import AsyncGenerator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from pulse_temporal.errors import (
 from pulse_temporal.handlers.context import WorkflowContext
 from pulse_temporal.handlers.registry import Action, Condition
 from pulse_temporal.model.canonical import canonical_object, scrub_text
+from pulse_temporal.model.plain import is_mapping
 from pulse_temporal.model.runs import ActionResult
 from pulse_temporal.store.steps import FailedAttempt
 
@@ -106,9 +107,11 @@ async def _guarded(handler: Action | Condition, ctx: WorkflowContext, threads: E
             answer = handler.handler(ctx)
             return await answer if isinstance(answer, Awaitable) else answer
         context = contextvars.copy_context()
-        loop = asyncio.get_running_loop()
-        answer = await loop.run_in_executor(threads, context.run, handler.handler, ctx)
-        return await answer if isinstance(answer, Awaitable) else answer
+
+        def call_here() -> object:
+            return context.run(handler.handler, ctx)
+
+        return await asyncio.get_running_loop().run_in_executor(threads, call_here)
     except (SystemExit, KeyboardInterrupt) as error:
         raise NonRetryableError(f"The handler tried to end the process: {error!r}") from error
 
@@ -145,7 +148,7 @@ def _result(handler: Action | Condition, value: object, limits: Limits) -> str |
         value = value.data
     if value is None:
         return None
-    if not isinstance(value, Mapping | BaseModel):
+    if not isinstance(value, BaseModel) and not is_mapping(value):
         raise HandlerResultError(
             f"Action {handler.name!r} must return a mapping, an ActionResult or None, "
             f"not {_kind(value)}."

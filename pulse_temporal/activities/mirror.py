@@ -10,15 +10,15 @@ from temporalio import activity
 from pulse_temporal import contract
 from pulse_temporal.activities.fences import fence_of
 from pulse_temporal.contract import (
-    BeginReply,
+    BeginAnswer,
     CancelInput,
+    DelayAnswer,
     DelayInput,
-    DelayReply,
     FinishInput,
     ParallelInput,
     SkipInput,
     Speaker,
-    WriteReply,
+    WriteAnswer,
     Written,
 )
 from pulse_temporal.services.control import record_cancel
@@ -32,55 +32,63 @@ class MirrorActivities:
     mirror: Mirror
 
     @activity.defn(name=contract.BEGIN)
-    async def begin(self, speaker: Speaker) -> BeginReply:
+    async def begin(self, speaker: Speaker) -> BeginAnswer:
         """Let an interpreter begin."""
-        return await self.mirror.begin(fence_of(speaker))
+        answer = await self.mirror.begin(fence_of(speaker))
+        return BeginAnswer(answer)
 
     @activity.defn(name=contract.START_DELAY)
-    async def start_delay(self, delay: DelayInput) -> DelayReply:
+    async def start_delay(self, delay: DelayInput) -> DelayAnswer:
         """Begin a delay."""
-        return await self.mirror.start_delay(
+        answer = await self.mirror.start_delay(
             fence_of(delay), delay.path, now=moment(delay.now_ms), until=moment(delay.until_ms)
         )
+        return DelayAnswer(answer)
 
     @activity.defn(name=contract.END_DELAY)
-    async def end_delay(self, delay: DelayInput) -> WriteReply:
+    async def end_delay(self, delay: DelayInput) -> WriteAnswer:
         """End a delay."""
-        return await self.mirror.end_delay(fence_of(delay), delay.path, now=moment(delay.now_ms))
+        answer = await self.mirror.end_delay(fence_of(delay), delay.path, now=moment(delay.now_ms))
+        return WriteAnswer(answer)
 
     @activity.defn(name=contract.SKIP)
-    async def skip(self, skip: SkipInput) -> WriteReply:
+    async def skip(self, skip: SkipInput) -> WriteAnswer:
         """Pass over steps."""
-        return await self.mirror.skip(fence_of(skip), skip.paths, by=skip.by)
+        answer = await self.mirror.skip(fence_of(skip), skip.paths, by=skip.by)
+        return WriteAnswer(answer)
 
     @activity.defn(name=contract.START_PARALLEL)
-    async def start_parallel(self, block: ParallelInput) -> WriteReply:
+    async def start_parallel(self, block: ParallelInput) -> WriteAnswer:
         """Begin a parallel step."""
-        return await self.mirror.start_parallel(fence_of(block), block.path)
+        answer = await self.mirror.start_parallel(fence_of(block), block.path)
+        return WriteAnswer(answer)
 
     @activity.defn(name=contract.FINISH_PARALLEL)
-    async def finish_parallel(self, block: ParallelInput) -> WriteReply:
+    async def finish_parallel(self, block: ParallelInput) -> WriteAnswer:
         """Join the branches of a parallel step."""
-        return await self.mirror.finish_parallel(fence_of(block), block.path, error=block.error)
+        answer = await self.mirror.finish_parallel(fence_of(block), block.path, error=block.error)
+        return WriteAnswer(answer)
 
     @activity.defn(name=contract.FINISH_BRANCH)
-    async def finish_branch(self, speaker: Speaker) -> WriteReply:
+    async def finish_branch(self, speaker: Speaker) -> WriteAnswer:
         """Note the end of a branch."""
-        return await self.mirror.finish_branch(fence_of(speaker))
+        answer = await self.mirror.finish_branch(fence_of(speaker))
+        return WriteAnswer(answer)
 
     @activity.defn(name=contract.FINISH_RUN)
-    async def finish_run(self, finish: FinishInput) -> WriteReply:
+    async def finish_run(self, finish: FinishInput) -> WriteAnswer:
         """End a run."""
-        return await self.mirror.finish_run(fence_of(finish), error=finish.error)
+        answer = await self.mirror.finish_run(fence_of(finish), error=finish.error)
+        return WriteAnswer(answer)
 
     @activity.defn(name=contract.CANCEL_RUN)
-    async def cancel_run(self, cancel: CancelInput) -> WriteReply:
+    async def cancel_run(self, cancel: CancelInput) -> WriteAnswer:
         """Record a cancellation that came from Temporal."""
         scope = cancel.scope
         await record_cancel(
             self.mirror.database, scope.run_id, tenant_id=scope.tenant_id, reason=cancel.reason
         )
-        return Written(status="canceled")
+        return WriteAnswer(Written(status="canceled"))
 
     def all(self) -> list[Callable[..., object]]:
         """Give every activity of this class, for the worker."""

@@ -14,11 +14,11 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from pulse_temporal import contract
-from pulse_temporal.activities.calls import Called, call, heartbeats
+from pulse_temporal.activities.calls import Called, Succeeded, call, heartbeats
 from pulse_temporal.activities.fences import fence_of
 from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
-from pulse_temporal.contract import AttemptFailure, StepDone, StepInput, StepReply
+from pulse_temporal.contract import AttemptFailure, StepAnswer, StepDone, StepInput
 from pulse_temporal.errors import PostgresUnavailableError, TransactionFailedError
 from pulse_temporal.handlers.context import LogBook, WorkflowContext
 from pulse_temporal.handlers.registry import Action, Condition, Registry
@@ -30,8 +30,9 @@ from pulse_temporal.services.emit import Emitter
 from pulse_temporal.services.ledger import Ledger, Recorded
 from pulse_temporal.store.connection import Connection
 from pulse_temporal.store.control import Fence
-from pulse_temporal.store.database import Database
-from pulse_temporal.store.steps import Claimed, FailedAttempt, LogLine
+from pulse_temporal.store.database import Database, Session
+from pulse_temporal.store.steps import Claimed, FailedAttempt
+from pulse_temporal.store.timeline import LogLine
 
 RECORD_ROUNDS = 6
 RECORD_PAUSE = timedelta(milliseconds=250)
@@ -56,7 +57,7 @@ class StepActivities:
     threads: Executor
 
     @activity.defn(dynamic=True)
-    async def run(self, args: Sequence[RawValue]) -> StepReply:
+    async def run(self, args: Sequence[RawValue]) -> StepAnswer:
         """Make one delivery of a step; the activity's type is the handler's name.
 
         Raises:
@@ -73,7 +74,7 @@ class StepActivities:
                 non_retryable=True,
                 category=ApplicationErrorCategory.BENIGN,
             )
-        return recorded
+        return StepAnswer(recorded)
 
     async def _deliver(self, step: StepInput, fence: Fence) -> Recorded:
         handler = self.registry.find(step.type, step.handler)
@@ -83,7 +84,7 @@ class StepActivities:
         claimed = await self.ledger.claim(fence, step.path, bound=bound)
         if not isinstance(claimed, Claimed):
             return claimed
-        delivery = _Delivery(self, handler, claimed, fence, step.path, bound)
+        delivery = _Delivery(self, handler, claimed, bound=bound)
         if activity.info().is_local:
             return await delivery.make()
         every = self.options.heartbeat_timeout / HEARTBEATS_IN_TIMEOUT
@@ -110,19 +111,17 @@ class _Delivery:
         home: StepActivities,
         handler: Action | Condition,
         claimed: Claimed,
-        fence: Fence,
-        path: str,
+        *,
         bound: timedelta,
     ) -> None:
         self.home = home
         self.handler = handler
         self.claimed = claimed
-        self.fence = fence
-        self.path = path
+        self.ticket = claimed.ticket
         self.bound = bound
         self.emits: Counter[str] = Counter()
         self.connection: Connection | None = None
-        step = _step_of(claimed, path)
+        step = _step_of(claimed)
         self.policy = step.retry_policy if step else None
         limits = home.options.limits
         self.book = LogBook(home.clock, limits.log_lines, limits.log_data_bytes)
@@ -171,21 +170,11 @@ class _Delivery:
         ledger = self.home.ledger
         if isinstance(called, FailedAttempt):
             return await ledger.fail(
-                self.fence,
-                self.path,
-                claim=self.claimed.claim,
-                failed=called,
-                policy=self.policy,
-                logs=self._lines(),
+                self.ticket, failed=called, policy=self.policy, logs=self._lines()
             )
         async with ledger.database.session() as session:
             recorded = await ledger.succeed(
-                session,
-                self.fence,
-                self.path,
-                claim=self.claimed.claim,
-                result=called.result,
-                logs=self._lines(),
+                session, self.ticket, result=called.result, logs=self._lines()
             )
         return ledger.done(called.result) if recorded else await self._refused()
 
@@ -196,19 +185,7 @@ class _Delivery:
             async with self.home.transactions.transaction() as session:
                 self.connection = session.connection
                 self.ctx.lend(session.connection)
-                called = await self._call()
-                if isinstance(called, FailedAttempt):
-                    raise _Undo(called)
-                recorded = await ledger.succeed(
-                    session,
-                    self.fence,
-                    self.path,
-                    claim=self.claimed.claim,
-                    result=called.result,
-                    logs=self._lines(),
-                )
-                if not recorded:
-                    raise _Undo(None)
+                called = await self._succeed_in(session)
         except _Undo as undo:
             return await self._record(undo.failed) if undo.failed else await self._refused()
         except TransactionFailedError as error:
@@ -216,9 +193,21 @@ class _Delivery:
             return await self._record(failed)
         return ledger.done(called.result)
 
+    async def _succeed_in(self, session: Session) -> Succeeded:
+        """Call the handler and record its success, or undo both."""
+        called = await self._call()
+        if isinstance(called, FailedAttempt):
+            raise _Undo(called)
+        recorded = await self.home.ledger.succeed(
+            session, self.ticket, result=called.result, logs=self._lines()
+        )
+        if not recorded:
+            raise _Undo(None)
+        return called
+
     async def _refused(self) -> Recorded:
         """Learn why a success could not be recorded; say so in a canceled run's log."""
-        standing = await self.home.ledger.standing(self.fence, self.path)
+        standing = await self.home.ledger.standing(self.ticket.fence, self.ticket.path)
         if not isinstance(standing, StepDone | AttemptFailure) and standing.reason == "canceled":
             await self.home.ledger.note_late_finish(self.claimed)
         return standing
@@ -232,7 +221,7 @@ class _Delivery:
             parsed,
             run=run,
             trigger=trigger,
-            key=f"chain:{run.id}:{self.path}:{parsed.type}:{ordinal}",
+            key=f"chain:{run.id}:{self.ticket.path}:{parsed.type}:{ordinal}",
             connection=self.connection,
         )
 
@@ -257,9 +246,9 @@ class _Undo(Exception):  # noqa: N818 - rolls a transaction back, never leaves t
         super().__init__()
 
 
-def _step_of(claimed: Claimed, path: str) -> HandlerStep | None:
-    for known, step in walk(claimed.run.definition_snapshot.steps):
-        if known == path and isinstance(step, HandlerStep):
+def _step_of(claimed: Claimed) -> HandlerStep | None:
+    for path, step in walk(claimed.run.definition_snapshot.steps):
+        if path == claimed.ticket.path and isinstance(step, HandlerStep):
             return step
     return None
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 
 from pydantic import ValidationError
@@ -16,19 +17,20 @@ from pulse_temporal.errors import (
     PostgresUnavailableError,
     SignalError,
     SignalMismatchError,
-    StoreError,
     UnknownSignalError,
 )
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.canonical import canonical_object
 from pulse_temporal.model.ids import new_id
+from pulse_temporal.model.plain import json_pointer
+from pulse_temporal.model.problems import explain, to_problems
 from pulse_temporal.model.runs import WorkflowRun
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.services.dispatch import Dispatcher, PlannedStart
 from pulse_temporal.store import triggers
 from pulse_temporal.store.connection import Connection
 from pulse_temporal.store.database import Database, Session
-from pulse_temporal.store.triggers import Cause, Emitted, KnownTrigger
+from pulse_temporal.store.triggers import Cause, Emitted, NewTrigger, PlannedRun
 from pulse_temporal.temporal import RunStart
 
 log = logging.getLogger(__name__)
@@ -141,53 +143,23 @@ class Emitter:
             try:
                 parsed = TriggerInput.model_validate(signal)
             except ValidationError as error:
-                raise SignalError(f"The signal is malformed: {_reasons(error)}") from error
+                reasons = _reasons(error, signal)
+                raise SignalError(f"The signal is malformed: {reasons}") from error
         self._check_registration(parsed)
         return parsed
 
     async def store(self, signal: TriggerInput, *, cause: Cause | None = None) -> TriggerEnvelope:
         """Store in a transaction of its own and start the runs at once."""
-        payload = self._payload(signal)
+        trigger = self._new_trigger(signal, cause)
         lease = self.options.emit_lease if self.dispatcher.accepts else None
-        trigger_id = new_id("trg")
-        try:
+        with _busy_errors(trigger):
             async with self.database.session() as session:
-                emitted = await triggers.emit_signal(
-                    session,
-                    signal,
-                    trigger_id=trigger_id,
-                    payload=payload,
-                    request_hash=_request_hash(signal, payload),
-                    cause=cause,
-                    lease=lease,
-                )
+                emitted = await triggers.emit_signal(session, trigger, lease=lease)
                 if emitted is None:
-                    return await self._known(session, signal, payload, cause=cause)
-        except PostgresUnavailableError as error:
-            if signal.idempotency_key is not None and isinstance(error.__cause__, TimeoutError):
-                raise EmitBusyError(
-                    "Postgres gave no answer in time; another open transaction may have used "
-                    "this idempotency key. Emit again."
-                ) from error
-            raise
+                    return await self._known(session, trigger)
         if lease is not None:
-            self.dispatcher.offer(
-                [
-                    PlannedStart(
-                        planned.outbox_id,
-                        RunStart(
-                            run_id=planned.run_id,
-                            tenant_id=signal.tenant_id,
-                            trigger_id=trigger_id,
-                            definition_id=planned.snapshot.definition_id,
-                            generation=1,
-                            snapshot=planned.snapshot,
-                        ),
-                    )
-                    for planned in emitted.runs
-                ]
-            )
-        return _envelope(signal, emitted, trigger_id=trigger_id, cause=cause)
+            self.dispatcher.offer([_start(trigger, planned) for planned in emitted.runs])
+        return _envelope(trigger, emitted)
 
     async def store_joined(
         self, signal: TriggerInput, connection: Connection, *, cause: Cause | None = None
@@ -196,48 +168,38 @@ class Emitter:
 
         The runs exist, and start, when the caller commits. Serialization failures pass through.
         """
-        payload = self._payload(signal)
+        trigger = self._new_trigger(signal, cause)
         session = await self.database.join(connection)
-        trigger_id = new_id("trg")
-        try:
+        with _busy_errors(trigger):
             async with connection.transaction():
-                emitted = await triggers.emit_signal(
-                    session,
-                    signal,
-                    trigger_id=trigger_id,
-                    payload=payload,
-                    request_hash=_request_hash(signal, payload),
-                    cause=cause,
-                    lease=None,
-                )
+                emitted = await triggers.emit_signal(session, trigger, lease=None)
                 if emitted is None:
-                    return await self._known(session, signal, payload, cause=cause)
-        except PostgresUnavailableError as error:
-            if isinstance(error.__cause__, TimeoutError):
-                raise EmitBusyError(
-                    "Postgres gave no answer in time; another open transaction may have used "
-                    "this idempotency key."
-                ) from error
-            raise
-        return _envelope(signal, emitted, trigger_id=trigger_id, cause=cause)
+                    return await self._known(session, trigger)
+        return _envelope(trigger, emitted)
 
-    async def _known(
-        self, session: Session, signal: TriggerInput, payload: str, *, cause: Cause | None
-    ) -> TriggerEnvelope:
+    def _new_trigger(self, signal: TriggerInput, cause: Cause | None) -> NewTrigger:
+        payload = self._payload(signal)
+        return NewTrigger(
+            id=new_id("trg"),
+            signal=signal,
+            payload=payload,
+            request_hash=_request_hash(signal, payload),
+            cause=cause,
+        )
+
+    async def _known(self, session: Session, trigger: NewTrigger) -> TriggerEnvelope:
         """Give the trigger that the key belongs to; for a handler's emit the first one wins."""
+        signal, cause = trigger.signal, trigger.cause
         known = await triggers.find_by_key(
             session, tenant_id=signal.tenant_id, key=signal.idempotency_key or ""
         )
         if known is None:
-            raise StoreError("The idempotency key was taken and given back meanwhile; emit again.")
-        if known.request_hash != _request_hash(signal, payload):
-            self._report_difference(known, cause=cause)
-        return known.trigger
-
-    def _report_difference(self, known: KnownTrigger, *, cause: Cause | None) -> None:
+            raise EmitBusyError("The idempotency key was taken and given back; emit again.")
+        if known.request_hash == trigger.request_hash:
+            return known.trigger
         if cause is None:
             raise IdempotencyConflictError(
-                f"The idempotency key {known.trigger.idempotency_key!r} belongs to trigger "
+                f"The idempotency key {signal.idempotency_key!r} belongs to trigger "
                 f"{known.trigger.id}, whose content differs from this signal's.",
                 trigger_id=known.trigger.id,
             )
@@ -245,6 +207,7 @@ class Emitter:
             "a repeated step emitted other content; the first emit stands",
             extra={"run_id": cause.run_id, "trigger_id": known.trigger.id},
         )
+        return known.trigger
 
     def _payload(self, signal: TriggerInput) -> str:
         """Give the payload as canonical JSON text, after its registered schema has seen it."""
@@ -255,8 +218,9 @@ class Emitter:
             try:
                 registration.payload_schema.model_validate_json(text)
             except ValidationError as error:
+                reasons = _payload_reasons(error)
                 raise PayloadError(
-                    f"The payload of {signal.type!r} does not fit its schema: {_reasons(error)}"
+                    f"The payload of {signal.type!r} does not fit its schema: {reasons}"
                 ) from error
         return text
 
@@ -280,12 +244,37 @@ class Emitter:
             )
 
 
-def _envelope(
-    signal: TriggerInput, emitted: Emitted, *, trigger_id: str, cause: Cause | None
-) -> TriggerEnvelope:
+@contextmanager
+def _busy_errors(trigger: NewTrigger) -> Generator[None]:
+    """Tell a wait for another transaction's key from a database that is away."""
+    try:
+        yield
+    except PostgresUnavailableError as error:
+        if trigger.signal.idempotency_key is None or not isinstance(error.__cause__, TimeoutError):
+            raise
+        raise EmitBusyError(
+            "Postgres gave no answer in time; another open transaction may have used this "
+            "idempotency key. Emit again."
+        ) from error
+
+
+def _start(trigger: NewTrigger, planned: PlannedRun) -> PlannedStart:
+    start = RunStart(
+        run_id=planned.run_id,
+        tenant_id=trigger.signal.tenant_id,
+        trigger_id=trigger.id,
+        definition_id=planned.snapshot.definition_id,
+        generation=1,
+        snapshot=planned.snapshot,
+    )
+    return PlannedStart(planned.outbox_id, start)
+
+
+def _envelope(trigger: NewTrigger, emitted: Emitted) -> TriggerEnvelope:
+    cause = trigger.cause
     return TriggerEnvelope.model_construct(
-        **dict(signal),
-        id=trigger_id,
+        **dict(trigger.signal),
+        id=trigger.id,
         created_at=emitted.created_at,
         run_ids=tuple(planned.run_id for planned in emitted.runs),
         caused_by_run_id=cause.run_id if cause else None,
@@ -302,10 +291,15 @@ def _request_hash(signal: TriggerInput, payload: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def _reasons(error: ValidationError) -> str:
-    """Say what is wrong, with JSON pointers and without the values, which may be secrets."""
-    lines = [
-        f"/{'/'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
-        for problem in error.errors(include_input=False, include_url=False, include_context=False)
-    ]
-    return "; ".join(lines)
+def _reasons(error: ValidationError, data: Mapping[str, object]) -> str:
+    """Say what is wrong with a signal, with JSON pointers, hints, and none of the values."""
+    problems = to_problems(explain(error, data=data, model=TriggerInput), data=data)
+    return "; ".join(str(problem) for problem in problems)
+
+
+def _payload_reasons(error: ValidationError) -> str:
+    """Say what an application's schema refuses, without the values: they may be secrets."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    return "; ".join(
+        f"{json_pointer(problem['loc']) or '/'}: {problem['msg']}" for problem in found
+    )

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from pydantic_core import from_json
 
+from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.contract import AttemptFailure, Refusal, StepDone
 from pulse_temporal.errors import StoreError
@@ -21,13 +22,17 @@ from pulse_temporal.services.admission import admit
 from pulse_temporal.store import steps, timeline
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database, Session
-from pulse_temporal.store.steps import Claimed, FailedAttempt, LockedStep, LogLine, Outcome
+from pulse_temporal.store.steps import Claimed, FailedAttempt, LockedStep, Outcome, Ticket
+from pulse_temporal.store.timeline import LogLine
 
 Recorded: TypeAlias = StepDone | AttemptFailure | Refusal
 """What the ledger says of a step that this delivery need not, or must not, work on."""
 
 CLAIM_ROUNDS = 4
 HISTORY_MESSAGE_CHARS = 1_000
+ANSWERS = {'{"value":true}': True, '{"value":false}': False}
+"""What a condition's result looks like, without blanks."""
+
 WORKER_LOST = "The worker was lost while it ran this step."
 SHUT_DOWN = "The worker shut down; the step goes on elsewhere."
 TIMED_OUT = "The attempt passed its deadline and was not recorded."
@@ -40,11 +45,15 @@ class Ledger:
         database: Where the ledger is.
         options: Bounds: lost workers, and the size of results shown in Temporal.
         worker_id: Name of this process in the attempts.
+        clock: For lines that Pulse itself writes.
     """
 
-    def __init__(self, database: Database, options: EngineOptions, *, worker_id: str) -> None:
+    def __init__(
+        self, database: Database, options: EngineOptions, *, worker_id: str, clock: Clock
+    ) -> None:
         self.database = database
         self.options = options
+        self.clock = clock
         self.worker_id = worker_id
 
     async def claim(self, fence: Fence, path: str, *, bound: timedelta) -> Claimed | Recorded:
@@ -71,10 +80,8 @@ class Ledger:
     async def succeed(
         self,
         session: Session,
-        fence: Fence,
-        path: str,
+        ticket: Ticket,
         *,
-        claim: int,
         result: str | None,
         logs: Sequence[LogLine],
     ) -> bool:
@@ -83,16 +90,12 @@ class Ledger:
         Joins the session's transaction, which is how a transactional action's effect and its
         record become one.
         """
-        return await steps.record_success(
-            session, fence, path, claim=claim, result=result, logs=logs
-        )
+        return await steps.record_success(session, ticket, result=result, logs=logs)
 
     async def fail(
         self,
-        fence: Fence,
-        path: str,
+        ticket: Ticket,
         *,
-        claim: int,
         failed: FailedAttempt,
         policy: RetryPolicy | None,
         logs: Sequence[LogLine],
@@ -100,11 +103,11 @@ class Ledger:
         """Record a failed attempt and learn whether another one follows."""
         async with self.database.session() as session:
             outcome = await steps.record_failure(
-                session, fence, path, claim=claim, failed=failed, policy=policy, logs=logs
+                session, ticket, failed=failed, policy=policy, logs=logs
             )
         if outcome is not None:
             return _failure(outcome)
-        return await self.standing(fence, path)
+        return await self.standing(ticket.fence, ticket.path)
 
     async def standing(self, fence: Fence, path: str) -> Recorded:
         """Say what is on record for a step whose write was refused."""
@@ -146,20 +149,29 @@ class Ledger:
         """Give a step back unfinished, because this worker shuts down; it costs no attempt."""
         async with self.database.transaction() as session:
             await steps.close_attempt(
-                session, claimed.step.id, claimed.claim, ending="released", message=SHUT_DOWN
+                session,
+                claimed.step.id,
+                claimed.ticket.claim,
+                ending="released",
+                message=SHUT_DOWN,
             )
 
     async def note_late_finish(self, claimed: Claimed) -> None:
         """Say in the run's log that a handler finished after its run was canceled."""
+        line = LogLine(
+            id=new_id("log"),
+            level="warn",
+            message="The handler finished after its run was canceled.",
+            data=None,
+            at=self.clock(),
+        )
         async with self.database.session() as session:
             await timeline.add_log(
                 session,
-                log_id=new_id("log"),
+                line,
                 run_id=claimed.run.id,
                 step_run_id=claimed.step.id,
                 tenant_id=claimed.run.tenant_id,
-                level="warn",
-                message="The handler finished after its run was canceled.",
             )
 
     def done(self, result: str | None) -> StepDone:
@@ -167,10 +179,8 @@ class Ledger:
         if result is None:
             return StepDone()
         small = len(result) <= self.options.history_result_bytes
-        value: object = from_json(result)
-        answer = value.get("value") if isinstance(value, dict) and len(value) == 1 else None
         return StepDone(
-            value=answer if isinstance(answer, bool) else None,
+            value=ANSWERS.get(result.replace(" ", "")),
             result=from_json(result) if small else None,
         )
 
@@ -182,19 +192,18 @@ class Ledger:
         step = await steps.lock_step(session, fence, path)
         if step is None or step.generation > fence.generation:
             return _unknown_step(fence, path)
-        match step.status:
-            case "completed":
-                return self.done(step.result)
-            case "skipped":
-                return StepDone(skipped=True)
-            case "failed":
-                return _given_up(step)
-            case "running":
-                return await self._settle_running(session, step)
-            case "pending" | "scheduled":
-                outcome = await steps.outcome(session, fence, path)
-                waits = outcome is not None and (outcome.retry_in_ms or 0) > 0
-                return _failure(outcome) if outcome is not None and waits else None
+        if step.status == "running":
+            return await self._settle_running(session, step)
+        if step.status in ("pending", "scheduled"):
+            outcome = await steps.outcome(session, fence, path)
+            waits = outcome is not None and (outcome.retry_in_ms or 0) > 0
+            return _failure(outcome) if outcome is not None and waits else None
+        return self._ended(step)
+
+    def _ended(self, step: LockedStep) -> Recorded:
+        if step.status == "completed":
+            return self.done(step.result)
+        return StepDone(skipped=True) if step.status == "skipped" else _given_up(step)
 
     async def _settle_running(self, session: Session, step: LockedStep) -> Recorded | None:
         """End the attempt of a worker that is gone; it costs the user nothing."""

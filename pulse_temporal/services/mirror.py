@@ -12,6 +12,7 @@ from pulse_temporal.contract import (
     Refusal,
     Written,
 )
+from pulse_temporal.errors import StoreError
 from pulse_temporal.handlers.registry import Action, Registry
 from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.paths import path_numbers
@@ -167,14 +168,15 @@ class Mirror:
 
 
 def steps_of(snapshot: DefinitionSnapshot, branch: str) -> list[WorkflowStep]:
-    """Give a list of a definition: the root's for ``""``, else that of a branch such as ``2/b0``."""
+    """Give a list of a definition: the root's for ``""``, else a branch's such as ``2/b0``."""
     steps = snapshot.steps
     numbers = path_numbers(branch) if branch else []
     for index, number in zip(numbers[::2], numbers[1::2], strict=True):
-        block = steps[index]
-        if not isinstance(block, ParallelStep):
-            raise LookupError(f"{branch!r} is no branch of this definition")
-        steps = block.branches[number]
+        match steps[index]:
+            case ParallelStep(branches=branches):
+                steps = branches[number]
+            case _:
+                raise StoreError(f"{branch!r} is no branch of this run's definition.")
     return steps
 
 

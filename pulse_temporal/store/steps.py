@@ -8,15 +8,25 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from pulse_temporal.model.definitions import DefinitionSnapshot
-from pulse_temporal.model.runs import LogLevel, StepStatus, WorkflowRun, WorkflowStepRun
+from pulse_temporal.model.runs import StepStatus, WorkflowRun, WorkflowStepRun
 from pulse_temporal.model.signals import TriggerEnvelope
 from pulse_temporal.model.steps import RetryPolicy
 from pulse_temporal.store import rows
 from pulse_temporal.store.connection import Record
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Session
+from pulse_temporal.store.timeline import LogLine
 
 DEFAULT_POLICY = RetryPolicy(max_attempts=1, backoff_ms=1_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Lets its holder record one delivery of a step: who, which step, which claim of it."""
+
+    fence: Fence
+    path: str
+    claim: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +36,7 @@ class Claimed:
     run: WorkflowRun
     step: WorkflowStepRun
     trigger: TriggerEnvelope
-    claim: int
+    ticket: Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +61,6 @@ class LockedStep:
     holder_is_alive: bool
     lost: int
     blocked_since: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """A line to write with an attempt; ``data`` is JSON text."""
-
-    id: str
-    level: LogLevel
-    message: str
-    data: str | None
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,23 +165,15 @@ async def block(
 
 async def record_success(
     session: Session,
-    fence: Fence,
-    path: str,
+    ticket: Ticket,
     *,
-    claim: int,
     result: str | None,
     logs: Sequence[LogLine],
 ) -> bool:
     """Write a result, JSON text; False: canceled, superseded, or recorded already."""
     row = await session.row(
         "steps.record_success",
-        fence.run_id,
-        fence.tenant_id,
-        path,
-        fence.generation,
-        fence.branch,
-        fence.temporal_run_id,
-        claim,
+        *_ticket_columns(ticket),
         result,
         *_log_columns(logs),
     )
@@ -191,10 +182,8 @@ async def record_success(
 
 async def record_failure(
     session: Session,
-    fence: Fence,
-    path: str,
+    ticket: Ticket,
     *,
-    claim: int,
     failed: FailedAttempt,
     policy: RetryPolicy | None,
     logs: Sequence[LogLine],
@@ -203,13 +192,7 @@ async def record_failure(
     policy = policy or DEFAULT_POLICY
     row = await session.row(
         "steps.record_failure",
-        fence.run_id,
-        fence.tenant_id,
-        path,
-        fence.generation,
-        fence.branch,
-        fence.temporal_run_id,
-        claim,
+        *_ticket_columns(ticket),
         *_log_columns(logs),
         failed.message,
         failed.retryable,
@@ -246,6 +229,19 @@ async def list_steps(
 ) -> list[WorkflowStepRun]:
     """Read all step runs of a run, in document order."""
     return [rows.step(row) for row in await session.rows("steps.list_steps", run_id, tenant_id)]
+
+
+def _ticket_columns(ticket: Ticket) -> tuple[object, ...]:
+    fence = ticket.fence
+    return (
+        fence.run_id,
+        fence.tenant_id,
+        ticket.path,
+        fence.generation,
+        fence.branch,
+        fence.temporal_run_id,
+        ticket.claim,
+    )
 
 
 def _log_columns(logs: Sequence[LogLine]) -> tuple[list[object], ...]:
@@ -286,7 +282,7 @@ def _claimed(row: Record, fence: Fence) -> Claimed:
         run=run,
         step=WorkflowStepRun.model_validate(owner | step),
         trigger=TriggerEnvelope.model_validate(trigger),
-        claim=row["claim"],
+        ticket=Ticket(fence=fence, path=row["s_path"], claim=row["claim"]),
     )
 
 

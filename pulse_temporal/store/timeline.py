@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
 
 from pulse_temporal.model.runs import ExecutionLog, LogLevel
 from pulse_temporal.model.timeline import TimelineEvent
 from pulse_temporal.store import rows
 from pulse_temporal.store.database import Session
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line to write with an attempt; ``data`` is JSON text."""
+
+    id: str
+    level: LogLevel
+    message: str
+    data: str | None
+    at: datetime
 
 
 async def events(session: Session, run_id: str, *, tenant_id: str | None) -> list[TimelineEvent]:
@@ -29,16 +42,17 @@ async def logs(
 
 
 async def add_log(
-    session: Session,
-    *,
-    log_id: str,
-    run_id: str,
-    step_run_id: str | None,
-    tenant_id: str,
-    level: LogLevel,
-    message: str,
+    session: Session, line: LogLine, *, run_id: str, step_run_id: str | None, tenant_id: str
 ) -> None:
     """Write one line outside of an attempt."""
     await session.run(
-        "timeline.add_log", log_id, run_id, step_run_id, tenant_id, level, message, None
+        "timeline.add_log",
+        line.id,
+        run_id,
+        step_run_id,
+        tenant_id,
+        line.level,
+        line.message,
+        line.data,
+        line.at,
     )

@@ -38,6 +38,24 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
+class NewTrigger:
+    """A signal as it is to be stored.
+
+    Attributes:
+        signal: Valid, its payload excepted.
+        payload: Canonical JSON text, which takes that payload's place.
+        request_hash: Of everything that the idempotency key stands for.
+        cause: The run that emits; None from outside.
+    """
+
+    id: str
+    signal: TriggerInput
+    payload: str
+    request_hash: str
+    cause: Cause | None
+
+
+@dataclass(frozen=True, slots=True)
 class Emitted:
     """What one emit has stored: runs by the age of their definitions, oldest first."""
 
@@ -54,38 +72,28 @@ class KnownTrigger:
 
 
 async def emit_signal(
-    session: Session,
-    signal: TriggerInput,
-    *,
-    trigger_id: str,
-    payload: str,
-    request_hash: str,
-    cause: Cause | None,
-    lease: timedelta | None,
+    session: Session, trigger: NewTrigger, *, lease: timedelta | None
 ) -> Emitted | None:
     """Store a signal with all runs it starts; None when its idempotency key is taken.
 
     Args:
         session: Any connection; on one in a transaction everything joins it.
-        signal: Valid, its payload excepted.
-        trigger_id: For the new row.
-        payload: Canonical JSON text.
-        request_hash: Of everything that the idempotency key stands for.
-        cause: The run that emits; None from outside.
+        trigger: What to store.
         lease: For how long the relay leaves the starts to the caller; None: not at all.
     """
+    signal, cause = trigger.signal, trigger.cause
     found = await session.rows(
         "triggers.emit_signal",
-        trigger_id,
+        trigger.id,
         signal.tenant_id,
         signal.source,
         signal.type,
         signal.resource_type,
         signal.resource_id,
         signal.environment,
-        payload,
+        trigger.payload,
         signal.idempotency_key,
-        request_hash,
+        trigger.request_hash,
         cause.run_id if cause else None,
         cause.root_trigger_id if cause else None,
         cause.depth if cause else 0,

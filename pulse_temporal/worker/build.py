@@ -5,15 +5,16 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-import pulse_temporal
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.workflows.pulse import PulseBranch, PulseRun
 
+HOUSE = Path(__file__).parents[1]
 SEALED_ROOM = "workflows"
 LIBRARIES = (
     "annotated_types",
@@ -35,7 +36,7 @@ def passthrough_modules() -> tuple[str, ...]:
     """
     rooms = [
         f"pulse_temporal.{room.name}"
-        for room in pkgutil.iter_modules(pulse_temporal.__path__)
+        for room in pkgutil.iter_modules([str(HOUSE)])
         if room.name not in (SEALED_ROOM, "__main__")
     ]
     return (*rooms, *LIBRARIES)

@@ -27,7 +27,6 @@ from pulse_temporal.services.ledger import Ledger
 from pulse_temporal.services.mirror import Mirror
 from pulse_temporal.services.relay import Relay
 from pulse_temporal.store import workers
-from pulse_temporal.store.connection import Pool
 from pulse_temporal.store.database import Database
 from pulse_temporal.temporal import connect, ensure_search_attributes
 from pulse_temporal.worker.build import build_worker
@@ -149,7 +148,7 @@ class Process:
         """Poll for tasks until the worker is shut down."""
         with ThreadPoolExecutor(self.options.concurrency, "pulse-handler") as threads:
             transactions = Database(
-                self._transactions_source(),
+                self.database.source,
                 prefix=self.options.table_prefix,
                 patience=self.options.postgres_timeout,
                 bounded=False,
@@ -169,7 +168,7 @@ class Process:
     ) -> list[Callable[..., object]]:
         mirror = MirrorActivities(Mirror(self.database, self.registry, self.options))
         steps = StepActivities(
-            ledger=Ledger(self.database, self.options, worker_id=self.worker_id),
+            ledger=Ledger(self.database, self.options, worker_id=self.worker_id, clock=utc_now),
             registry=self.registry,
             emitter=self.emitter,
             options=self.options,
@@ -178,9 +177,6 @@ class Process:
             threads=threads,
         )
         return [*mirror.all(), steps.run]
-
-    def _transactions_source(self) -> str | Pool:
-        return self.database.source
 
     async def _keep_publishing(self) -> None:
         while True:

@@ -5,13 +5,21 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TypeVar
 
+from pydantic import BaseModel
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
-from pulse_temporal.contract import ATTEMPT_FAILED, Refusal, StepDone, StepInput, StepReply
+from pulse_temporal.contract import (
+    ATTEMPT_FAILED,
+    Answer,
+    Refusal,
+    StepAnswer,
+    StepDone,
+    StepInput,
+)
 
-Reply = TypeVar("Reply")
+Reply = TypeVar("Reply", bound=BaseModel)
 
 INFRASTRUCTURE = RetryPolicy(
     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10)
@@ -32,29 +40,29 @@ class Refused(Exception):  # noqa: N818 - not an error: another execution or a c
         super().__init__(refusal.message)
 
 
-async def write(activity: str, argument: object, reply: type[Reply], *, summary: str) -> Reply:
+async def write(
+    activity: str, argument: object, answer: type[Answer[Reply]], *, summary: str
+) -> Reply:
     """Make a mirror write, repeated until Postgres takes it.
 
     Args:
         activity: Name from ``contract``.
         argument: Its payload.
-        reply: A type whose instances, or ``Refusal``, the activity returns.
+        answer: What the activity answers; a refusal is raised.
         summary: Line in Temporal's UI.
 
     Raises:
         Refused: This execution does not speak for the run any more.
     """
-    answer: Reply | Refusal = await workflow.execute_local_activity(
+    given = await workflow.execute_local_activity(
         activity,
         argument,
-        result_type=reply | Refusal,
+        result_type=answer,
         start_to_close_timeout=MIRROR_TIMEOUT,
         retry_policy=INFRASTRUCTURE,
         summary=summary,
     )
-    if isinstance(answer, Refusal):
-        raise Refused(answer)
-    return answer
+    return _accepted(given)
 
 
 async def attempt_locally(step: StepInput, *, bound: timedelta, summary: str) -> StepDone | None:
@@ -67,10 +75,10 @@ async def attempt_locally(step: StepInput, *, bound: timedelta, summary: str) ->
         Refused: The run is canceled or another execution speaks for it.
     """
     try:
-        answer: StepReply = await workflow.execute_local_activity(
+        answer = await workflow.execute_local_activity(
             step.handler,
             step,
-            result_type=StepDone | Refusal,
+            result_type=StepAnswer,
             start_to_close_timeout=bound + BACKSTOP,
             retry_policy=ONCE,
             summary=summary,
@@ -92,10 +100,10 @@ async def attempt_queued(
         ActivityError: The attempt failed; its cause has details as ``AttemptFailure``.
         Refused: The run is canceled or another execution speaks for it.
     """
-    answer: StepReply = await workflow.execute_activity(
+    answer = await workflow.execute_activity(
         step.handler,
         step,
-        result_type=StepDone | Refusal,
+        result_type=StepAnswer,
         start_to_close_timeout=bound + BACKSTOP,
         heartbeat_timeout=heartbeat,
         retry_policy=INFRASTRUCTURE,
@@ -109,7 +117,7 @@ def is_attempt_failure(error: BaseException | None) -> bool:
     return isinstance(error, ApplicationError) and error.type == ATTEMPT_FAILED
 
 
-def _accepted(answer: StepReply) -> StepDone:
-    if isinstance(answer, Refusal):
-        raise Refused(answer)
-    return answer
+def _accepted(answer: Answer[Reply]) -> Reply:
+    if isinstance(answer.root, Refusal):
+        raise Refused(answer.root)
+    return answer.root

@@ -18,9 +18,10 @@ from temporalio.exceptions import (
 from pulse_temporal import contract
 from pulse_temporal.contract import (
     AttemptFailure,
+    BeginAnswer,
     Beginning,
     Bone,
-    DelayBegun,
+    DelayAnswer,
     DelayInput,
     Failure,
     InterpreterInput,
@@ -31,7 +32,7 @@ from pulse_temporal.contract import (
     Speaker,
     StepDone,
     StepInput,
-    Written,
+    WriteAnswer,
 )
 from pulse_temporal.model.paths import branch_path, child_path
 from pulse_temporal.workflows.calls import (
@@ -85,7 +86,7 @@ class Interpreter:
             Refused: The run is canceled, or another execution speaks for it.
         """
         beginning = self._beginning = await write(
-            contract.BEGIN, self.speaker, Beginning, summary="begin"
+            contract.BEGIN, self.speaker, BeginAnswer, summary="begin"
         )
         steps = self.job.steps
         progress = resume(beginning.ended)
@@ -142,7 +143,7 @@ class Interpreter:
                     ) from error
                 await workflow.sleep(
                     timedelta(milliseconds=failure.retry_in_ms),
-                    summary=f"retry {failure.attempt + 1} of {failure.max_attempts} of {bone.name}",
+                    summary=_retry_summary(failure, bone.name),
                 )
                 may_be_local = False
                 self._continue_as_new_if_due()
@@ -164,7 +165,7 @@ class Interpreter:
             return
         paths = tuple(self.path(index) for index in indexes)
         argument = SkipInput(**dict(self.speaker), paths=paths, by=self.path(by))
-        await write(contract.SKIP, argument, Written, summary=f"skip {len(paths)} steps")
+        await write(contract.SKIP, argument, WriteAnswer, summary=f"skip {len(paths)} steps")
 
     async def _wait(self, index: int) -> None:
         bone = self.job.steps[index]
@@ -176,20 +177,20 @@ class Interpreter:
             until_ms=now_ms + bone.delay_ms,
         )
         begun = await write(
-            contract.START_DELAY, argument, DelayBegun, summary=f"begin delay · {bone.name}"
+            contract.START_DELAY, argument, DelayAnswer, summary=f"begin delay · {bone.name}"
         )
         rest_ms = begun.until_ms - _now_ms()
         if rest_ms > 0:
             rest = timedelta(milliseconds=rest_ms)
             await workflow.sleep(rest, summary=f"delay · {bone.name}")
         argument = DelayInput(**dict(self.speaker), path=self.path(index), now_ms=_now_ms())
-        await write(contract.END_DELAY, argument, Written, summary=f"end delay · {bone.name}")
+        await write(contract.END_DELAY, argument, WriteAnswer, summary=f"end delay · {bone.name}")
 
     async def _fan_out(self, index: int) -> None:
         """Run every branch as a child workflow, wait for all, then fail if any failed."""
         bone = self.job.steps[index]
         block = ParallelInput(**dict(self.speaker), path=self.path(index))
-        await write(contract.START_PARALLEL, block, Written, summary=f"fan out · {bone.name}")
+        await write(contract.START_PARALLEL, block, WriteAnswer, summary=f"fan out · {bone.name}")
         ended = self.beginning.ended_branches.get(index, ())
         open_branches = [n for n in range(len(bone.branches)) if n not in ended]
         results = await asyncio.gather(
@@ -203,7 +204,7 @@ class Interpreter:
                 failures.append(f"branch {number}: {failure[:BRANCH_ERROR_CHARS]}")
         error = "; ".join(failures) or None
         block = ParallelInput(**dict(self.speaker), path=block.path, error=error)
-        await write(contract.FINISH_PARALLEL, block, Written, summary=f"join · {bone.name}")
+        await write(contract.FINISH_PARALLEL, block, WriteAnswer, summary=f"join · {bone.name}")
         if error is not None:
             raise StepFailed(Failure(path=block.path, name=bone.name, message=error))
 
@@ -238,6 +239,10 @@ class Interpreter:
         """Start over with a short history; only called while no child is open."""
         if workflow.info().is_continue_as_new_suggested():
             workflow.continue_as_new(self.job)
+
+
+def _retry_summary(failure: AttemptFailure, name: str) -> str:
+    return f"retry {failure.attempt + 1} of {failure.max_attempts} of {name}"
 
 
 def _now_ms() -> int:

@@ -16,7 +16,7 @@ from pulse_temporal.contract import (
     InterpreterInput,
     Refusal,
     Speaker,
-    Written,
+    WriteAnswer,
 )
 from pulse_temporal.workflows.calls import Refused, write
 from pulse_temporal.workflows.interpreter import Interpreter, StepFailed
@@ -49,7 +49,7 @@ class PulseRun:
         await write(
             contract.FINISH_RUN,
             FinishInput(**dict(speaker), error=error),
-            Written,
+            WriteAnswer,
             summary="fail" if failure else "complete",
         )
         if failure is not None:
@@ -76,7 +76,10 @@ class PulseBranch:
             failure = await _outcome(interpreter)
             if job.has_delays:
                 await write(
-                    contract.FINISH_BRANCH, interpreter.speaker, Written, summary="end of branch"
+                    contract.FINISH_BRANCH,
+                    interpreter.speaker,
+                    WriteAnswer,
+                    summary="end of branch",
                 )
         except Refused as refused:
             raise ApplicationError(
@@ -108,4 +111,4 @@ async def _outcome(interpreter: Interpreter) -> Failure | None:
 async def _record_cancel(speaker: Speaker, reason: str) -> None:
     """Make a cancellation that came from Temporal final in Postgres; harmless when it is."""
     argument = CancelInput(**dict(speaker), reason=reason)
-    await write(contract.CANCEL_RUN, argument, Written, summary="cancel")
+    await write(contract.CANCEL_RUN, argument, WriteAnswer, summary="cancel")

@@ -46,7 +46,7 @@ class Owner:
         return self.process.wait(30)
 
     def press_ctrl_c(self) -> int:
-        """Send SIGINT to all processes of its session, as a terminal does, and wait for its end."""
+        """Send SIGINT to its whole process group, as a terminal does; wait for its end."""
         os.killpg(self.process.pid, signal.SIGINT)
         return self.process.wait(30)
 

@@ -16,6 +16,9 @@ ORDER BY seq, created_at;
 
 -- name: add_log
 -- One line outside of an attempt.
--- $1 id, $2 run_id, $3 step_run_id, $4 tenant_id, $5 level, $6 message, $7 data as text
-INSERT INTO pulse_execution_logs (id, run_id, step_run_id, tenant_id, level, message, data)
-VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb);
+-- $1 id, $2 run_id, $3 step_run_id, $4 tenant_id, $5 level, $6 message, $7 data as text,
+-- $8 time
+INSERT INTO pulse_execution_logs (
+    id, run_id, step_run_id, tenant_id, level, message, data, created_at
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8);

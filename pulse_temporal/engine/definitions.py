@@ -1,0 +1,104 @@
+"""The engine's methods for workflow definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowInput, WorkflowUpdate
+from pulse_temporal.model.runs import Page
+from pulse_temporal.services.definitions import Definitions
+
+
+class DefinitionMethods:
+    """Create, read, change and delete definitions; works without ``start``."""
+
+    _definitions: Definitions
+
+    async def create_workflow(
+        self, definition: WorkflowInput | Mapping[str, object]
+    ) -> WorkflowDefinition:
+        """Store a workflow definition.
+
+        Handler names are checked against this process and the live workers; while no handler at
+        all is known, they are not.
+
+        Raises:
+            DefinitionError: With every problem found, each with a JSON pointer.
+        """
+        return await self._definitions.create(definition)
+
+    async def update_workflow(
+        self,
+        definition_id: str,
+        change: WorkflowUpdate | Mapping[str, object],
+        *,
+        tenant_id: str | None = None,
+    ) -> WorkflowDefinition:
+        """Change a definition; runs that exist keep the one they started with.
+
+        Args:
+            definition_id: Which one.
+            change: Only the fields to change; None clears an optional field.
+            tenant_id: Narrows to one tenant.
+
+        Raises:
+            DefinitionError: With every problem found.
+            NotFoundError: There is no such definition.
+        """
+        return await self._definitions.update(definition_id, change, tenant_id=tenant_id)
+
+    async def get_workflow(
+        self, definition_id: str, *, tenant_id: str | None = None
+    ) -> WorkflowDefinition | None:
+        """Give a definition, or None."""
+        return await self._definitions.get(definition_id, tenant_id=tenant_id)
+
+    async def list_workflows(
+        self,
+        tenant_id: str | None = None,
+        *,
+        trigger_type: str | None = None,
+        is_enabled: bool | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[WorkflowDefinition]:
+        """Give one page of definitions, newest first.
+
+        Args:
+            tenant_id: Narrows to one tenant.
+            trigger_type: Narrows to one type of signal.
+            is_enabled: Narrows to enabled or to disabled ones.
+            limit: 1 to 500.
+            cursor: ``next_cursor`` of the page before.
+        """
+        return await self._definitions.list_page(
+            tenant_id=tenant_id,
+            trigger_type=trigger_type,
+            is_enabled=is_enabled,
+            limit=limit,
+            cursor=cursor,
+        )
+
+    async def enable_workflow(self, definition_id: str, *, tenant_id: str | None = None) -> None:
+        """Let a definition match signals.
+
+        Raises:
+            NotFoundError: There is no such definition.
+        """
+        await self._definitions.set_enabled(definition_id, tenant_id=tenant_id, is_enabled=True)
+
+    async def disable_workflow(self, definition_id: str, *, tenant_id: str | None = None) -> None:
+        """Let a definition match no more signals; its runs go on.
+
+        Raises:
+            NotFoundError: There is no such definition.
+        """
+        await self._definitions.set_enabled(definition_id, tenant_id=tenant_id, is_enabled=False)
+
+    async def delete_workflow(self, definition_id: str, *, tenant_id: str | None = None) -> None:
+        """Delete a definition; its runs stay and go on.
+
+        Raises:
+            NotFoundError: There is no such definition.
+        """
+        await self._definitions.delete(definition_id, tenant_id=tenant_id)

@@ -1,0 +1,114 @@
+"""The engine's methods that tell it about signals and handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from pulse_temporal.errors import ConfigurationError
+from pulse_temporal.handlers.registry import ActionHandler, ConditionHandler, Registry
+from pulse_temporal.model.signals import TriggerRegistration
+
+AnyAction = TypeVar("AnyAction", bound=ActionHandler)
+AnyCondition = TypeVar("AnyCondition", bound=ConditionHandler)
+
+
+class Registration:
+    """Register before ``start``; what comes later is known to workers a few seconds later.
+
+    Attributes:
+        registry: What is registered in this process.
+    """
+
+    registry: Registry
+
+    def register_trigger(
+        self,
+        type_: str,
+        *,
+        source: str,
+        resource_type: str | None = None,
+        payload_schema: type[BaseModel] | None = None,
+    ) -> None:
+        """Say what signals of a type look like; others are refused at emit.
+
+        Args:
+            type_: For example ``heartbeat.missed``.
+            source: The only source accepted.
+            resource_type: When given, the only resource type accepted.
+            payload_schema: When given, a pydantic model that payloads must fit.
+
+        Raises:
+            DuplicateHandlerError: The type is registered with other rules.
+            ConfigurationError: The type or the source cannot be used as a name.
+        """
+        try:
+            registration = TriggerRegistration(
+                source=source, resource_type=resource_type, payload_schema=payload_schema
+            )
+        except ValidationError as error:
+            raise ConfigurationError(
+                f"Signal type {type_!r} cannot be registered: {error}"
+            ) from error
+        self.registry.add_trigger(type_, registration)
+
+    def register_action(
+        self,
+        name: str,
+        handler: ActionHandler,
+        *,
+        replay_safe: bool = False,
+        transactional: bool = False,
+    ) -> None:
+        """Register an action; functions that are not async run in a thread.
+
+        The handler takes a ``WorkflowContext`` and returns a mapping, an ``ActionResult`` or
+        None. It runs at least once; ``ctx.idempotency_key`` is the same every time.
+
+        Args:
+            name: What steps call it.
+            handler: The function.
+            replay_safe: It may run again when its signal is replayed.
+            transactional: It works on ``ctx.connection``, inside the transaction that records
+                the step: its effects there happen exactly once. Needs an async handler.
+
+        Raises:
+            DuplicateHandlerError: Another action has the name.
+            ConfigurationError: The name or the combination cannot be used.
+        """
+        self.registry.add_action(
+            name, handler, replay_safe=replay_safe, transactional=transactional
+        )
+
+    def register_condition(self, name: str, handler: ConditionHandler) -> None:
+        """Register a condition: it takes a ``WorkflowContext`` and returns True or False.
+
+        Raises:
+            DuplicateHandlerError: Another condition has the name.
+            ConfigurationError: The name cannot be used.
+        """
+        self.registry.add_condition(name, handler)
+
+    def action(
+        self, name: str, *, replay_safe: bool = False, transactional: bool = False
+    ) -> Callable[[AnyAction], AnyAction]:
+        """Register the decorated function with ``register_action``."""
+
+        def decorate(handler: AnyAction) -> AnyAction:
+            self.register_action(
+                name, handler, replay_safe=replay_safe, transactional=transactional
+            )
+            return handler
+
+        return decorate
+
+    def condition(self, name: str) -> Callable[[AnyCondition], AnyCondition]:
+        """Register the decorated function with ``register_condition``."""
+
+        def decorate(handler: AnyCondition) -> AnyCondition:
+            self.register_condition(name, handler)
+            return handler
+
+        return decorate

@@ -1,0 +1,94 @@
+"""Servers for the whole session; a database, a task queue and an invariant check for each test."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncGenerator
+from itertools import count
+
+import asyncpg
+import pytest
+
+from pulse_temporal import create_engine
+from pulse_temporal.embedded import EmbeddedServices, embedded_services
+from tests.harness import PulseTest, checked_invariants, make_pulse
+
+TEMPLATE = "pulse_template"
+_databases = count(1)
+
+
+@pytest.fixture(scope="session")
+async def servers() -> AsyncGenerator[EmbeddedServices]:
+    """Run one Postgres and one Temporal for all tests."""
+    with tempfile.TemporaryDirectory(prefix="pulse-tests-", ignore_cleanup_errors=True) as folder:
+        async with embedded_services(folder, durable=False, ui=False) as services:
+            yield services
+
+
+@pytest.fixture(scope="session")
+async def template(servers: EmbeddedServices) -> str:
+    """Make the migrated database that every test's database is a copy of."""
+    await run_sql(servers.dsn, f'CREATE DATABASE "{TEMPLATE}"')
+    engine = create_engine(dsn_of(servers.dsn, TEMPLATE), servers.temporal_address)
+    try:
+        await engine.migrate()
+    finally:
+        await engine.stop()
+    return TEMPLATE
+
+
+@pytest.fixture
+async def empty_database(servers: EmbeddedServices) -> AsyncGenerator[str]:
+    """Give the DSN of a database without tables."""
+    name = f"pulse_empty_{next(_databases)}"
+    await run_sql(servers.dsn, f'CREATE DATABASE "{name}"')
+    yield dsn_of(servers.dsn, name)
+    await run_sql(servers.dsn, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def database(servers: EmbeddedServices, template: str) -> AsyncGenerator[str]:
+    """Give the DSN of a migrated database; afterwards its invariants must hold."""
+    name = f"pulse_test_{next(_databases)}"
+    await run_sql(servers.dsn, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    dsn = dsn_of(servers.dsn, name)
+    async with checked_invariants(dsn):
+        yield dsn
+    await run_sql(servers.dsn, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def connection(database: str) -> AsyncGenerator[asyncpg.Connection]:
+    """Give a connection to the test's database."""
+    opened = await asyncpg.connect(database)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def idle_pulse(servers: EmbeddedServices, database: str) -> AsyncGenerator[PulseTest]:
+    """Give an engine that is not started."""
+    made = make_pulse(database, servers.temporal_address)
+    yield made
+    await made.engine.stop()
+
+
+@pytest.fixture
+async def pulse(idle_pulse: PulseTest) -> PulseTest:
+    """Give an engine that works."""
+    await idle_pulse.engine.start()
+    return idle_pulse
+
+
+async def run_sql(dsn: str, text: str) -> None:
+    """Run one statement on a connection of its own."""
+    opened = await asyncpg.connect(dsn)
+    try:
+        await opened.execute(text)
+    finally:
+        await opened.close()
+
+
+def dsn_of(dsn: str, name: str) -> str:
+    """Give the DSN of another database of the same server."""
+    return dsn.replace("/pulse?", f"/{name}?")

@@ -1,0 +1,18 @@
+"""A crew of worker processes for each test that kills some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.crew import Crew
+from tests.harness import PulseTest
+
+
+@pytest.fixture
+def crew(idle_pulse: PulseTest, tmp_path: Path) -> Generator[Crew]:
+    """Give a crew without workers; whoever is left afterwards is ended."""
+    with Crew(idle_pulse, tmp_path) as made:
+        yield made
