@@ -94,13 +94,17 @@ class Scope(Letter):
         generation: Of the run; 1, and 1 more with each retry.
         branch: ``""`` for the run itself, else the path of a branch such as ``2/b0``.
         parent_run_id: Temporal run id of the interpreter that started the branch.
+        is_replay: Actions that are not safe to replay are passed over.
+        is_dry_run: Only conditions are evaluated.
     """
 
     run_id: str
     tenant_id: str
     generation: int = 1
     branch: str = ""
-    parent_run_id: str | None = None
+    parent_run_id: Annotated[str | None, _shown_if_set] = None
+    is_replay: Annotated[bool, _shown_if_set] = False
+    is_dry_run: Annotated[bool, _shown_if_set] = False
 
 
 class InterpreterInput(Letter):

@@ -129,6 +129,8 @@ class RunStart:
     definition_id: str
     generation: int
     snapshot: DefinitionSnapshot
+    is_replay: bool = False
+    is_dry_run: bool = False
 
 
 async def start_run(client: Client, start: RunStart, options: EngineOptions) -> None:

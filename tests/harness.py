@@ -176,6 +176,15 @@ class PulseTest:
 
         return await eventually(look)
 
+    async def wait_for_step(self, run_id: str, path: str, status: str) -> WorkflowStepRun:
+        """Wait until a step has a status, which need not be its last one."""
+
+        async def look() -> WorkflowStepRun | None:
+            step = (await self.steps(run_id)).get(path)
+            return step if step and step.status == status else None
+
+        return await eventually(look)
+
     async def timeline(self, run_id: str) -> list[str]:
         """Give a run's timeline as short lines such as ``step_started charge``."""
         entries = await self.engine.get_run_timeline(run_id)

@@ -80,6 +80,10 @@ class StepActivities:
         handler = self.registry.find(step.type, step.handler)
         if handler is None:
             return await self._blocked(step, fence)
+        if isinstance(handler, Action):
+            reason = _reason_to_pass_over(step, handler)
+            if reason is not None:
+                return await self.ledger.pass_over(fence, step.path, reason=reason)
         bound = timedelta(milliseconds=step.timeout_ms)
         claimed = await self.ledger.claim(fence, step.path, bound=bound)
         if not isinstance(claimed, Claimed):
@@ -214,7 +218,7 @@ class _Delivery:
 
     async def _emit(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
         run, trigger = self.claimed.run, self.claimed.trigger
-        parsed = self.home.emitter.parse_for(signal, tenant_id=run.tenant_id)
+        parsed = self.home.emitter.intake.parse_for(signal, tenant_id=run.tenant_id)
         ordinal = self.emits[parsed.type]
         self.emits[parsed.type] += 1
         return await self.home.emitter.emit_caused(
@@ -244,6 +248,12 @@ class _Undo(Exception):  # noqa: N818 - rolls a transaction back, never leaves t
     def __init__(self, failed: FailedAttempt | None) -> None:
         self.failed = failed
         super().__init__()
+
+
+def _reason_to_pass_over(step: StepInput, action: Action) -> str | None:
+    if step.scope.is_dry_run:
+        return "dry run"
+    return "replay" if step.scope.is_replay and not action.replay_safe else None
 
 
 def _step_of(claimed: Claimed) -> HandlerStep | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -170,3 +171,13 @@ class Engine(Registration, DefinitionMethods, RunMethods):
             PostgresUnavailableError: Postgres does not answer; nothing is stored.
         """
         return await self._process.emitter.emit(signal, connection=connection)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Connection]:
+        """Lend an asyncpg connection in a transaction that commits when the block ends well.
+
+        Pass it to ``emit``: the signal joins the application's own writes on it, and its runs
+        start right at the commit instead of at the relay's next look.
+        """
+        async with self._process.emitter.transaction() as connection:
+            yield connection

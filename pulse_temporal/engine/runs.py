@@ -1,4 +1,4 @@
-"""The engine's methods that ask about runs, wait for them and cancel them."""
+"""The engine's methods that ask about runs, wait for them, cancel, retry and replay them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from pulse_temporal.model.runs import (
 )
 from pulse_temporal.model.signals import TriggerEnvelope
 from pulse_temporal.model.timeline import RunTimelineEntry
-from pulse_temporal.services.control import cancel_run
+from pulse_temporal.services.control import cancel_run, retry_run
 from pulse_temporal.services.history import History
+from pulse_temporal.services.replay import replay
 from pulse_temporal.services.waiting import RunWaiter
 from pulse_temporal.store.database import Database
+from pulse_temporal.worker.process import Process
 
 
 class RunMethods:
-    """Postgres alone is asked, so these work without ``start`` and without Temporal."""
+    """Postgres alone is asked and decides, so these work without ``start`` and Temporal."""
 
     _database: Database
     _history: History
     _waiter: RunWaiter
+    _process: Process
 
     async def get_run(self, run_id: str, *, tenant_id: str | None = None) -> WorkflowRun | None:
         """Give a run, or None; ``context`` is computed from the results so far."""
@@ -96,7 +99,57 @@ class RunMethods:
             NotFoundError: There is no such run.
             RunTransitionError: The run is over.
         """
-        return await cancel_run(self._database, run_id, tenant_id=tenant_id, reason=reason)
+        run = await cancel_run(self._database, run_id, tenant_id=tenant_id, reason=reason)
+        self._process.nudge()
+        return run
+
+    async def retry_run(self, run_id: str, *, tenant_id: str | None = None) -> WorkflowRun:
+        """Retry a failed run from the step that failed; what completed is kept.
+
+        The run keeps its id and its definition; its generation rises by 1, and each step has a
+        fresh budget of attempts. In a parallel step only the failed branches go on. Works after
+        Temporal has forgotten the run, and while Temporal is away.
+
+        Raises:
+            NotFoundError: There is no such run.
+            RunTransitionError: The run has not failed.
+            RunConflictError: Somebody else retried it at the same moment.
+        """
+        run = await retry_run(self._database, run_id, tenant_id=tenant_id)
+        self._process.nudge()
+        return run
+
+    async def get_failed_runs(self, tenant_id: str | None = None) -> list[WorkflowRun]:
+        """Give all failed runs, oldest first; of one tenant when it is given."""
+        return await self._history.all_runs(RunFilter(tenant_id=tenant_id, status="failed"))
+
+    async def replay(
+        self, trigger_id: str, *, dry_run: bool = False, tenant_id: str | None = None
+    ) -> list[WorkflowRun]:
+        """Run a stored signal again, with the definitions that match it now.
+
+        Actions that are not ``replay_safe`` are skipped; later steps see the result that the
+        original run recorded for them. Signals that these runs emit are marked as replays too.
+
+        Args:
+            trigger_id: Which signal.
+            dry_run: Only conditions are evaluated; actions and delays are skipped and nothing
+                is emitted.
+            tenant_id: Narrows to one tenant.
+
+        Returns:
+            The new runs, oldest definition first; empty when nothing matches.
+
+        Raises:
+            NotFoundError: There is no such trigger.
+        """
+        return await replay(
+            self._process.emitter,
+            self._history,
+            trigger_id,
+            tenant_id=tenant_id,
+            is_dry_run=dry_run,
+        )
 
     async def wait_for_run(
         self,

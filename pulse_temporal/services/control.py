@@ -1,8 +1,8 @@
-"""Cancel runs: final at once, whatever Temporal does."""
+"""Cancel and retry runs: decided in Postgres, carried to Temporal by the outbox."""
 
 from __future__ import annotations
 
-from pulse_temporal.errors import NotFoundError
+from pulse_temporal.errors import NotFoundError, RunConflictError, RunTransitionError
 from pulse_temporal.model.canonical import scrub_text
 from pulse_temporal.model.runs import WorkflowRun, check_run_transition
 from pulse_temporal.store import control, outbox, runs
@@ -26,6 +26,34 @@ async def cancel_run(
         await _cancel(session, run_id, row=row, reason=text)
         run = await runs.get_run(session, run_id, tenant_id=row.tenant_id)
     return required(run, "a canceled run")
+
+
+async def retry_run(database: Database, run_id: str, *, tenant_id: str | None) -> WorkflowRun:
+    """Retry a failed run from where it failed; see ``Engine.retry_run``."""
+    async with database.session() as session:
+        seen = await runs.get_run(session, run_id, tenant_id=tenant_id)
+    if seen is None:
+        raise NotFoundError(f"There is no run {run_id}.")
+    if seen.status != "failed":
+        raise RunTransitionError(
+            f"Run {run_id} is {seen.status!r} and cannot be retried; only failed runs can."
+        )
+    async with database.transaction() as session:
+        row = required(
+            await control.lock(session, run_id, tenant_id=tenant_id), "the control row of a run"
+        )
+        status = await runs.lock_run(session, run_id, tenant_id=row.tenant_id)
+        if row.generation != seen.generation or status != "failed":
+            raise RunConflictError(
+                f"Run {run_id} was retried by somebody else at the same moment: it is {status!r} "
+                f"in generation {row.generation}."
+            )
+        generation = await control.reopen(session, run_id, tenant_id=row.tenant_id)
+        await outbox.put(
+            session, "start", tenant_id=row.tenant_id, run_id=run_id, generation=generation
+        )
+        run = await runs.get_run(session, run_id, tenant_id=row.tenant_id)
+    return required(run, "a retried run")
 
 
 async def record_cancel(database: Database, run_id: str, *, tenant_id: str, reason: str) -> None:

@@ -120,6 +120,8 @@ class Dispatcher:
             definition_id=run.definition_id,
             generation=run.generation,
             snapshot=run.snapshot,
+            is_replay=run.is_replay,
+            is_dry_run=run.is_dry_run,
         )
         return await self._start(command.id, start, tries=command.tries)
 

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from hashlib import sha256
-
-from pydantic import ValidationError
 
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import (
     EmitBusyError,
     IdempotencyConflictError,
-    PayloadError,
     PostgresUnavailableError,
     SignalError,
-    SignalMismatchError,
-    UnknownSignalError,
 )
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.canonical import canonical_object
 from pulse_temporal.model.ids import new_id
-from pulse_temporal.model.plain import json_pointer
-from pulse_temporal.model.problems import explain, to_problems
 from pulse_temporal.model.runs import WorkflowRun
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.services.dispatch import Dispatcher, PlannedStart
+from pulse_temporal.services.intake import Intake
 from pulse_temporal.store import triggers
 from pulse_temporal.store.connection import Connection
 from pulse_temporal.store.database import Database, Session
@@ -34,9 +28,6 @@ from pulse_temporal.store.triggers import Cause, Emitted, NewTrigger, PlannedRun
 from pulse_temporal.temporal import RunStart
 
 log = logging.getLogger(__name__)
-
-KEY_PREFIXES = ("cron:", "chain:", "replay:")
-"""Idempotency keys that begin like this belong to Pulse."""
 
 
 class Emitter:
@@ -50,9 +41,10 @@ class Emitter:
         options: EngineOptions,
     ) -> None:
         self.database = database
-        self.registry = registry
+        self.intake = Intake(registry, options)
         self.dispatcher = dispatcher
         self.options = options
+        self._joined: dict[int, list[PlannedStart]] = {}
 
     async def emit(
         self,
@@ -61,15 +53,8 @@ class Emitter:
         connection: Connection | None = None,
     ) -> TriggerEnvelope:
         """Store a signal and plan its runs; see ``Engine.emit``."""
-        parsed = self.parse(signal)
-        if parsed.idempotency_key is not None and parsed.idempotency_key.startswith(KEY_PREFIXES):
-            raise SignalError(
-                f"idempotencyKey must not begin with {', '.join(KEY_PREFIXES)}: "
-                "those keys belong to Pulse."
-            )
-        if connection is not None:
-            return await self.store_joined(parsed, connection)
-        return await self.store(parsed)
+        parsed = self.intake.parse_from_outside(signal)
+        return await self.store(self._new_trigger(parsed), connection=connection)
 
     async def emit_caused(
         self,
@@ -83,7 +68,7 @@ class Emitter:
         """Store a signal that a handler emits: once for its key, whatever the payload.
 
         Args:
-            signal: From ``parse_for``.
+            signal: From ``intake.parse_for``.
             run: The run whose handler emits.
             trigger: The signal that started that run.
             key: Stable over attempts: run, path, type and ordinal.
@@ -92,6 +77,8 @@ class Emitter:
         Raises:
             SignalError: The chain of signals is too long.
         """
+        if run.is_dry_run:
+            return _unsent(signal, run=run)
         depth = trigger.depth + 1
         if depth > self.options.limits.chain_depth:
             raise SignalError(
@@ -106,51 +93,39 @@ class Emitter:
             is_replay=run.is_replay,
         )
         keyed = signal.model_copy(update={"idempotency_key": key})
+        return await self.store(self._new_trigger(keyed, cause=cause), connection=connection)
+
+    async def emit_tick(self, signal: TriggerInput, *, owner: str) -> TriggerEnvelope:
+        """Store the signal of a cron tick; needs no registration and no payload schema.
+
+        Args:
+            signal: With the nominal time in its payload and in its idempotency key, so that
+                a tick that is delivered twice is one signal.
+            owner: The definition whose cron ticked. It matches; of the others, those match
+                that have no cron of their own.
+        """
+        limit = self.options.limits.payload_bytes
+        payload = canonical_object(signal.payload, where="payload", max_bytes=limit)
+        trigger = NewTrigger(
+            id=new_id("trg"),
+            signal=signal,
+            payload=payload,
+            request_hash=_request_hash(signal, payload),
+            owner=owner,
+        )
+        return await self.store(trigger)
+
+    async def store(
+        self, trigger: NewTrigger, *, connection: Connection | None = None
+    ) -> TriggerEnvelope:
+        """Store a trigger and plan its runs.
+
+        Alone, the runs start at once. On a connection of the caller all of it joins the
+        caller's transaction, in a savepoint, and the runs start after the caller's commit;
+        serialization failures pass through.
+        """
         if connection is not None:
-            return await self.store_joined(keyed, connection, cause=cause)
-        return await self.store(keyed, cause=cause)
-
-    def parse_for(
-        self, signal: TriggerInput | Mapping[str, object], *, tenant_id: str
-    ) -> TriggerInput:
-        """Check a handler's signal, which may leave its tenant out, and which names no other.
-
-        Raises:
-            SignalError: As ``parse``, or the signal names another tenant.
-        """
-        if not isinstance(signal, TriggerInput):
-            has_tenant = "tenantId" in signal or "tenant_id" in signal
-            signal = signal if has_tenant else {"tenantId": tenant_id, **signal}
-        parsed = self.parse(signal)
-        if parsed.tenant_id != tenant_id:
-            raise SignalError(
-                f"A handler may only emit for its run's tenant {tenant_id!r}, "
-                f"not for {parsed.tenant_id!r}."
-            )
-        return parsed
-
-    def parse(self, signal: TriggerInput | Mapping[str, object]) -> TriggerInput:
-        """Check a signal against its fields and its registration, all but its payload's size.
-
-        Raises:
-            SignalError: A field is missing, unknown or malformed.
-            UnknownSignalError: Its type is not registered.
-            SignalMismatchError: Source or resource type differs from the registration.
-        """
-        if isinstance(signal, TriggerInput):
-            parsed = signal
-        else:
-            try:
-                parsed = TriggerInput.model_validate(signal)
-            except ValidationError as error:
-                reasons = _reasons(error, signal)
-                raise SignalError(f"The signal is malformed: {reasons}") from error
-        self._check_registration(parsed)
-        return parsed
-
-    async def store(self, signal: TriggerInput, *, cause: Cause | None = None) -> TriggerEnvelope:
-        """Store in a transaction of its own and start the runs at once."""
-        trigger = self._new_trigger(signal, cause)
+            return await self._store_joined(trigger, connection)
         lease = self.options.emit_lease if self.dispatcher.accepts else None
         with _busy_errors(trigger):
             async with self.database.session() as session:
@@ -161,24 +136,35 @@ class Emitter:
             self.dispatcher.offer([_start(trigger, planned) for planned in emitted.runs])
         return _envelope(trigger, emitted)
 
-    async def store_joined(
-        self, signal: TriggerInput, connection: Connection, *, cause: Cause | None = None
-    ) -> TriggerEnvelope:
-        """Store on the caller's connection, in a savepoint when it is in a transaction.
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Connection]:
+        """Lend a connection in a transaction; what is emitted on it starts at its commit."""
+        starts: list[PlannedStart] = []
+        async with self.database.transaction() as session:
+            key = id(session.connection)
+            self._joined[key] = starts
+            try:
+                yield session.connection
+            finally:
+                del self._joined[key]
+        self.dispatcher.offer(starts)
 
-        The runs exist, and start, when the caller commits. Serialization failures pass through.
-        """
-        trigger = self._new_trigger(signal, cause)
+    async def _store_joined(self, trigger: NewTrigger, connection: Connection) -> TriggerEnvelope:
         session = await self.database.join(connection)
+        starts = self._joined.get(id(connection))
+        ours = starts is not None and self.dispatcher.accepts
+        lease = self.options.emit_lease if ours else None
         with _busy_errors(trigger):
             async with connection.transaction():
-                emitted = await triggers.emit_signal(session, trigger, lease=None)
+                emitted = await triggers.emit_signal(session, trigger, lease=lease)
                 if emitted is None:
                     return await self._known(session, trigger)
+        if starts is not None and ours:
+            starts += [_start(trigger, planned) for planned in emitted.runs]
         return _envelope(trigger, emitted)
 
-    def _new_trigger(self, signal: TriggerInput, cause: Cause | None) -> NewTrigger:
-        payload = self._payload(signal)
+    def _new_trigger(self, signal: TriggerInput, *, cause: Cause | None = None) -> NewTrigger:
+        payload = self.intake.payload(signal)
         return NewTrigger(
             id=new_id("trg"),
             signal=signal,
@@ -209,40 +195,6 @@ class Emitter:
         )
         return known.trigger
 
-    def _payload(self, signal: TriggerInput) -> str:
-        """Give the payload as canonical JSON text, after its registered schema has seen it."""
-        limit = self.options.limits.payload_bytes
-        text = canonical_object(signal.payload, where="payload", max_bytes=limit)
-        registration = self.registry.triggers.get(signal.type)
-        if registration is not None and registration.payload_schema is not None:
-            try:
-                registration.payload_schema.model_validate_json(text)
-            except ValidationError as error:
-                reasons = _payload_reasons(error)
-                raise PayloadError(
-                    f"The payload of {signal.type!r} does not fit its schema: {reasons}"
-                ) from error
-        return text
-
-    def _check_registration(self, signal: TriggerInput) -> None:
-        registration = self.registry.triggers.get(signal.type)
-        if registration is None:
-            if self.options.unregistered_signals == "accept":
-                return
-            hint = self.registry.suggestion(signal.type)
-            raise UnknownSignalError(f"Signal type {signal.type!r} is not registered.{hint}")
-        if signal.source != registration.source:
-            raise SignalMismatchError(
-                f"Signals of type {signal.type!r} come from source {registration.source!r}, "
-                f"not {signal.source!r}."
-            )
-        expected = registration.resource_type
-        if expected is not None and signal.resource_type != expected:
-            raise SignalMismatchError(
-                f"Signals of type {signal.type!r} are about resource type {expected!r}, "
-                f"not {signal.resource_type!r}."
-            )
-
 
 @contextmanager
 def _busy_errors(trigger: NewTrigger) -> Generator[None]:
@@ -266,6 +218,8 @@ def _start(trigger: NewTrigger, planned: PlannedRun) -> PlannedStart:
         definition_id=planned.snapshot.definition_id,
         generation=1,
         snapshot=planned.snapshot,
+        is_replay=trigger.is_replay,
+        is_dry_run=trigger.is_dry_run,
     )
     return PlannedStart(planned.outbox_id, start)
 
@@ -284,22 +238,19 @@ def _envelope(trigger: NewTrigger, emitted: Emitted) -> TriggerEnvelope:
     )
 
 
+def _unsent(signal: TriggerInput, *, run: WorkflowRun) -> TriggerEnvelope:
+    """Give what a dry run would have emitted; nothing is stored."""
+    return TriggerEnvelope.model_construct(
+        **dict(signal),
+        id=new_id("trg"),
+        created_at=run.updated_at,
+        caused_by_run_id=run.id,
+        is_replay=True,
+    )
+
+
 def _request_hash(signal: TriggerInput, payload: str) -> str:
     """Hash all that an idempotency key stands for."""
     parts = (signal.source, signal.type, signal.resource_type, signal.resource_id)
     text = "\x00".join(repr(part) for part in (*parts, signal.environment, payload))
     return sha256(text.encode()).hexdigest()
-
-
-def _reasons(error: ValidationError, data: Mapping[str, object]) -> str:
-    """Say what is wrong with a signal, with JSON pointers, hints, and none of the values."""
-    problems = to_problems(explain(error, data=data, model=TriggerInput), data=data)
-    return "; ".join(str(problem) for problem in problems)
-
-
-def _payload_reasons(error: ValidationError) -> str:
-    """Say what an application's schema refuses, without the values: they may be secrets."""
-    found = error.errors(include_input=False, include_url=False, include_context=False)
-    return "; ".join(
-        f"{json_pointer(problem['loc']) or '/'}: {problem['msg']}" for problem in found
-    )

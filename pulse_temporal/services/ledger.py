@@ -77,6 +77,18 @@ class Ledger:
                 return recorded
         raise StoreError(f"Step {path} of {fence.run_id} is contended; the claim is tried again.")
 
+    async def pass_over(self, fence: Fence, path: str, *, reason: str) -> Recorded:
+        """Skip an action of a replay; later steps see what the original run recorded for it."""
+        for _ in range(CLAIM_ROUNDS):
+            async with self.database.session() as session:
+                if await steps.pass_over(session, fence, path, reason=reason):
+                    return StepDone(skipped=True)
+            async with self.database.transaction() as session:
+                recorded = await self._settle(session, fence, path)
+            if recorded is not None:
+                return recorded
+        raise StoreError(f"Step {path} of {fence.run_id} is contended; it is tried again.")
+
     async def succeed(
         self,
         session: Session,

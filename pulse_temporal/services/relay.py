@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from datetime import timedelta
 
@@ -29,6 +30,11 @@ class Relay:
         self.database = database
         self.dispatcher = dispatcher
         self.options = options
+        self._wake = asyncio.Event()
+
+    def nudge(self) -> None:
+        """Let the next look come at once: a command has just been written."""
+        self._wake.set()
 
     async def run(self) -> None:
         """Do rounds until canceled; failures lengthen the pause between them."""
@@ -42,7 +48,9 @@ class Relay:
                 pause = min(pause * 2, LONGEST_PAUSE)
                 log.warning("the outbox is out of reach", extra={"error": str(error)})
             if worked < BATCH:
-                await asyncio.sleep(pause.total_seconds())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), pause.total_seconds())
+            self._wake.clear()
 
     async def tick(self) -> int:
         """Lease and execute one batch; give how many commands it took (0 to ``BATCH``)."""

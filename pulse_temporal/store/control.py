@@ -126,3 +126,12 @@ async def cancel(
     await session.run("control.request_cancel", run_id, tenant_id)
     await session.run("control.cancel_run", run_id, tenant_id, reason)
     await session.run("control.cancel_steps", run_id, tenant_id, reason, generation)
+
+
+async def reopen(session: Session, run_id: str, *, tenant_id: str) -> int:
+    """Give a failed run to its next generation; the control row is locked."""
+    row = await session.row("control.next_generation", run_id, tenant_id)
+    generation: int = required(row, "a locked control row")["generation"]
+    await session.run("control.reopen_run", run_id, tenant_id, generation)
+    await session.run("control.reopen_steps", run_id, tenant_id, generation)
+    return generation

@@ -23,6 +23,8 @@ class StartableRun:
     definition_id: str
     generation: int
     snapshot: DefinitionSnapshot
+    is_replay: bool
+    is_dry_run: bool
 
 
 async def get_run(session: Session, run_id: str, *, tenant_id: str | None) -> WorkflowRun | None:
@@ -74,6 +76,8 @@ async def for_start(session: Session, run_id: str, *, tenant_id: str) -> Startab
         definition_id=row["definition_id"],
         generation=row["generation"],
         snapshot=rows.snapshot(row["definition_snapshot"]),
+        is_replay=row["is_replay"],
+        is_dry_run=row["is_dry_run"],
     )
 
 

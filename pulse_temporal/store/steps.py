@@ -18,6 +18,8 @@ from pulse_temporal.store.database import Session
 from pulse_temporal.store.timeline import LogLine
 
 DEFAULT_POLICY = RetryPolicy(max_attempts=1, backoff_ms=1_000)
+LONGEST_PAUSE = timedelta(days=30)
+"""What a handler asks for beyond this is cut: Postgres counts no time without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,21 @@ async def claim(
         bound,
     )
     return _claimed(row, fence) if row else None
+
+
+async def pass_over(session: Session, fence: Fence, path: str, *, reason: str) -> bool:
+    """Skip an action of a replay; False when it has ended or the fence may not go on."""
+    row = await session.row(
+        "steps.pass_over",
+        fence.run_id,
+        fence.tenant_id,
+        path,
+        fence.generation,
+        fence.branch,
+        fence.temporal_run_id,
+        reason,
+    )
+    return row is not None
 
 
 async def lock_step(session: Session, fence: Fence, path: str) -> LockedStep | None:
@@ -199,7 +216,7 @@ async def record_failure(
         policy.backoff_ms,
         policy.backoff_coefficient,
         policy.max_backoff_ms,
-        round(failed.retry_after / timedelta(milliseconds=1)) if failed.retry_after else None,
+        _pause_ms(failed.retry_after),
         "timed_out" if failed.timed_out else "failed",
     )
     if row is None:
@@ -242,6 +259,12 @@ def _ticket_columns(ticket: Ticket) -> tuple[object, ...]:
         fence.temporal_run_id,
         ticket.claim,
     )
+
+
+def _pause_ms(asked: timedelta | None) -> int | None:
+    if asked is None:
+        return None
+    return round(min(max(asked, timedelta()), LONGEST_PAUSE) / timedelta(milliseconds=1))
 
 
 def _log_columns(logs: Sequence[LogLine]) -> tuple[list[object], ...]:

@@ -46,13 +46,24 @@ class NewTrigger:
         payload: Canonical JSON text, which takes that payload's place.
         request_hash: Of everything that the idempotency key stands for.
         cause: The run that emits; None from outside.
+        owner: The definition whose cron ticked; of the others only those without cron match.
+        is_stored: The trigger is in the database; its runs are a replay.
+        is_dry_run: The replay only evaluates conditions.
     """
 
     id: str
     signal: TriggerInput
     payload: str
     request_hash: str
-    cause: Cause | None
+    cause: Cause | None = None
+    owner: str | None = None
+    is_stored: bool = False
+    is_dry_run: bool = False
+
+    @property
+    def is_replay(self) -> bool:
+        """Its runs are replays: asked for, or caused by one."""
+        return self.is_stored or (self.cause is not None and self.cause.is_replay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +108,11 @@ async def emit_signal(
         cause.run_id if cause else None,
         cause.root_trigger_id if cause else None,
         cause.depth if cause else 0,
-        cause.is_replay if cause else False,
+        trigger.is_replay,
         lease,
+        trigger.owner,
+        trigger.is_stored,
+        trigger.is_dry_run,
     )
     if not found:
         return None

@@ -61,6 +61,7 @@ class Process:
         self.worker_id = new_id("wrk")
         self.dispatcher = Dispatcher(database, options)
         self.emitter = Emitter(database, registry, self.dispatcher, options)
+        self.relay = Relay(database, self.dispatcher, options)
         self._worker: Worker | None = None
         self._main: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -69,6 +70,10 @@ class Process:
     def is_running(self) -> bool:
         """Whether ``start`` has been called and ``stop`` has not."""
         return self._main is not None
+
+    def nudge(self) -> None:
+        """Look at the outbox at once: a command has just been written."""
+        self.relay.nudge()
 
     async def start(self, *, work: bool) -> None:
         """Start the loops; returns when Temporal is connected, or was found to be away.
@@ -115,8 +120,7 @@ class Process:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.dispatcher.run(), name="pulse-dispatcher")
             if work:
-                relay = Relay(self.database, self.dispatcher, self.options)
-                group.create_task(relay.run(), name="pulse-relay")
+                group.create_task(self.relay.run(), name="pulse-relay")
                 group.create_task(self._keep_publishing(), name="pulse-publisher")
             group.create_task(self._serve(ready, work=work), name="pulse-temporal")
 
@@ -146,22 +150,23 @@ class Process:
 
     async def _work(self, client: Client, ready: asyncio.Future[None]) -> None:
         """Poll for tasks until the worker is shut down."""
-        with ThreadPoolExecutor(self.options.concurrency, "pulse-handler") as threads:
-            transactions = Database(
-                self.database.source,
-                prefix=self.options.table_prefix,
-                patience=self.options.postgres_timeout,
-                bounded=False,
-            )
-            try:
-                activities = self._activities(transactions, threads)
-                worker = self._worker = build_worker(client, activities, self.options)
-                _settle(ready)
-                await worker.run()
-            finally:
-                self._worker = None
-                threads.shutdown(wait=False, cancel_futures=True)
-                await transactions.close()
+        threads = ThreadPoolExecutor(self.options.concurrency, "pulse-handler")
+        transactions = Database(
+            self.database.source,
+            prefix=self.options.table_prefix,
+            patience=self.options.postgres_timeout,
+            bounded=False,
+        )
+        try:
+            activities = self._activities(transactions, threads)
+            worker = self._worker = build_worker(client, activities, self.options)
+            _settle(ready)
+            await worker.run()
+        finally:
+            self._worker = None
+            # Not a `with` block: that would stop the loop until the last sync handler returns.
+            threads.shutdown(wait=False, cancel_futures=True)
+            await transactions.close()
 
     def _activities(
         self, transactions: Database, threads: ThreadPoolExecutor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import assert_never
 
@@ -27,7 +28,6 @@ from pulse_temporal.contract import (
     InterpreterInput,
     ParallelInput,
     Refusal,
-    Scope,
     SkipInput,
     Speaker,
     StepDone,
@@ -161,14 +161,19 @@ class Interpreter:
         return await attempt_queued(step, bound=bound, heartbeat=heartbeat, summary=summary)
 
     async def _skip(self, indexes: range, *, by: int) -> None:
-        if not indexes:
-            return
+        if indexes:
+            await self._pass_over(indexes, by=self.path(by))
+
+    async def _pass_over(self, indexes: Sequence[int], *, by: str) -> None:
         paths = tuple(self.path(index) for index in indexes)
-        argument = SkipInput(**dict(self.speaker), paths=paths, by=self.path(by))
+        argument = SkipInput(**dict(self.speaker), paths=paths, by=by)
         await write(contract.SKIP, argument, WriteAnswer, summary=f"skip {len(paths)} steps")
 
     async def _wait(self, index: int) -> None:
         bone = self.job.steps[index]
+        if self.job.scope.is_dry_run:
+            await self._pass_over([index], by="dry run")
+            return
         now_ms = _now_ms()
         argument = DelayInput(
             **dict(self.speaker),
@@ -216,13 +221,7 @@ class Interpreter:
         await workflow.execute_child_workflow(
             contract.BRANCH_WORKFLOW,
             InterpreterInput(
-                scope=Scope(
-                    run_id=scope.run_id,
-                    tenant_id=scope.tenant_id,
-                    generation=scope.generation,
-                    branch=path,
-                    parent_run_id=info.run_id,
-                ),
+                scope=scope.model_copy(update={"branch": path, "parent_run_id": info.run_id}),
                 title=bone.name,
                 steps=bone.branches[number],
                 has_delays=self.job.has_delays,

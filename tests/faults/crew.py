@@ -55,7 +55,8 @@ class Worker:
     async def line(self) -> str:
         """Wait for the next line that it prints; empty when it has ended."""
         assert self.process.stdout is not None
-        return (await asyncio.to_thread(self.process.stdout.readline)).strip()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return (await asyncio.to_thread(self.process.stdout.readline)).strip()
 
     async def ended(self) -> int:
         """Wait for its end and give its exit status, negative after a signal."""
@@ -107,7 +108,7 @@ class Crew:
         """
         arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         process = self._stack.enter_context(
-            subprocess.Popen(  # noqa: S603 - our own program
+            subprocess.Popen(  # noqa: ASYNC220, S603 - our own program, and it starts at once
                 [
                     sys.executable,
                     str(PROGRAM),

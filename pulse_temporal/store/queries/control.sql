@@ -113,3 +113,44 @@ WITH before AS (
 INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at, detail)
 SELECT $1, $2, $4, 'run_canceled', now(), jsonb_strip_nulls(jsonb_build_object('reason', $3::text))
 FROM (SELECT count(*) FROM event) AS steps_first;
+
+-- name: next_generation
+-- $1 run_id, $2 tenant_id
+UPDATE pulse_run_control SET generation = generation + 1
+WHERE run_id = $1 AND tenant_id = $2
+RETURNING generation;
+
+-- name: reopen_run
+-- $1 run_id, $2 tenant_id, $3 generation
+UPDATE pulse_workflow_runs
+SET status = 'running', generation = $3, started_at = coalesce(started_at, now()),
+    failed_at = NULL, error_message = NULL, updated_at = now()
+WHERE id = $1 AND tenant_id = $2 AND status = 'failed';
+
+-- name: reopen_steps
+-- Give what has not ended well to the new generation, with a fresh budget of attempts. What
+-- completed or was skipped stays as it is; a failed block runs on, its failed branches start over
+-- at the step that failed.
+-- $1 run_id, $2 tenant_id, $3 generation
+WITH before AS (
+    SELECT id, status FROM pulse_workflow_step_runs
+    WHERE run_id = $1 AND tenant_id = $2 AND status NOT IN ('completed', 'skipped')
+    ORDER BY path_numbers
+    FOR UPDATE
+), step AS (
+    UPDATE pulse_workflow_step_runs AS s
+    SET
+        status = CASE
+            WHEN b.status = 'failed' AND s.step_type = 'parallel' THEN 'running'
+            ELSE 'pending'
+        END,
+        generation = $3, attempt = 0, completed_at = NULL, next_attempt_at = NULL,
+        blocked_reason = NULL, blocked_since = NULL
+    FROM before AS b
+    WHERE s.id = b.id
+    RETURNING s.path, s.path_numbers, b.status AS status_before
+)
+INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+SELECT $1, $2, $3, 'step_scheduled', path, now(),
+    jsonb_build_object('reason', 'retry', 'generation', $3::int)
+FROM step WHERE status_before = 'failed' ORDER BY path_numbers;

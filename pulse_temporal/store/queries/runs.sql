@@ -52,7 +52,7 @@ WHERE id = $1 AND tenant_id = $2;
 -- What a start command needs to start its workflow.
 -- $1 id, $2 tenant_id
 SELECT r.id, r.tenant_id, r.trigger_id, r.definition_id, r.status, c.generation,
-    r.definition_snapshot::text AS definition_snapshot
+    r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot
 FROM pulse_workflow_runs AS r
 JOIN pulse_run_control AS c ON c.run_id = r.id
 WHERE r.id = $1 AND r.tenant_id = $2;

@@ -381,3 +381,35 @@ WHERE run_id = $1 AND tenant_id = $2
 GROUP BY 1, 2
 HAVING bool_and(status IN ('completed', 'skipped'))
 ORDER BY 1, 2;
+
+-- name: pass_over
+-- Skip an action of a replay, handing on the result that the original run recorded for it.
+-- No row: it has ended, or this execution may not go on.
+-- $1 run_id, $2 tenant_id, $3 path, $4 generation, $5 branch, $6 temporal_run_id, $7 skipped_by
+WITH control AS (
+    SELECT c.run_id FROM pulse_run_control AS c
+    WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
+        AND c.cancel_requested_at IS NULL
+    FOR SHARE
+), step AS (
+    UPDATE pulse_workflow_step_runs AS s
+    SET
+        status = 'skipped', skipped_by = $7, completed_at = now(),
+        result = (
+            SELECT o.result FROM pulse_workflow_runs AS r
+            JOIN pulse_workflow_step_runs AS o ON o.run_id = r.replay_of_run_id
+            WHERE r.id = $1 AND o.step_name = s.step_name AND o.step_type = 'action'
+                AND o.status IN ('completed', 'skipped')
+        )
+    FROM control
+    JOIN pulse_run_lineages AS l
+        ON l.run_id = $1 AND l.generation = $4 AND l.branch = $5 AND l.temporal_run_id = $6
+    WHERE s.run_id = $1 AND s.path = $3 AND s.tenant_id = $2 AND s.generation = $4
+        AND s.status = 'pending'
+    RETURNING s.id, s.run_id, s.tenant_id, s.generation, s.path
+)
+INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+SELECT run_id, tenant_id, generation, 'step_skipped', path, now(),
+    jsonb_build_object('skippedBy', $7::text)
+FROM step
+RETURNING seq;

@@ -5,18 +5,25 @@
 -- $1 id, $2 tenant_id, $3 source, $4 type, $5 resource_type, $6 resource_id, $7 environment,
 -- $8 payload as text, $9 idempotency_key, $10 request_hash, $11 caused_by_run_id,
 -- $12 root_trigger_id, $13 depth, $14 is_replay, $15 lease: how long the relay leaves the
--- start commands to the caller; NULL: not at all
-WITH trigger AS (
+-- start commands to the caller; NULL: not at all, $16 owner: a definition whose cron ticked;
+-- it matches, and of the others those that have no cron, $17 replayed: plan runs for the
+-- trigger $1 that is stored already, $18 is_dry_run
+WITH stored AS (
     INSERT INTO pulse_triggers (
         id, tenant_id, source, type, resource_type, resource_id, environment, payload,
         idempotency_key, request_hash, caused_by_run_id, root_trigger_id, depth, is_replay
     )
-    VALUES (
+    SELECT
         $1::text, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text::jsonb,
         $9::text, $10::text, $11::text, $12::text, $13::int, $14::bool
-    )
+    WHERE NOT $17::bool
     ON CONFLICT (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id, tenant_id, created_at
+), trigger AS (
+    SELECT id, tenant_id, created_at FROM stored
+    UNION ALL
+    SELECT id, tenant_id, created_at FROM pulse_triggers
+    WHERE $17::bool AND id = $1::text AND tenant_id = $2::text
 ), matched AS MATERIALIZED (
     SELECT
         'run_' || lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0')
@@ -36,11 +43,20 @@ WITH trigger AS (
         AND d.is_enabled AND d.deleted_at IS NULL
         AND (d.environment_filter IS NULL OR d.environment_filter = $7::text)
         AND (d.resource_type_filter IS NULL OR d.resource_type_filter = $5::text)
+        AND ($16::text IS NULL OR d.id = $16::text OR d.cron_expression IS NULL)
 ), runs AS (
     INSERT INTO pulse_workflow_runs (
-        id, definition_id, tenant_id, trigger_id, definition_snapshot, is_replay, engine
+        id, definition_id, tenant_id, trigger_id, definition_snapshot, is_replay, is_dry_run,
+        replay_of_run_id, engine
     )
-    SELECT m.run_id, m.definition_id, t.tenant_id, t.id, m.snapshot, $14::bool, 'temporal'
+    SELECT
+        m.run_id, m.definition_id, t.tenant_id, t.id, m.snapshot, $14::bool, $18::bool,
+        CASE WHEN $17::bool THEN (
+            SELECT o.id FROM pulse_workflow_runs AS o
+            WHERE o.trigger_id = t.id AND o.definition_id = m.definition_id AND NOT o.is_replay
+            ORDER BY o.id DESC LIMIT 1
+        ) END,
+        'temporal'
     FROM matched AS m, trigger AS t
     ORDER BY m.position
 ), control AS (

@@ -1,0 +1,131 @@
+"""One entry of a timeline as one line of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from pydantic import JsonValue
+from rich.text import Text
+from typing_extensions import assert_never
+
+from pulse_temporal.cli.watch import RunView
+from pulse_temporal.model.runs import RunStatus
+from pulse_temporal.model.timeline import RunTimelineEntry, TimelineEntryType
+
+MARKS: Mapping[TimelineEntryType, tuple[str, str]] = {
+    "run_created": ("●", "bold"),
+    "run_completed": ("●", "bold green"),
+    "run_failed": ("●", "bold red"),
+    "run_canceled": ("●", "bold magenta"),
+    "step_scheduled": ("◷", "yellow"),
+    "step_started": ("▸", "cyan"),
+    "step_completed": ("✓", "green"),
+    "step_failed": ("✗", "red"),
+    "step_skipped": ("○", "bright_black"),
+    "log": ("›", "bright_black"),
+}
+"""Sign and style of each type of entry."""
+
+RETRY_MARK = ("↻", "yellow")
+DETAIL_STYLE = "bright_black"
+
+STATUS_STYLES: Mapping[RunStatus, str] = {
+    "pending": "bright_black",
+    "running": "cyan",
+    "waiting": "yellow",
+    "completed": "green",
+    "failed": "red",
+    "canceled": "magenta",
+}
+
+
+def entry_line(entry: RunTimelineEntry, view: RunView) -> Text:
+    """Give the line: seconds since the run was created, sign, what happened to what.
+
+    Steps inside of branches are indented.
+    """
+    mark, style = RETRY_MARK if will_retry(entry) else MARKS[entry.type]
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(f"{seconds_between(view.run.created_at, entry.timestamp):5.2f} ", DETAIL_STYLE)
+    line.append("  " * (entry.path or "").count("/b"))
+    line.append(f"{mark} {subject(entry)}", style)
+    detail = detail_text(entry, view)
+    if detail:
+        line.append(f"  {detail}", "yellow" if will_retry(entry) else DETAIL_STYLE)
+    return line
+
+
+def subject(entry: RunTimelineEntry) -> str:
+    """Name what the entry is about: a step, a log line's text, or the run."""
+    if entry.type == "log":
+        return as_text(entry.detail.get("message"))
+    return entry.step_name or entry.type.replace("_", " ")
+
+
+def detail_text(entry: RunTimelineEntry, view: RunView) -> str:
+    """Give what is worth saying beyond sign and name; often nothing."""
+    detail = entry.detail
+    match entry.type:
+        case "step_scheduled":
+            return scheduled_text(detail.get("scheduledFor"), view.run.created_at)
+        case "step_started":
+            return "" if detail.get("attempt") in {None, 1} else f"attempt {detail['attempt']}"
+        case "step_completed":
+            answer = view.answer(entry.path)
+            return "" if answer is None else f"answered {'yes' if answer else 'no'}"
+        case "step_failed":
+            return failure_text(entry)
+        case "step_skipped":
+            return "skipped"
+        case "log":
+            data = detail.get("data")
+            facts = data.items() if isinstance(data, dict) else ()
+            return " ".join(f"{name}={as_text(value)}" for name, value in facts)
+        case "run_created" | "run_completed":
+            return ""
+        case "run_failed" | "run_canceled":
+            return as_text(view.run.error_message or view.run.cancel_reason or "")
+    assert_never(entry.type)
+
+
+def will_retry(entry: RunTimelineEntry) -> bool:
+    """True for a failed attempt that is not the step's last."""
+    return entry.type == "step_failed" and entry.detail.get("final") is False
+
+
+def failure_text(entry: RunTimelineEntry) -> str:
+    """Say why an attempt failed, and when the next one follows, if one does."""
+    error = as_text(entry.detail.get("error") or "failed")
+    pause = entry.detail.get("retryInMs")
+    if will_retry(entry) and isinstance(pause, int):
+        return f"retry in {pause / 1000:.1f} s: {error}"
+    return error
+
+
+def scheduled_text(moment: JsonValue, created_at: datetime) -> str:
+    """Say until when a delay lasts, on the clock of the other lines."""
+    if not isinstance(moment, str):
+        return ""
+    return f"until {seconds_between(created_at, datetime.fromisoformat(moment)):.2f}"
+
+
+def status_text(view: RunView, now: datetime) -> str:
+    """Say how a run is doing and since when."""
+    status = view.run.status
+    if view.ended_at is not None:
+        took = seconds_between(view.run.created_at, view.ended_at)
+        return f"{status} {'in' if status == 'completed' else 'after'} {took:.2f} s"
+    if status == "waiting" and view.waits_until is not None:
+        return f"waiting, {max(0.0, seconds_between(now, view.waits_until)):.1f} s left"
+    return f"{status}, {max(0.0, seconds_between(view.run.created_at, now)):.1f} s"
+
+
+def seconds_between(earlier: datetime, later: datetime) -> float:
+    """Give the seconds from one moment to another."""
+    return (later - earlier).total_seconds()
+
+
+def as_text(value: JsonValue) -> str:
+    """Give a JSON value on one line."""
+    return " ".join(str(value).split())

@@ -1,0 +1,55 @@
+"""Keeps the library's log away from the screen: it goes to a file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from temporalio.runtime import Runtime, TelemetryConfig
+from typing_extensions import override
+
+STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+class FactsFormatter(logging.Formatter):
+    """A line per record, with the facts that came in ``extra`` at its end."""
+
+    @override
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Give the line."""
+        facts = {
+            name: value for name, value in vars(record).items() if name not in STANDARD_FIELDS
+        }
+        line = super().formatMessage(record)
+        return " ".join([line, *(f"{name}={value!r}" for name, value in facts.items())])
+
+
+@contextmanager
+def log_file(path: Path) -> Generator[None]:
+    """Send warnings and errors to ``path`` inside the block; the file is made by the first one.
+
+    What Temporal's SDK writes from its native part would go straight to the terminal; it is
+    turned off, for this process: what matters in it reaches Python as an exception.
+    """
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)), error_if_already_set=False)
+    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler.setFormatter(FactsFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    logging.captureWarnings(capture=True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(capture=False)
+        root.removeHandler(handler)
+        handler.close()
+
+
+def log_tail(path: Path, *, lines: int = 20) -> list[str]:
+    """Give the last lines of a log file; none when nothing was logged."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,82 @@
+"""Looks at runs again and again until they are over."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pulse_temporal.engine.facade import Engine
+from pulse_temporal.errors import NotFoundError
+from pulse_temporal.model.runs import TERMINAL_RUN_STATUSES, WorkflowRun, WorkflowStepRun
+from pulse_temporal.model.timeline import RunTimelineEntry
+
+POLL_INTERVAL = timedelta(milliseconds=100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """One look at a run; the later parts are at least as new as the earlier ones."""
+
+    run: WorkflowRun
+    entries: Sequence[RunTimelineEntry]
+    steps: Sequence[WorkflowStepRun]
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more will happen to the run by itself."""
+        return self.run.status in TERMINAL_RUN_STATUSES
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it was over; None before."""
+        return self.run.completed_at or self.run.failed_at or self.run.canceled_at
+
+    @property
+    def waits_until(self) -> datetime | None:
+        """When the earliest delay that is running ends; None without one."""
+        waits = [step.scheduled_for for step in self.steps if step.status == "scheduled"]
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    def answer(self, path: str | None) -> bool | None:
+        """Give what the condition at ``path`` answered; None when it has not, or is none."""
+        for step in self.steps:
+            if step.path == path and step.step_type == "condition" and step.result is not None:
+                return step.result.get("value") is True
+        return None
+
+
+Show = Callable[[Sequence[RunView]], None]
+"""Takes the newest look at all runs, always in the same order."""
+
+
+async def look(engine: Engine, run_id: str) -> RunView:
+    """Read a run with its timeline and its steps.
+
+    Raises:
+        NotFoundError: There is no such run.
+    """
+    run = await engine.get_run(run_id)
+    if run is None:
+        raise NotFoundError(f"There is no run {run_id}.")
+    return RunView(
+        run=run,
+        entries=await engine.get_run_timeline(run_id),
+        steps=await engine.get_run_steps(run_id),
+    )
+
+
+async def follow(
+    engine: Engine, run_ids: Sequence[str], *, show: Show, limit: timedelta
+) -> list[RunView]:
+    """Show runs until all of them are over or the time is up, and give the last look."""
+    deadline = time.monotonic() + limit.total_seconds()
+    views = [await look(engine, run_id) for run_id in run_ids]
+    while True:
+        show(views)
+        if all(view.is_over for view in views) or time.monotonic() > deadline:
+            return views
+        await asyncio.sleep(POLL_INTERVAL.total_seconds())
+        views = [view if view.is_over else await look(engine, view.run.id) for view in views]

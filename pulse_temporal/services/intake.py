@@ -1,0 +1,131 @@
+"""Check signals at the border, before anything is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.errors import (
+    PayloadError,
+    SignalError,
+    SignalMismatchError,
+    UnknownSignalError,
+)
+from pulse_temporal.handlers.registry import Registry
+from pulse_temporal.model.canonical import canonical_object
+from pulse_temporal.model.plain import json_pointer
+from pulse_temporal.model.problems import explain, to_problems
+from pulse_temporal.model.signals import TriggerInput
+
+KEY_PREFIXES = ("cron:", "chain:", "replay:")
+"""Idempotency keys that begin like this belong to Pulse."""
+
+
+class Intake:
+    """Refuses signals that do not fit what is registered in this process."""
+
+    def __init__(self, registry: Registry, options: EngineOptions) -> None:
+        self.registry = registry
+        self.options = options
+
+    def parse_from_outside(self, signal: TriggerInput | Mapping[str, object]) -> TriggerInput:
+        """Check a signal of the application, whose keys may not look like Pulse's own.
+
+        Raises:
+            SignalError: As ``parse``, or the key is reserved.
+        """
+        parsed = self.parse(signal)
+        if parsed.idempotency_key is not None and parsed.idempotency_key.startswith(KEY_PREFIXES):
+            raise SignalError(
+                f"idempotencyKey must not begin with {', '.join(KEY_PREFIXES)}: "
+                "those keys belong to Pulse."
+            )
+        return parsed
+
+    def parse_for(
+        self, signal: TriggerInput | Mapping[str, object], *, tenant_id: str
+    ) -> TriggerInput:
+        """Check a handler's signal, which may leave its tenant out, and which names no other.
+
+        Raises:
+            SignalError: As ``parse``, or the signal names another tenant.
+        """
+        if not isinstance(signal, TriggerInput):
+            has_tenant = "tenantId" in signal or "tenant_id" in signal
+            signal = signal if has_tenant else {"tenantId": tenant_id, **signal}
+        parsed = self.parse(signal)
+        if parsed.tenant_id != tenant_id:
+            raise SignalError(
+                f"A handler may only emit for its run's tenant {tenant_id!r}, "
+                f"not for {parsed.tenant_id!r}."
+            )
+        return parsed
+
+    def parse(self, signal: TriggerInput | Mapping[str, object]) -> TriggerInput:
+        """Check a signal against its fields and its registration, all but its payload's size.
+
+        Raises:
+            SignalError: A field is missing, unknown or malformed.
+            UnknownSignalError: Its type is not registered.
+            SignalMismatchError: Source or resource type differs from the registration.
+        """
+        if isinstance(signal, TriggerInput):
+            parsed = signal
+        else:
+            try:
+                parsed = TriggerInput.model_validate(signal)
+            except ValidationError as error:
+                reasons = _reasons(error, signal)
+                raise SignalError(f"The signal is malformed: {reasons}") from error
+        self._check_registration(parsed)
+        return parsed
+
+    def payload(self, signal: TriggerInput) -> str:
+        """Give the payload as canonical JSON text, after its registered schema has seen it."""
+        limit = self.options.limits.payload_bytes
+        text = canonical_object(signal.payload, where="payload", max_bytes=limit)
+        registration = self.registry.triggers.get(signal.type)
+        if registration is not None and registration.payload_schema is not None:
+            try:
+                registration.payload_schema.model_validate_json(text)
+            except ValidationError as error:
+                reasons = _payload_reasons(error)
+                raise PayloadError(
+                    f"The payload of {signal.type!r} does not fit its schema: {reasons}"
+                ) from error
+        return text
+
+    def _check_registration(self, signal: TriggerInput) -> None:
+        registration = self.registry.triggers.get(signal.type)
+        if registration is None:
+            if self.options.unregistered_signals == "accept":
+                return
+            hint = self.registry.suggestion(signal.type)
+            raise UnknownSignalError(f"Signal type {signal.type!r} is not registered.{hint}")
+        if signal.source != registration.source:
+            raise SignalMismatchError(
+                f"Signals of type {signal.type!r} come from source {registration.source!r}, "
+                f"not {signal.source!r}."
+            )
+        expected = registration.resource_type
+        if expected is not None and signal.resource_type != expected:
+            raise SignalMismatchError(
+                f"Signals of type {signal.type!r} are about resource type {expected!r}, "
+                f"not {signal.resource_type!r}."
+            )
+
+
+def _reasons(error: ValidationError, data: Mapping[str, object]) -> str:
+    """Say what is wrong with a signal, with JSON pointers, hints, and none of the values."""
+    problems = to_problems(explain(error, data=data, model=TriggerInput), data=data)
+    return "; ".join(str(problem) for problem in problems)
+
+
+def _payload_reasons(error: ValidationError) -> str:
+    """Say what an application's schema refuses, without the values: they may be secrets."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    return "; ".join(
+        f"{json_pointer(problem['loc']) or '/'}: {problem['msg']}" for problem in found
+    )

@@ -1,0 +1,35 @@
+"""Run a stored signal again, with the definitions that match it now."""
+
+from __future__ import annotations
+
+from pulse_temporal.errors import NotFoundError
+from pulse_temporal.model.runs import RunFilter, WorkflowRun
+from pulse_temporal.model.signals import TriggerInput
+from pulse_temporal.services.emit import Emitter
+from pulse_temporal.services.history import History
+from pulse_temporal.store.triggers import NewTrigger
+
+
+async def replay(
+    emitter: Emitter, history: History, trigger_id: str, *, tenant_id: str | None, is_dry_run: bool
+) -> list[WorkflowRun]:
+    """Plan replay runs for a stored trigger; see ``Engine.replay``."""
+    trigger = await history.get_trigger(trigger_id, tenant_id=tenant_id)
+    if trigger is None:
+        raise NotFoundError(f"There is no trigger {trigger_id}.")
+    signal = TriggerInput.model_construct(
+        **{name: getattr(trigger, name) for name in TriggerInput.model_fields}
+    )
+    again = NewTrigger(
+        id=trigger.id,
+        signal=signal,
+        payload="{}",
+        request_hash="",
+        is_stored=True,
+        is_dry_run=is_dry_run,
+    )
+    envelope = await emitter.store(again)
+    planned = frozenset(envelope.run_ids)
+    wanted = RunFilter(trigger_id=trigger.id, tenant_id=trigger.tenant_id)
+    by_id = {run.id: run for run in await history.all_runs(wanted) if run.id in planned}
+    return [by_id[run_id] for run_id in envelope.run_ids]

@@ -1,0 +1,145 @@
+"""SIGTERM and frozen processes: work is finished or handed on, never lost, never done twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.crew import Crew, Worker, eventually, work
+from tests.harness import action
+
+pytestmark = pytest.mark.faults
+
+SHORT = 2_000
+
+
+async def stopped(worker: Worker) -> None:
+    """Wait until a worker that was asked to stop has done so in good order."""
+    assert await worker.line() == "stopped"
+    assert await worker.ended() == 0
+
+
+async def stops_polling(crew: Crew, worker: Worker) -> None:
+    """Ask a worker to stop; return when it has heard."""
+    worker.ask_to_stop()
+    other = await crew.start()  # it takes seconds to start: the first one has heard by then
+    assert other.pid != worker.pid
+
+
+async def test_a_stopping_worker_lets_its_handlers_finish(crew: Crew) -> None:
+    """Within the grace a running handler ends as if nothing were."""
+    leaving = await crew.start(grace_ms=20_000)
+    crew.order("long", "hang")
+    run_id = await crew.run(work("long"), work("after"))
+    await crew.called("long")
+    await stops_polling(crew, leaving)
+    crew.withdraw("long", "hang")
+    await stopped(leaving)
+    run = await crew.pulse.engine.wait_for_run(run_id)
+
+    assert run.status == "completed"
+    (call,) = crew.calls("long")
+    assert call.pid == leaving.pid
+    (after,) = crew.calls("after")
+    assert after.pid != leaving.pid
+    assert await crew.attempts(run_id, "0") == ["completed"]
+
+
+async def test_a_stopping_worker_hands_on_what_it_cannot_finish(crew: Crew) -> None:
+    """After the grace the step is given back; the one granted attempt is still there."""
+    leaving = await crew.start(grace_ms=100)
+    crew.order("long", "hang")
+    run_id = await crew.run(work("before"), work("long"))
+    await crew.called("long")
+    leaving.ask_to_stop()
+    await stopped(leaving)
+    crew.withdraw("long", "hang")
+    await crew.start()
+    run = await crew.pulse.engine.wait_for_run(run_id)
+
+    assert run.status == "completed", run.error_message
+    assert [call.attempt for call in crew.calls("long")] == [1, 1]
+    assert len(crew.calls("before")) == 1
+    assert await crew.attempts(run_id, "1") == ["released", "completed"]
+    assert (await crew.pulse.steps(run_id))["1"].attempt == 0
+
+
+async def test_a_stopping_worker_ends_short_actions_without_any_grace(crew: Crew) -> None:
+    """They run inside a workflow task, are over in two seconds at most, and count."""
+    leaving = await crew.start(grace_ms=0)
+    crew.order("short", "hang")
+    run_id = await crew.run(work("short", timeoutMs=SHORT), work("after"))
+    await crew.called("short")
+    leaving.ask_to_stop()
+    crew.withdraw("short", "hang")
+    await stopped(leaving)
+    await crew.start()
+    run = await crew.pulse.engine.wait_for_run(run_id)
+
+    assert run.status == "completed", run.error_message
+    assert [call.step for call in crew.calls()] == ["short", "after"]
+    assert await crew.attempts(run_id, "0") == ["completed"]
+
+
+async def test_a_stopping_worker_does_not_wait_for_a_deaf_thread(crew: Crew) -> None:
+    """A sync handler cannot be stopped; its step goes on elsewhere while the thread still runs."""
+    leaving = await crew.start(grace_ms=100)
+    crew.order("deaf", "block")
+    run_id = await crew.run(action("deaf", uses="sync_work"))
+    await crew.called("deaf")
+    leaving.ask_to_stop()
+    assert await leaving.line() == "stopped"
+    other = await crew.start()
+    await crew.called("deaf", times=2)
+    crew.withdraw("deaf", "block")
+    run = await crew.pulse.engine.wait_for_run(run_id)
+
+    assert run.status == "completed"
+    assert await leaving.ended() == 0
+    assert await crew.attempts(run_id, "0") == ["released", "completed"]
+    assert run.context["deaf"] == {"by": other.pid, "key": f"{run_id}:0"}
+
+
+async def test_a_worker_that_comes_back_cannot_overwrite_the_record(crew: Crew) -> None:
+    """A frozen worker is held dead; what it says after another one recorded is refused."""
+    frozen = await crew.start()
+    crew.order("only", "hang")
+    run_id = await crew.run(work("only"))
+    await crew.called("only")
+    frozen.freeze()
+    crew.withdraw("only", "hang")
+    other = await crew.start()
+    run = await crew.pulse.engine.wait_for_run(run_id)
+    frozen.thaw()
+    frozen.ask_to_stop()
+    await stopped(frozen)
+
+    assert run.status == "completed"
+    assert run.context["only"] == {"by": other.pid, "key": f"{run_id}:0"}
+    assert (await crew.pulse.engine.get_run(run_id)) == run
+    assert await crew.attempts(run_id, "0") == ["lost", "completed"]
+
+
+async def test_a_worker_held_dead_may_still_finish(crew: Crew) -> None:
+    """While nobody has recorded, the first result is taken: it is as good as any other."""
+    frozen = await crew.start()
+    crew.order("only", "hang")
+    run_id = await crew.run(work("only"), work("after"))
+    await crew.called("only")
+    frozen.freeze()
+    other = await crew.start()
+    await crew.called("only", times=2)
+    other.freeze()
+    crew.withdraw("only", "hang")
+    frozen.thaw()
+
+    async def is_recorded() -> bool:
+        return (await crew.pulse.statuses(run_id))["0"] == "completed"
+
+    await eventually(is_recorded)
+    other.thaw()
+    run = await crew.pulse.engine.wait_for_run(run_id)
+
+    assert run.status == "completed"
+    assert run.context["only"] == {"by": frozen.pid, "key": f"{run_id}:0"}
+    assert await crew.attempts(run_id, "0") == ["completed", "lost"]
+    assert len(crew.calls("only")) == 2
