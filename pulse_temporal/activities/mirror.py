@@ -21,7 +21,7 @@ from pulse_temporal.contract import (
     WriteAnswer,
     Written,
 )
-from pulse_temporal.services.control import record_cancel
+from pulse_temporal.services.control import RunControl
 from pulse_temporal.services.mirror import Mirror, moment
 
 
@@ -30,6 +30,7 @@ class MirrorActivities:
     """One method an activity; each hands its input to the mirror."""
 
     mirror: Mirror
+    control: RunControl
 
     @activity.defn(name=contract.BEGIN)
     async def begin(self, speaker: Speaker) -> BeginAnswer:
@@ -85,8 +86,8 @@ class MirrorActivities:
     async def cancel_run(self, cancel: CancelInput) -> WriteAnswer:
         """Record a cancellation that came from Temporal."""
         scope = cancel.scope
-        await record_cancel(
-            self.mirror.database, scope.run_id, tenant_id=scope.tenant_id, reason=cancel.reason
+        await self.control.record_cancel(
+            scope.run_id, tenant_id=scope.tenant_id, reason=cancel.reason
         )
         return WriteAnswer(Written(status="canceled"))
 

@@ -180,7 +180,9 @@ class _Delivery:
             recorded = await ledger.succeed(
                 session, self.ticket, result=called.result, logs=self._lines()
             )
-        return ledger.done(called.result) if recorded else await self._refused()
+        if recorded:
+            return ledger.succeeded(self.ticket, called.result)
+        return await self._refused()
 
     async def _in_transaction(self) -> Recorded:
         """Call a transactional action: its effect and its record commit together."""
@@ -195,7 +197,7 @@ class _Delivery:
         except TransactionFailedError as error:
             failed = FailedAttempt(message=f"{type(error).__name__}: {error}", retryable=True)
             return await self._record(failed)
-        return ledger.done(called.result)
+        return ledger.succeeded(self.ticket, called.result)
 
     async def _succeed_in(self, session: Session) -> Succeeded:
         """Call the handler and record its success, or undo both."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Generator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGTERM
@@ -20,13 +21,15 @@ from rich.text import Text
 from pulse_temporal.cli.exits import Exit
 from pulse_temporal.cli.logs import log_file, log_tail
 from pulse_temporal.cli.outro import tell_outcome, tell_where_to_look
-from pulse_temporal.cli.scenario import ACTS, TENANTS, Act, definitions, register
+from pulse_temporal.cli.scenario import ACTS, TENANTS, definitions, register
 from pulse_temporal.cli.screens import screen
 from pulse_temporal.cli.watch import RunView, follow
-from pulse_temporal.embedded import EmbeddedServices, embedded_services
+from pulse_temporal.embedded import embedded_services
+from pulse_temporal.embedded.folder import make_folder
 from pulse_temporal.engine.facade import Engine, create_engine
 from pulse_temporal.model.definitions import WorkflowInput
 
+LOG_NAME = "demo.log"
 TITLE = "Pulse demo: 2 tenants, 2 workflows each, 4 runs at the same time"
 RUNS_LIMIT = timedelta(seconds=60)
 """When runs are still not over, something is wrong."""
@@ -52,13 +55,128 @@ def demo(
     folder:
         Keep the data in this folder, for example .pulse; without it, it is thrown away.
     """
-    console, progress = Console(highlight=False), Console(stderr=True, highlight=False)
-    with data_folder(folder) as data, log_file(data / "demo.log"):
+    stage = Stage(
+        console=Console(highlight=False), progress=Console(stderr=True, highlight=False), keep=keep
+    )
+    with data_folder(folder) as data, log_file(data / LOG_NAME):
         try:
-            is_well = asyncio.run(play(data, console, progress, keep=keep, durable=folder is not None))
+            is_well = asyncio.run(play(stage, data, durable=folder is not None))
         except Exception:
-            print_log(progress, data / "demo.log")
+            stage.print_log(data / LOG_NAME)
             raise
         if not is_well:
-            print_log(progress, data / "demo.log")
+            stage.print_log(data / LOG_NAME)
     return Exit.OK if is_well else Exit.FAILED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Where the demo is shown, and whether it stays open afterwards.
+
+    Attributes:
+        console: Standard output: the timelines and what they mean.
+        progress: Standard error: what is going on meanwhile.
+        keep: The servers stay up until Ctrl-C.
+    """
+
+    console: Console
+    progress: Console
+    keep: bool
+
+    def print_log(self, path: Path) -> None:
+        """Show the end of the log of a demo that went wrong."""
+        lines = log_tail(path)
+        if lines:
+            self.progress.print(Text("\n".join(["The log ends with:", *lines])), soft_wrap=True)
+
+    @contextmanager
+    def busy(self, doing: str) -> Generator[None]:
+        """Show that something takes its time: a spinner in a terminal, else a line."""
+        if self.progress.is_terminal:
+            with self.progress.status(doing):
+                yield
+        else:
+            self.progress.print(doing)
+            yield
+
+
+@contextmanager
+def data_folder(chosen: Path | None) -> Generator[Path]:
+    """Give the folder for the servers' data; one that nobody chose is removed afterwards."""
+    if chosen is not None:
+        yield make_folder(chosen)
+        return
+    with TemporaryDirectory(prefix="pulse-demo-", ignore_cleanup_errors=True) as made:
+        path = Path(made)
+        if os.geteuid() == 0:
+            path.chmod(0o711)  # Postgres may have to run as another user, who crosses it
+        yield path
+
+
+async def play(stage: Stage, data: Path, *, durable: bool) -> bool:
+    """Start the servers, perform, say what it meant; give whether all went as expected."""
+    end_like_ctrl_c()
+    began = time.monotonic()
+    async with AsyncExitStack() as stack:
+        with stage.busy("Starting Postgres and Temporal ..."):
+            services = await stack.enter_async_context(embedded_services(data, durable=durable))
+            engine = create_engine(
+                services.dsn, services.temporal_address, shutdown_grace=SHUTDOWN_GRACE
+            )
+            stack.push_async_callback(engine.stop)
+            await engine.migrate()
+            register(engine)
+            await engine.start()
+        ready = time.monotonic() - began
+        stage.progress.print(f"Postgres, Temporal and a worker are up after {ready:.1f} s.")
+        views = await perform(stage, engine)
+        played = list(zip(ACTS, views, strict=True))
+        is_well = tell_outcome(stage.console, services, played, keep=stage.keep)
+        tell_where_to_look(stage.console, services, keep=stage.keep)
+        if stage.keep:
+            await until_ended(stage)
+        elif durable:
+            stage.progress.print(f"Stopping the servers; the data stays in {data}.")
+    return is_well
+
+
+async def perform(stage: Stage, engine: Engine) -> list[RunView]:
+    """Store the tenants' workflows, emit the signals all at once and show the runs."""
+    for tenant_id in TENANTS:
+        for definition in definitions(tenant_id):
+            await store(engine, definition)
+    triggers = await asyncio.gather(*(engine.emit(act.signal) for act in ACTS))
+    # Oldest definition first: the last run is the one of the definition just stored.
+    run_ids = [trigger.run_ids[-1] for trigger in triggers]
+    with screen(stage.console, title=TITLE) as show:
+        return await follow(engine, run_ids, show=show, limit=RUNS_LIMIT)
+
+
+async def store(engine: Engine, definition: WorkflowInput) -> None:
+    """Store a workflow in place of the one that an earlier demo left in a kept folder."""
+    earlier = await engine.list_workflows(
+        definition.tenant_id, trigger_type=definition.trigger_type, limit=500
+    )
+    for old in earlier.items:
+        if old.name == definition.name:
+            await engine.delete_workflow(old.id, tenant_id=old.tenant_id)
+    await engine.create_workflow(definition)
+
+
+def end_like_ctrl_c() -> None:
+    """Let SIGTERM and SIGHUP end the running task in good order, as Ctrl-C does."""
+    task = asyncio.current_task()
+    if task is not None:
+        for number in (SIGTERM, SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+
+
+async def until_ended(stage: Stage) -> None:
+    """Wait for Ctrl-C, SIGTERM or SIGHUP: the expected end, so no error."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (SIGINT, SIGTERM, SIGHUP):
+        loop.add_signal_handler(number, ended.set)
+    stage.progress.print("\nThe servers and the worker stay up until Ctrl-C.")
+    await ended.wait()
+    stage.progress.print("\nStopping ...")

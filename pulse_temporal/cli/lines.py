@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import assert_never
 
 from pydantic import JsonValue
 from rich.text import Text
-from typing_extensions import assert_never
 
 from pulse_temporal.cli.watch import RunView
 from pulse_temporal.model.runs import RunStatus
@@ -23,7 +23,7 @@ MARKS: Mapping[TimelineEntryType, tuple[str, str]] = {
     "step_completed": ("✓", "green"),
     "step_failed": ("✗", "red"),
     "step_skipped": ("○", "bright_black"),
-    "log": ("›", "bright_black"),
+    "log": ("»", "bright_black"),
 }
 """Sign and style of each type of entry."""
 
@@ -65,28 +65,31 @@ def subject(entry: RunTimelineEntry) -> str:
 
 def detail_text(entry: RunTimelineEntry, view: RunView) -> str:
     """Give what is worth saying beyond sign and name; often nothing."""
-    detail = entry.detail
+    text = ""
     match entry.type:
         case "step_scheduled":
-            return scheduled_text(detail.get("scheduledFor"), view.run.created_at)
+            text = scheduled_text(entry.detail.get("scheduledFor"), view.run.created_at)
         case "step_started":
-            return "" if detail.get("attempt") in {None, 1} else f"attempt {detail['attempt']}"
+            attempt = entry.detail.get("attempt")
+            text = "" if attempt in {None, 1} else f"attempt {attempt}"
         case "step_completed":
             answer = view.answer(entry.path)
-            return "" if answer is None else f"answered {'yes' if answer else 'no'}"
+            text = "" if answer is None else f"answered {'yes' if answer else 'no'}"
         case "step_failed":
-            return failure_text(entry)
+            text = failure_text(entry)
         case "step_skipped":
-            return "skipped"
+            text = "skipped"
         case "log":
-            data = detail.get("data")
+            data = entry.detail.get("data")
             facts = data.items() if isinstance(data, dict) else ()
-            return " ".join(f"{name}={as_text(value)}" for name, value in facts)
-        case "run_created" | "run_completed":
-            return ""
+            text = " ".join(f"{name}={as_text(value)}" for name, value in facts)
         case "run_failed" | "run_canceled":
-            return as_text(view.run.error_message or view.run.cancel_reason or "")
-    assert_never(entry.type)
+            text = as_text(view.run.error_message or view.run.cancel_reason or "")
+        case "run_created" | "run_completed":
+            pass
+        case _:
+            assert_never(entry.type)
+    return text
 
 
 def will_retry(entry: RunTimelineEntry) -> bool:

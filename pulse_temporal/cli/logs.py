@@ -33,7 +33,9 @@ def log_file(path: Path) -> Generator[None]:
     What Temporal's SDK writes from its native part would go straight to the terminal; it is
     turned off, for this process: what matters in it reaches Python as an exception.
     """
-    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)), error_if_already_set=False)
+    Runtime.set_default(
+        Runtime(telemetry=TelemetryConfig(logging=None)), error_if_already_set=False
+    )
     handler = logging.FileHandler(path, encoding="utf-8", delay=True)
     handler.setFormatter(FactsFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()

@@ -12,9 +12,9 @@ from pulse_temporal.cli.watch import RunView
 from pulse_temporal.embedded import EmbeddedServices
 
 QUERIES = (
-    "SELECT tenant_id, definition_snapshot->>'name' AS workflow, status FROM pulse_workflow_runs;",
-    "SELECT at, run_id, path, kind, detail FROM pulse_run_events ORDER BY seq;",
-    "SELECT tenant_id, attempt, error_message FROM pulse_step_attempts WHERE status = 'failed';",
+    "SELECT tenant_id, id, status, context FROM pulse_workflow_runs;",
+    "SELECT at, path, kind, detail FROM pulse_run_events ORDER BY seq;",
+    "SELECT error_message FROM pulse_step_attempts WHERE status = 'failed';",
 )
 """For people to try in psql: the runs, their timelines, what had to be retried."""
 
@@ -43,7 +43,11 @@ def temporal_link(services: EmbeddedServices, view: RunView) -> str:
 
 
 def tell_outcome(
-    console: Console, services: EmbeddedServices, played: Sequence[tuple[Act, RunView]], *, keep: bool
+    console: Console,
+    services: EmbeddedServices,
+    played: Sequence[tuple[Act, RunView]],
+    *,
+    keep: bool,
 ) -> bool:
     """Print what became of each run and give whether all went as expected.
 
@@ -75,19 +79,19 @@ def tell_where_to_look(console: Console, services: EmbeddedServices, *, keep: bo
     """Print how to look into the servers, or how to keep them for that, and how to go on."""
     console.print()
     if keep:
-        say(console, "Temporal", services.temporal_ui or "", "the links above are its pages")
-        say(console, "Postgres", services.psql, "")
-        for query in QUERIES:
-            console.print(Text(f"  {query}", style="cyan"), soft_wrap=True)
+        say(console, "Temporal", services.temporal_ui or "", "the links above are pages of it")
+        say(console, "Postgres", services.psql)
+        for label, query in zip(("SQL", "", ""), QUERIES, strict=True):
+            say(console, label, query)
     else:
-        say(console, "Look inside", "pulse demo --keep", "keeps the servers up and links each run,")
-        say(console, "", "                 ", "in Temporal and in Postgres, with SQL to try")
+        comment = "the servers stay up, with links and SQL to try"
+        say(console, "More", "pulse demo --keep", comment)
     say(console, "Next", "README.md", "your own handlers and workflows, in Python")
 
 
-def say(console: Console, label: str, fact: str, comment: str) -> None:
+def say(console: Console, label: str, fact: str, comment: str = "") -> None:
     """Print a labelled line."""
-    line = Text.assemble((f"{label:<12}", "bold"), (fact, "cyan"))
+    line = Text.assemble((f"{label:<10}", "bold"), (fact, "cyan"))
     if comment:
         line.append(f"  {comment}", style="bright_black")
     console.print(line, soft_wrap=True)

@@ -74,7 +74,9 @@ async def send_sms(ctx: WorkflowContext) -> dict[str, object]:
 async def mark_notified(ctx: WorkflowContext) -> dict[str, object]:
     """Note which channels have worked; earlier results are in the run's context."""
     await asyncio.sleep(0.3)
-    channels = [name for name in ("send_email", "send_slack", "send_sms") if name in ctx.run.context]
+    channels = [
+        name for name in ("send_email", "send_slack", "send_sms") if name in ctx.run.context
+    ]
     ctx.log("Everybody was told", {"channels": len(channels)})
     return {"channels": channels}
 

@@ -40,9 +40,7 @@ def live_screen(console: Console, *, title: str) -> Generator[Show]:
     with Live(console=console, auto_refresh=False, transient=True) as live:
         yield show
     if latest:
-        console.print(
-            board(latest, title=title, now=utc_now(), width=console.width, height=None)
-        )
+        console.print(board(latest, title=title, now=utc_now(), width=console.width, height=None))
 
 
 @contextmanager

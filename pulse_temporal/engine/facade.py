@@ -15,10 +15,13 @@ from pulse_temporal.engine.definitions import DefinitionMethods
 from pulse_temporal.engine.registration import Registration
 from pulse_temporal.engine.runs import RunMethods
 from pulse_temporal.errors import ConfigurationError
+from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
+from pulse_temporal.services.control import RunControl
 from pulse_temporal.services.definitions import Definitions
 from pulse_temporal.services.history import History
+from pulse_temporal.services.observers import Observers
 from pulse_temporal.services.waiting import RunWaiter
 from pulse_temporal.store.connection import Connection, Pool
 from pulse_temporal.store.database import Database
@@ -26,7 +29,7 @@ from pulse_temporal.store.migrate import migrate
 from pulse_temporal.worker.process import Process
 
 
-def create_engine(
+def create_engine(  # noqa: PLR0913 - all but two are options, given by name
     db: str | Pool,
     temporal: str | Client | None = None,
     *,
@@ -34,6 +37,8 @@ def create_engine(
     table_prefix: str = "pulse_",
     queue_prefix: str = "pulse",
     concurrency: int = 100,
+    on_step_complete: StepHook | None = None,
+    on_run_complete: RunHook | None = None,
     **settings: Unpack[EngineSettings],
 ) -> Engine:
     """Make an engine; nothing is connected yet.
@@ -46,6 +51,9 @@ def create_engine(
         table_prefix: What table names begin with.
         queue_prefix: Temporal task queue; engines that share it share their work.
         concurrency: Handlers that run at the same time in this process.
+        on_step_complete: Called with a ``StepCompleteEvent`` when this process has ended a step.
+        on_run_complete: Called with a ``RunCompleteEvent`` when this process has ended a run.
+            Hooks run in the background of a started engine; what they do hurts no run.
         settings: Any other field of ``EngineOptions``.
 
     Raises:
@@ -62,7 +70,7 @@ def create_engine(
     except ValidationError as error:
         reasons = "; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())
         raise ConfigurationError(f"An engine option is wrong: {reasons}") from error
-    return Engine(db, temporal, options)
+    return Engine(db, temporal, options, on_step=on_step_complete, on_run=on_run_complete)
 
 
 class Engine(Registration, DefinitionMethods, RunMethods):
@@ -76,14 +84,22 @@ class Engine(Registration, DefinitionMethods, RunMethods):
     """
 
     def __init__(
-        self, db: str | Pool, temporal: str | Client | None, options: EngineOptions
+        self,
+        db: str | Pool,
+        temporal: str | Client | None,
+        options: EngineOptions,
+        *,
+        on_step: StepHook | None = None,
+        on_run: RunHook | None = None,
     ) -> None:
         self.options = options
         self.registry = Registry()
         self._database = Database(
             db, prefix=options.table_prefix, patience=options.postgres_timeout
         )
-        self._process = Process(self._database, temporal, self.registry, options)
+        observers = Observers(self._database, on_step=on_step, on_run=on_run)
+        self._process = Process(self._database, temporal, self.registry, observers, options)
+        self._control = RunControl(self._database, observers)
         self._definitions = Definitions(self._database, self.registry, options)
         self._history = History(self._database)
         self._waiter = RunWaiter(self._database)

@@ -15,18 +15,17 @@ from pulse_temporal.model.runs import (
 )
 from pulse_temporal.model.signals import TriggerEnvelope
 from pulse_temporal.model.timeline import RunTimelineEntry
-from pulse_temporal.services.control import cancel_run, retry_run
+from pulse_temporal.services.control import RunControl
 from pulse_temporal.services.history import History
 from pulse_temporal.services.replay import replay
 from pulse_temporal.services.waiting import RunWaiter
-from pulse_temporal.store.database import Database
 from pulse_temporal.worker.process import Process
 
 
 class RunMethods:
     """Postgres alone is asked and decides, so these work without ``start`` and Temporal."""
 
-    _database: Database
+    _control: RunControl
     _history: History
     _waiter: RunWaiter
     _process: Process
@@ -99,7 +98,7 @@ class RunMethods:
             NotFoundError: There is no such run.
             RunTransitionError: The run is over.
         """
-        run = await cancel_run(self._database, run_id, tenant_id=tenant_id, reason=reason)
+        run = await self._control.cancel(run_id, tenant_id=tenant_id, reason=reason)
         self._process.nudge()
         return run
 
@@ -115,7 +114,7 @@ class RunMethods:
             RunTransitionError: The run has not failed.
             RunConflictError: Somebody else retried it at the same moment.
         """
-        run = await retry_run(self._database, run_id, tenant_id=tenant_id)
+        run = await self._control.retry(run_id, tenant_id=tenant_id)
         self._process.nudge()
         return run
 

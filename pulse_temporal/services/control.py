@@ -5,6 +5,7 @@ from __future__ import annotations
 from pulse_temporal.errors import NotFoundError, RunConflictError, RunTransitionError
 from pulse_temporal.model.canonical import scrub_text
 from pulse_temporal.model.runs import WorkflowRun, check_run_transition
+from pulse_temporal.services.observers import Observers
 from pulse_temporal.store import control, outbox, runs
 from pulse_temporal.store.database import Database, Session
 from pulse_temporal.store.rows import required
@@ -12,66 +13,85 @@ from pulse_temporal.store.rows import required
 REASON_BYTES = 1_000
 
 
-async def cancel_run(
-    database: Database, run_id: str, *, tenant_id: str | None, reason: str | None
-) -> WorkflowRun:
-    """Cancel a run; see ``Engine.cancel_run``."""
-    text = scrub_text(reason, max_bytes=REASON_BYTES) if reason is not None else None
-    async with database.transaction() as session:
-        row = await control.lock(session, run_id, tenant_id=tenant_id)
-        if row is None:
+class RunControl:
+    """Decides about runs; what Temporal must know goes into the outbox.
+
+    Args:
+        database: Where the decision is made.
+        observers: Told what a cancel ends.
+    """
+
+    def __init__(self, database: Database, observers: Observers) -> None:
+        self.database = database
+        self.observers = observers
+
+    async def cancel(
+        self, run_id: str, *, tenant_id: str | None, reason: str | None
+    ) -> WorkflowRun:
+        """Cancel a run; see ``Engine.cancel_run``."""
+        text = scrub_text(reason, max_bytes=REASON_BYTES) if reason is not None else None
+        async with self.database.transaction() as session:
+            row = await control.lock(session, run_id, tenant_id=tenant_id)
+            if row is None:
+                raise NotFoundError(f"There is no run {run_id}.")
+            status = await runs.lock_run(session, run_id, tenant_id=row.tenant_id)
+            check_run_transition(run_id, required(status, "a locked run"), "canceled")
+            ended = await _cancel(session, run_id, row=row, reason=text)
+            run = await runs.get_run(session, run_id, tenant_id=row.tenant_id)
+        self._tell(run_id, tenant_id=row.tenant_id, ended=ended)
+        return required(run, "a canceled run")
+
+    async def record_cancel(self, run_id: str, *, tenant_id: str, reason: str) -> None:
+        """Make a cancellation final that came from Temporal; a run that is over stays so."""
+        text = scrub_text(reason, max_bytes=REASON_BYTES)
+        async with self.database.transaction() as session:
+            row = await control.lock(session, run_id, tenant_id=tenant_id)
+            if row is None or row.is_canceled:
+                return
+            status = await runs.lock_run(session, run_id, tenant_id=tenant_id)
+            if status not in ("pending", "running", "waiting"):
+                return
+            ended = await _cancel(session, run_id, row=row, reason=text)
+        self._tell(run_id, tenant_id=tenant_id, ended=ended)
+
+    async def retry(self, run_id: str, *, tenant_id: str | None) -> WorkflowRun:
+        """Retry a failed run from where it failed; see ``Engine.retry_run``."""
+        async with self.database.session() as session:
+            seen = await runs.get_run(session, run_id, tenant_id=tenant_id)
+        if seen is None:
             raise NotFoundError(f"There is no run {run_id}.")
-        status = await runs.lock_run(session, run_id, tenant_id=row.tenant_id)
-        check_run_transition(run_id, required(status, "a locked run"), "canceled")
-        await _cancel(session, run_id, row=row, reason=text)
-        run = await runs.get_run(session, run_id, tenant_id=row.tenant_id)
-    return required(run, "a canceled run")
-
-
-async def retry_run(database: Database, run_id: str, *, tenant_id: str | None) -> WorkflowRun:
-    """Retry a failed run from where it failed; see ``Engine.retry_run``."""
-    async with database.session() as session:
-        seen = await runs.get_run(session, run_id, tenant_id=tenant_id)
-    if seen is None:
-        raise NotFoundError(f"There is no run {run_id}.")
-    if seen.status != "failed":
-        raise RunTransitionError(
-            f"Run {run_id} is {seen.status!r} and cannot be retried; only failed runs can."
-        )
-    async with database.transaction() as session:
-        row = required(
-            await control.lock(session, run_id, tenant_id=tenant_id), "the control row of a run"
-        )
-        status = await runs.lock_run(session, run_id, tenant_id=row.tenant_id)
-        if row.generation != seen.generation or status != "failed":
-            raise RunConflictError(
-                f"Run {run_id} was retried by somebody else at the same moment: it is {status!r} "
-                f"in generation {row.generation}."
+        if seen.status != "failed":
+            raise RunTransitionError(
+                f"Run {run_id} is {seen.status!r} and cannot be retried; only failed runs can."
             )
-        generation = await control.reopen(session, run_id, tenant_id=row.tenant_id)
-        await outbox.put(
-            session, "start", tenant_id=row.tenant_id, run_id=run_id, generation=generation
-        )
-        run = await runs.get_run(session, run_id, tenant_id=row.tenant_id)
-    return required(run, "a retried run")
+        async with self.database.transaction() as session:
+            row = required(
+                await control.lock(session, run_id, tenant_id=tenant_id),
+                "the control row of a run",
+            )
+            status = await runs.lock_run(session, run_id, tenant_id=row.tenant_id)
+            if row.generation != seen.generation or status != "failed":
+                raise RunConflictError(
+                    f"Run {run_id} was retried by somebody else at the same moment: "
+                    f"it is {status!r} in generation {row.generation}."
+                )
+            generation = await control.reopen(session, run_id, tenant_id=row.tenant_id)
+            await outbox.put(
+                session, "start", tenant_id=row.tenant_id, run_id=run_id, generation=generation
+            )
+            run = await runs.get_run(session, run_id, tenant_id=row.tenant_id)
+        return required(run, "a retried run")
 
-
-async def record_cancel(database: Database, run_id: str, *, tenant_id: str, reason: str) -> None:
-    """Make a cancellation final that came from Temporal; a run that is over stays as it is."""
-    text = scrub_text(reason, max_bytes=REASON_BYTES)
-    async with database.transaction() as session:
-        row = await control.lock(session, run_id, tenant_id=tenant_id)
-        if row is None or row.is_canceled:
-            return
-        status = await runs.lock_run(session, run_id, tenant_id=tenant_id)
-        if status in ("pending", "running", "waiting"):
-            await _cancel(session, run_id, row=row, reason=text)
+    def _tell(self, run_id: str, *, tenant_id: str, ended: list[str]) -> None:
+        self.observers.steps_ended(run_id, tenant_id=tenant_id, paths=ended)
+        self.observers.run_ended(run_id, tenant_id=tenant_id)
 
 
 async def _cancel(
     session: Session, run_id: str, *, row: control.Control, reason: str | None
-) -> None:
-    await control.cancel(
+) -> list[str]:
+    """Cancel under the lock of the control row; give the paths of the steps that it ended."""
+    ended = await control.cancel(
         session, run_id, tenant_id=row.tenant_id, generation=row.generation, reason=reason
     )
     await outbox.put(
@@ -81,3 +101,4 @@ async def _cancel(
         run_id=run_id,
         generation=row.generation,
     )
+    return ended

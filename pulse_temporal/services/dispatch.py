@@ -17,6 +17,7 @@ from temporalio.service import RPCError
 
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import PulseError
+from pulse_temporal.services.observers import Observers
 from pulse_temporal.store import outbox, runs
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.outbox import OutboxCommand
@@ -45,8 +46,9 @@ class Dispatcher:
         client: None until Temporal is connected; commands stay in the outbox till then.
     """
 
-    def __init__(self, database: Database, options: EngineOptions) -> None:
+    def __init__(self, database: Database, observers: Observers, options: EngineOptions) -> None:
         self.database = database
+        self.observers = observers
         self.options = options
         self.client: Client | None = None
         self._queue: asyncio.Queue[PlannedStart] = asyncio.Queue(QUEUE_LIMIT)
@@ -134,9 +136,11 @@ class Dispatcher:
             await start_run(client, start, self.options)
         except StartRefusedError as error:
             async with self.database.session() as session:
-                await runs.fail_pending(
+                failed = await runs.fail_pending(
                     session, start.run_id, tenant_id=start.tenant_id, error=str(error)
                 )
+            if failed:
+                self.observers.run_ended(start.run_id, tenant_id=start.tenant_id)
             log.error("a run cannot start", extra={"run_id": start.run_id, "error": str(error)})  # noqa: TRY400 - the cause is in the text; the trace says nothing more
         except RPCError as error:
             await self._postpone(command_id, error, tries=tries)

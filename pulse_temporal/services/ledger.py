@@ -19,6 +19,7 @@ from pulse_temporal.errors import StoreError
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.steps import RetryPolicy
 from pulse_temporal.services.admission import admit
+from pulse_temporal.services.observers import Observers
 from pulse_temporal.store import steps, timeline
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database, Session
@@ -43,15 +44,23 @@ class Ledger:
 
     Args:
         database: Where the ledger is.
+        observers: Told when a step has ended.
         options: Bounds: lost workers, and the size of results shown in Temporal.
         worker_id: Name of this process in the attempts.
         clock: For lines that Pulse itself writes.
     """
 
     def __init__(
-        self, database: Database, options: EngineOptions, *, worker_id: str, clock: Clock
+        self,
+        database: Database,
+        observers: Observers,
+        options: EngineOptions,
+        *,
+        worker_id: str,
+        clock: Clock,
     ) -> None:
         self.database = database
+        self.observers = observers
         self.options = options
         self.clock = clock
         self.worker_id = worker_id
@@ -71,8 +80,7 @@ class Ledger:
                 )
             if claimed is not None:
                 return claimed
-            async with self.database.transaction() as session:
-                recorded = await self._settle(session, fence, path)
+            recorded = await self._settle(fence, path)
             if recorded is not None:
                 return recorded
         raise StoreError(f"Step {path} of {fence.run_id} is contended; the claim is tried again.")
@@ -81,10 +89,11 @@ class Ledger:
         """Skip an action of a replay; later steps see what the original run recorded for it."""
         for _ in range(CLAIM_ROUNDS):
             async with self.database.session() as session:
-                if await steps.pass_over(session, fence, path, reason=reason):
-                    return StepDone(skipped=True)
-            async with self.database.transaction() as session:
-                recorded = await self._settle(session, fence, path)
+                passed = await steps.pass_over(session, fence, path, reason=reason)
+            if passed:
+                self._tell(fence, path)
+                return StepDone(skipped=True)
+            recorded = await self._settle(fence, path)
             if recorded is not None:
                 return recorded
         raise StoreError(f"Step {path} of {fence.run_id} is contended; it is tried again.")
@@ -100,9 +109,14 @@ class Ledger:
         """Record a result (JSON text); False when the fence refuses it.
 
         Joins the session's transaction, which is how a transactional action's effect and its
-        record become one.
+        record become one. Call ``succeeded`` after the commit.
         """
         return await steps.record_success(session, ticket, result=result, logs=logs)
+
+    def succeeded(self, ticket: Ticket, result: str | None) -> StepDone:
+        """Tell the hooks about a success that is committed, and give the reply for it."""
+        self._tell(ticket.fence, ticket.path)
+        return self.done(result)
 
     async def fail(
         self,
@@ -118,6 +132,8 @@ class Ledger:
                 session, ticket, failed=failed, policy=policy, logs=logs
             )
         if outcome is not None:
+            if outcome.retry_in_ms is None:
+                self._tell(ticket.fence, ticket.path)
             return _failure(outcome)
         return await self.standing(ticket.fence, ticket.path)
 
@@ -151,6 +167,8 @@ class Ledger:
                     return None
                 await steps.give_up(session, step_id, message=reason)
             outcome = await steps.outcome(session, fence, path)
+        if blocked is not None:
+            self._tell(fence, path)
         if outcome is None:
             return _unknown_step(fence, path)
         if outcome.status == "completed":
@@ -196,29 +214,36 @@ class Ledger:
             result=from_json(result) if small else None,
         )
 
-    async def _settle(self, session: Session, fence: Fence, path: str) -> Recorded | None:
+    async def _settle(self, fence: Fence, path: str) -> Recorded | None:
         """End what stands in the way of a claim; None: claim again."""
-        refusal = await admit(session, fence)
-        if refusal is not None:
-            return refusal
-        step = await steps.lock_step(session, fence, path)
-        if step is None or step.generation > fence.generation:
-            return _unknown_step(fence, path)
-        if step.status == "running":
-            return await self._settle_running(session, step)
-        if step.status in ("pending", "scheduled"):
-            outcome = await steps.outcome(session, fence, path)
-            waits = outcome is not None and (outcome.retry_in_ms or 0) > 0
-            return _failure(outcome) if outcome is not None and waits else None
-        return self._ended(step)
+        async with self.database.transaction() as session:
+            refusal = await admit(session, fence)
+            if refusal is not None:
+                return refusal
+            step = await steps.lock_step(session, fence, path)
+            if step is None or step.generation > fence.generation:
+                return _unknown_step(fence, path)
+            if step.status in ("pending", "scheduled"):
+                outcome = await steps.outcome(session, fence, path)
+                waits = outcome is not None and (outcome.retry_in_ms or 0) > 0
+                return _failure(outcome) if outcome is not None and waits else None
+            if step.status != "running":
+                return self._ended(step)
+            given_up = await self._settle_running(session, step)
+        if given_up is not None:
+            self._tell(fence, path)
+        return given_up
+
+    def _tell(self, fence: Fence, path: str) -> None:
+        self.observers.steps_ended(fence.run_id, tenant_id=fence.tenant_id, paths=[path])
 
     def _ended(self, step: LockedStep) -> Recorded:
         if step.status == "completed":
             return self.done(step.result)
         return StepDone(skipped=True) if step.status == "skipped" else _given_up(step)
 
-    async def _settle_running(self, session: Session, step: LockedStep) -> Recorded | None:
-        """End the attempt of a worker that is gone; it costs the user nothing."""
+    async def _settle_running(self, session: Session, step: LockedStep) -> AttemptFailure | None:
+        """End the attempt of a worker that is gone, and with too many of them the step."""
         if step.open_claim is None:
             await steps.reopen(session, step.id, failed_attempts=0)
             return None

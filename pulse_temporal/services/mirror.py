@@ -18,6 +18,7 @@ from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.paths import path_numbers
 from pulse_temporal.model.steps import HandlerStep, ParallelStep, WorkflowStep
 from pulse_temporal.services.admission import admit
+from pulse_temporal.services.observers import Observers
 from pulse_temporal.store import control, runs
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database, Session
@@ -26,9 +27,16 @@ from pulse_temporal.store.database import Database, Session
 class Mirror:
     """The mirror writes of one worker process; each may be repeated without harm."""
 
-    def __init__(self, database: Database, registry: Registry, options: EngineOptions) -> None:
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        observers: Observers,
+        options: EngineOptions,
+    ) -> None:
         self.database = database
         self.registry = registry
+        self.observers = observers
         self.options = options
 
     async def begin(self, fence: Fence) -> Beginning | Refusal:
@@ -68,25 +76,27 @@ class Mirror:
     async def end_delay(self, fence: Fence, path: str, *, now: datetime) -> Written | Refusal:
         """End a delay."""
 
-        async def change(session: Session) -> None:
-            await runs.end_delay(session, fence, path, now=now)
+        async def change(session: Session) -> list[str]:
+            ended = await runs.end_delay(session, fence, path, now=now)
             await runs.refresh_waiting(session, fence)
+            return ended
 
         return await self._change(fence, change)
 
     async def skip(self, fence: Fence, paths: Iterable[str], *, by: str) -> Written | Refusal:
         """Pass over steps and all below them."""
 
-        async def change(session: Session) -> None:
-            await runs.skip(session, fence, list(paths), by=by)
+        async def change(session: Session) -> list[str]:
+            return await runs.skip(session, fence, list(paths), by=by)
 
         return await self._change(fence, change)
 
     async def start_parallel(self, fence: Fence, path: str) -> Written | Refusal:
         """Begin a parallel step."""
 
-        async def change(session: Session) -> None:
+        async def change(session: Session) -> list[str]:
             await runs.start_parallel(session, fence, path)
+            return []
 
         return await self._change(fence, change)
 
@@ -95,17 +105,19 @@ class Mirror:
     ) -> Written | Refusal:
         """Join the branches of a parallel step, as failed when there is an error."""
 
-        async def change(session: Session) -> None:
-            await runs.finish_parallel(session, fence, path, error=error)
+        async def change(session: Session) -> list[str]:
+            ended = await runs.finish_parallel(session, fence, path, error=error)
             await runs.refresh_waiting(session, fence)
+            return ended
 
         return await self._change(fence, change)
 
     async def finish_branch(self, fence: Fence) -> Written | Refusal:
         """Note that a branch has ended: those that are left may all be waiting."""
 
-        async def change(session: Session) -> None:
+        async def change(session: Session) -> list[str]:
             await runs.refresh_waiting(session, fence)
+            return []
 
         return await self._change(fence, change)
 
@@ -113,27 +125,31 @@ class Mirror:
         """End a run, as failed when there is an error."""
         status = "failed" if error else "completed"
         async with self.database.session() as session:
-            if await runs.finish(session, fence, status=status, error=error):
-                return Written(status=status)
-        async with self.database.transaction() as session:
-            refusal = await admit(session, fence)
-            if refusal is not None:
-                return refusal
-            present = await runs.status_of(session, fence.run_id, tenant_id=fence.tenant_id)
-            if present != status:
-                await runs.finish(session, fence, status=status, error=error)
+            ended = await runs.finish(session, fence, status=status, error=error)
+        if not ended:
+            async with self.database.transaction() as session:
+                refusal = await admit(session, fence)
+                if refusal is not None:
+                    return refusal
+                ended = await runs.finish(session, fence, status=status, error=error)
+        if ended:
+            self.observers.run_ended(fence.run_id, tenant_id=fence.tenant_id)
         return Written(status=status)
 
     async def _change(
-        self, fence: Fence, change: Callable[[Session], Awaitable[None]]
+        self, fence: Fence, change: Callable[[Session], Awaitable[list[str]]]
     ) -> Written | Refusal:
-        """Make a change under the locks: control, then the run, then its steps."""
+        """Make a change under the locks: control, then the run, then its steps.
+
+        The change gives the paths of the steps that it ended; their hooks follow the commit.
+        """
         async with self.database.transaction() as session:
             refusal = await admit(session, fence)
             if refusal is not None:
                 return refusal
             await runs.lock_run(session, fence.run_id, tenant_id=fence.tenant_id)
-            await change(session)
+            ended = await change(session)
+        self.observers.steps_ended(fence.run_id, tenant_id=fence.tenant_id, paths=ended)
         return Written()
 
     def _beginning(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import TypeVar
 
 from pulse_temporal.errors import InvalidInputError
@@ -11,6 +12,7 @@ from pulse_temporal.model.definitions import WorkflowDefinition
 from pulse_temporal.model.runs import Page, WorkflowRun
 
 MOST_ROWS = 500
+ROW_ID = re.compile(r"[!-~]{1,100}")
 
 Row = TypeVar("Row", WorkflowRun, WorkflowDefinition)
 
@@ -29,10 +31,14 @@ def read_cursor(cursor: str | None) -> str | None:
     """
     if cursor is None:
         return None
+    refusal = InvalidInputError(f"{cursor[:100]!r} is not a cursor of an earlier page.")
     try:
-        return base64.urlsafe_b64decode(cursor.encode()).decode()
+        row_id = base64.b64decode(cursor, altchars="-_", validate=True).decode("ascii")
     except (binascii.Error, ValueError) as error:
-        raise InvalidInputError(f"{cursor[:100]!r} is not a cursor of an earlier page.") from error
+        raise refusal from error
+    if not ROW_ID.fullmatch(row_id):
+        raise refusal
+    return row_id
 
 
 def page_of(found: list[Row], *, limit: int) -> Page[Row]:

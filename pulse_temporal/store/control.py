@@ -121,11 +121,12 @@ async def speaks(session: Session, fence: Fence) -> bool:
 
 async def cancel(
     session: Session, run_id: str, *, tenant_id: str, generation: int, reason: str | None
-) -> None:
-    """Make a run canceled, with its steps and open attempts; the control row is locked."""
+) -> list[str]:
+    """Make a run canceled, and its steps; give their paths. The control row is locked."""
     await session.run("control.request_cancel", run_id, tenant_id)
     await session.run("control.cancel_run", run_id, tenant_id, reason)
-    await session.run("control.cancel_steps", run_id, tenant_id, reason, generation)
+    ended = await session.rows("control.cancel_steps", run_id, tenant_id, reason, generation)
+    return [row["path"] for row in ended]
 
 
 async def reopen(session: Session, run_id: str, *, tenant_id: str) -> int:

@@ -127,16 +127,20 @@ async def start_delay(
     return row["scheduled_for"] if row else None
 
 
-async def end_delay(session: Session, fence: Fence, path: str, *, now: datetime) -> None:
-    """End a delay; does nothing when it has ended."""
-    await session.run(
+async def end_delay(session: Session, fence: Fence, path: str, *, now: datetime) -> list[str]:
+    """End a delay; give its path, or nothing when it had ended."""
+    changed = await session.run(
         "steps.end_delay", fence.run_id, fence.tenant_id, fence.generation, path, now
     )
+    return [path] if changed else []
 
 
-async def skip(session: Session, fence: Fence, paths: Sequence[str], *, by: str) -> None:
-    """Pass over pending steps and all below them."""
-    await session.run("steps.skip", fence.run_id, fence.tenant_id, fence.generation, paths, by)
+async def skip(session: Session, fence: Fence, paths: Sequence[str], *, by: str) -> list[str]:
+    """Pass over pending steps and all below them; give the paths of those it changed."""
+    changed = await session.rows(
+        "steps.skip", fence.run_id, fence.tenant_id, fence.generation, paths, by
+    )
+    return [row["path"] for row in changed]
 
 
 async def start_parallel(session: Session, fence: Fence, path: str) -> None:
@@ -146,10 +150,15 @@ async def start_parallel(session: Session, fence: Fence, path: str) -> None:
     )
 
 
-async def finish_parallel(session: Session, fence: Fence, path: str, *, error: str | None) -> None:
-    """End a parallel step and merge what its branches recorded into the run's context."""
+async def finish_parallel(
+    session: Session, fence: Fence, path: str, *, error: str | None
+) -> list[str]:
+    """End a parallel step and merge what its branches recorded into the run's context.
+
+    Gives its path, or nothing when it had ended.
+    """
     status = "failed" if error else "completed"
-    await session.run(
+    changed = await session.rows(
         "steps.finish_parallel",
         fence.run_id,
         fence.tenant_id,
@@ -158,6 +167,7 @@ async def finish_parallel(session: Session, fence: Fence, path: str, *, error: s
         status,
         error,
     )
+    return [path] if changed else []
 
 
 async def ended_in_list(session: Session, fence: Fence, prefix: Sequence[int]) -> list[int]:

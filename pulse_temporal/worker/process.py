@@ -20,11 +20,13 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import ConfigurationError, PulseError, TemporalUnavailableError
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.ids import new_id
+from pulse_temporal.services.control import RunControl
 from pulse_temporal.services.definitions import WORKER_SILENCE
 from pulse_temporal.services.dispatch import Dispatcher
 from pulse_temporal.services.emit import Emitter
 from pulse_temporal.services.ledger import Ledger
 from pulse_temporal.services.mirror import Mirror
+from pulse_temporal.services.observers import Observers
 from pulse_temporal.services.relay import Relay
 from pulse_temporal.store import workers
 from pulse_temporal.store.database import Database
@@ -52,14 +54,16 @@ class Process:
         database: Database,
         target: str | Client | None,
         registry: Registry,
+        observers: Observers,
         options: EngineOptions,
     ) -> None:
         self.database = database
         self.target = target
         self.registry = registry
+        self.observers = observers
         self.options = options
         self.worker_id = new_id("wrk")
-        self.dispatcher = Dispatcher(database, options)
+        self.dispatcher = Dispatcher(database, observers, options)
         self.emitter = Emitter(database, registry, self.dispatcher, options)
         self.relay = Relay(database, self.dispatcher, options)
         self._worker: Worker | None = None
@@ -89,7 +93,7 @@ class Process:
         if self._main is not None:
             raise ConfigurationError("The engine is started already.")
         self._stopping = asyncio.Event()
-        await self._publish()
+        await (self._publish() if work else self._check_schema())
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._main = asyncio.create_task(  # noqa: TID251 - the one task that owns all others
             self._run(ready, work=work), name="pulse"
@@ -107,6 +111,7 @@ class Process:
         self._stopping.set()
         if self._worker is not None:
             await self._worker.shutdown()
+        await self.observers.drain()
         main.cancel()
         await asyncio.wait({main})
         self.dispatcher.client = None
@@ -119,6 +124,7 @@ class Process:
     async def _run(self, ready: asyncio.Future[None], *, work: bool) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.dispatcher.run(), name="pulse-dispatcher")
+            group.create_task(self.observers.run(), name="pulse-observers")
             if work:
                 group.create_task(self.relay.run(), name="pulse-relay")
                 group.create_task(self._keep_publishing(), name="pulse-publisher")
@@ -171,9 +177,18 @@ class Process:
     def _activities(
         self, transactions: Database, threads: ThreadPoolExecutor
     ) -> list[Callable[..., object]]:
-        mirror = MirrorActivities(Mirror(self.database, self.registry, self.options))
+        mirror = MirrorActivities(
+            Mirror(self.database, self.registry, self.observers, self.options),
+            RunControl(self.database, self.observers),
+        )
         steps = StepActivities(
-            ledger=Ledger(self.database, self.options, worker_id=self.worker_id, clock=utc_now),
+            ledger=Ledger(
+                self.database,
+                self.observers,
+                self.options,
+                worker_id=self.worker_id,
+                clock=utc_now,
+            ),
             registry=self.registry,
             emitter=self.emitter,
             options=self.options,
@@ -190,6 +205,10 @@ class Process:
                 await self._publish()
             except PulseError as error:
                 log.warning("this worker cannot show that it lives", extra={"error": str(error)})
+
+    async def _check_schema(self) -> None:
+        async with self.database.session() as session:
+            await workers.forget(session, silence=FORGET_AFTER)
 
     async def _publish(self) -> None:
         async with self.database.session() as session:

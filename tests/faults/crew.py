@@ -52,11 +52,14 @@ class Worker:
         self.process = process
         self.pid = process.pid
 
-    async def line(self) -> str:
-        """Wait for the next line that it prints; empty when it has ended."""
+    async def says(self, wanted: str) -> None:
+        """Wait until it prints a line; what else it prints is the SDK's."""
         assert self.process.stdout is not None
         async with asyncio.timeout(PATIENCE_SECONDS):
-            return (await asyncio.to_thread(self.process.stdout.readline)).strip()
+            while line := await asyncio.to_thread(self.process.stdout.readline):
+                if line.strip() == wanted:
+                    return
+        raise AssertionError(f"the worker ended and never said {wanted!r}")
 
     async def ended(self) -> int:
         """Wait for its end and give its exit status, negative after a signal."""
@@ -125,7 +128,7 @@ class Crew:
         )
         self._stack.callback(process.kill)
         worker = Worker(process)
-        assert await worker.line() == "ready"
+        await worker.says("ready")
         return worker
 
     def order(self, step: str, what: str) -> None:

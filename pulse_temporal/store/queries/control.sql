@@ -109,10 +109,13 @@ WITH before AS (
             ELSE '{"skippedBy": "canceled"}'::jsonb END
     FROM step ORDER BY path_numbers
     RETURNING 1
+), run_event AS (
+    INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at, detail)
+    SELECT $1, $2, $4, 'run_canceled', now(),
+        jsonb_strip_nulls(jsonb_build_object('reason', $3::text))
+    FROM (SELECT count(*) FROM event) AS steps_first
 )
-INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at, detail)
-SELECT $1, $2, $4, 'run_canceled', now(), jsonb_strip_nulls(jsonb_build_object('reason', $3::text))
-FROM (SELECT count(*) FROM event) AS steps_first;
+SELECT path FROM step ORDER BY path_numbers;
 
 -- name: next_generation
 -- $1 run_id, $2 tenant_id

@@ -273,7 +273,8 @@ INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, det
 SELECT run_id, tenant_id, generation, 'step_skipped', path, now(),
     jsonb_build_object('skippedBy', $5::text)
 FROM step
-ORDER BY path_numbers;
+ORDER BY path_numbers
+RETURNING path;
 
 -- name: start_delay
 -- Begin a delay and give the moment it ends; a delay that began earlier keeps its moment.

@@ -1,0 +1,11 @@
+"""What the application may be told about: the end of steps and of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from pulse_temporal.model.runs import RunCompleteEvent, StepCompleteEvent
+
+StepHook: TypeAlias = Callable[[StepCompleteEvent], Awaitable[None] | None]
+RunHook: TypeAlias = Callable[[RunCompleteEvent], Awaitable[None] | None]

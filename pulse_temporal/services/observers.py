@@ -1,0 +1,127 @@
+"""Tell the application's hooks that steps and runs have ended, without being hurt by them.
+
+The process whose transaction ended a step or a run tells its own hooks, once. Events wait in a
+bounded queue; a hook that hangs is given up, one that raises is logged, and what does not find
+room in the queue is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+from pulse_temporal.errors import PulseError
+from pulse_temporal.handlers.hooks import RunHook, StepHook
+from pulse_temporal.model.runs import RunCompleteEvent, StepCompleteEvent
+from pulse_temporal.store import runs, steps
+from pulse_temporal.store.database import Database
+
+log = logging.getLogger(__name__)
+
+Event = TypeVar("Event", StepCompleteEvent, RunCompleteEvent)
+
+QUEUE_LIMIT = 1_000
+HOOK_PATIENCE = timedelta(seconds=10)
+DRAIN_PATIENCE = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that has ended, or with a path one of its steps."""
+
+    run_id: str
+    tenant_id: str
+    path: str | None = None
+
+
+class Observers:
+    """Holds the hooks of one engine and calls them one event at a time."""
+
+    def __init__(
+        self, database: Database, *, on_step: StepHook | None, on_run: RunHook | None
+    ) -> None:
+        self.database = database
+        self.on_step = on_step
+        self.on_run = on_run
+        self.dropped = 0
+        self._queue: asyncio.Queue[Ended] = asyncio.Queue(QUEUE_LIMIT)
+
+    def steps_ended(self, run_id: str, *, tenant_id: str, paths: Iterable[str]) -> None:
+        """Note that steps have ended; call it after the commit."""
+        if self.on_step is not None:
+            for path in paths:
+                self._put(Ended(run_id, tenant_id, path))
+
+    def run_ended(self, run_id: str, *, tenant_id: str) -> None:
+        """Note that a run has ended; call it after the commit."""
+        if self.on_run is not None:
+            self._put(Ended(run_id, tenant_id))
+
+    async def run(self) -> None:
+        """Call hooks until canceled."""
+        while True:
+            await self.tick()
+
+    async def tick(self) -> None:
+        """Wait for one event and tell it to its hook."""
+        ended = await self._queue.get()
+        try:
+            await self._tell(ended)
+        except PulseError as error:
+            facts = {"run_id": ended.run_id, "error": str(error)}
+            log.warning("a hook was not called", extra=facts)
+        finally:
+            self._queue.task_done()
+
+    async def drain(self) -> None:
+        """Let the events that wait be told, for a few seconds."""
+        try:
+            await asyncio.wait_for(self._queue.join(), DRAIN_PATIENCE.total_seconds())
+        except TimeoutError:
+            log.warning("hooks were not called", extra={"events": self._queue.qsize()})
+
+    def _put(self, ended: Ended) -> None:
+        try:
+            self._queue.put_nowait(ended)
+        except asyncio.QueueFull:
+            self.dropped += 1
+            log.warning("hooks lag behind; an event is dropped", extra={"dropped": self.dropped})
+
+    async def _tell(self, ended: Ended) -> None:
+        async with self.database.session() as session:
+            run = await runs.get_run(session, ended.run_id, tenant_id=ended.tenant_id)
+            known = (
+                await steps.list_steps(session, ended.run_id, tenant_id=ended.tenant_id)
+                if ended.path is not None
+                else []
+            )
+        if run is None:
+            return
+        if ended.path is None:
+            if self.on_run is not None:
+                await _call(self.on_run, RunCompleteEvent(run=run, status=run.status))
+            return
+        for step in known:
+            if step.path == ended.path and self.on_step is not None:
+                await _call(self.on_step, StepCompleteEvent(run=run, step=step))
+
+
+async def _call(hook: Callable[[Event], Awaitable[None] | None], event: Event) -> None:
+    """Call a hook; whatever it does stays here."""
+    try:
+        async with asyncio.timeout(HOOK_PATIENCE.total_seconds()):
+            if inspect.iscoroutinefunction(hook):
+                await hook(event)
+                return
+            answer = await asyncio.to_thread(hook, event)
+            if isinstance(answer, Awaitable):
+                await answer
+    except asyncio.CancelledError:
+        raise
+    except (Exception, SystemExit):
+        log.exception("a hook failed")
