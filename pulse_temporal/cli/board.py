@@ -58,7 +58,7 @@ def panel(view: RunView, *, lines: int, now: datetime) -> Panel:
     shown = [entry_line(entry, view) for entry in view.entries]
     hidden = len(shown) - lines
     if hidden > 0:
-        earlier = Text(f"      … {hidden + 1} earlier", style="bright_black")
+        earlier = Text(f"      … {hidden + 1} earlier", style="dim")
         shown = [earlier, *shown[hidden + 1 :]]
     style = STATUS_STYLES[view.run.status]
     return Panel(

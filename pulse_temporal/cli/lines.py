@@ -22,16 +22,16 @@ MARKS: Mapping[TimelineEntryType, tuple[str, str]] = {
     "step_started": ("▸", "cyan"),
     "step_completed": ("✓", "green"),
     "step_failed": ("✗", "red"),
-    "step_skipped": ("○", "bright_black"),
-    "log": ("»", "bright_black"),
+    "step_skipped": ("○", "dim"),
+    "log": ("»", "dim"),
 }
 """Sign and style of each type of entry."""
 
 RETRY_MARK = ("↻", "yellow")
-DETAIL_STYLE = "bright_black"
+DETAIL_STYLE = "dim"
 
 STATUS_STYLES: Mapping[RunStatus, str] = {
-    "pending": "bright_black",
+    "pending": "dim",
     "running": "cyan",
     "waiting": "yellow",
     "completed": "green",

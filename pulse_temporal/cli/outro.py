@@ -71,7 +71,7 @@ def tell_outcome(
             console.print(Text(f"    {line}", style="red"), soft_wrap=True)
         if keep:
             link = temporal_link(services, view)
-            console.print(Text(f"  {link}", style=f"bright_black link {link}"), soft_wrap=True)
+            console.print(Text(f"  {link}", style=f"dim link {link}"), soft_wrap=True)
     return all_well
 
 
@@ -93,5 +93,5 @@ def say(console: Console, label: str, fact: str, comment: str = "") -> None:
     """Print a labelled line."""
     line = Text.assemble((f"{label:<10}", "bold"), (fact, "cyan"))
     if comment:
-        line.append(f"  {comment}", style="bright_black")
+        line.append(f"  {comment}", style="dim")
     console.print(line, soft_wrap=True)

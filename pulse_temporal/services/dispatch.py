@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,6 +17,7 @@ from temporalio.service import RPCError
 
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import PulseError
+from pulse_temporal.model.runs import TERMINAL_RUN_STATUSES
 from pulse_temporal.services.observers import Observers
 from pulse_temporal.store import outbox, runs
 from pulse_temporal.store.database import Database
@@ -81,28 +82,27 @@ class Dispatcher:
         while len(batch) < BATCH and not self._queue.empty():
             batch.append(self._queue.get_nowait())
         try:
-            return await self._start_batch(batch)
-        except (PulseError, RPCError) as error:
+            return await self._conclude(
+                [self._start(planned.command_id, planned.start, tries=1) for planned in batch]
+            )
+        except PulseError as error:
             log.warning("starts are left to the relay", extra={"error": str(error)})
             return 0
 
     async def execute(self, commands: Sequence[OutboxCommand]) -> int:
         """Execute leased commands; give how many are done."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._execute(command)) for command in commands]
-        done = [task.result() for task in tasks if task.result() is not None]
-        if done:
-            async with self.database.session() as session:
-                await outbox.done(session, [number for number in done if number is not None])
-        return len(done)
+        return await self._conclude([self._execute(command) for command in commands])
 
-    async def _start_batch(self, batch: Sequence[PlannedStart]) -> int:
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._start(planned.command_id, planned.start, tries=1))
-                for planned in batch
-            ]
-        done = [number for task in tasks if (number := task.result()) is not None]
+    async def _conclude(self, executions: Sequence[Coroutine[None, None, int | None]]) -> int:
+        """Wait for all executions and delete the commands that are done with.
+
+        One that fails unexpectedly keeps its lease and comes again; it holds up no other.
+        """
+        results = await asyncio.gather(*executions, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                log.error("a command failed and comes again", exc_info=result)
+        done = [result for result in results if isinstance(result, int)]
         if done:
             async with self.database.session() as session:
                 await outbox.done(session, done)
@@ -113,7 +113,9 @@ class Dispatcher:
             return await self._cancel(command)
         async with self.database.session() as session:
             run = await runs.for_start(session, command.run_id, tenant_id=command.tenant_id)
-        if run is None or run.generation != command.generation:
+        if run is None or run.status in TERMINAL_RUN_STATUSES:
+            return command.id
+        if run.generation != command.generation:
             return command.id
         start = RunStart(
             run_id=run.run_id,

@@ -51,7 +51,7 @@ class Mirror:
                 return refusal
             run = await runs.for_start(session, fence.run_id, tenant_id=fence.tenant_id)
             if run is None:
-                return Refusal(reason="ended", message=f"Run {fence.run_id} is over.")
+                return Refusal(reason="unknown", message=f"There is no run {fence.run_id}.")
             prefix = path_numbers(fence.branch) if fence.branch else []
             return self._beginning(
                 run.snapshot,

@@ -106,19 +106,6 @@ async def advance_lineage(session: Session, fence: Fence) -> int:
     return required(row, "a locked lineage")["epoch"]
 
 
-async def speaks(session: Session, fence: Fence) -> bool:
-    """Say whether the fence's execution is the one that speaks."""
-    row = await session.row(
-        "control.speaks",
-        fence.run_id,
-        fence.tenant_id,
-        fence.generation,
-        fence.branch,
-        fence.temporal_run_id,
-    )
-    return row is not None
-
-
 async def cancel(
     session: Session, run_id: str, *, tenant_id: str, generation: int, reason: str | None
 ) -> list[str]:

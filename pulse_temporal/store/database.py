@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -91,11 +91,6 @@ class Session:
             tag = await self.connection.execute(self.texts[name], *arguments)
         count = tag.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
-
-    async def run_many(self, name: str, /, arguments: Sequence[Sequence[object]]) -> None:
-        """Run a statement once for each set of arguments."""
-        with typed_errors():
-            await self.connection.executemany(self.texts[name], arguments)
 
 
 class Database:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 
 from pulse_temporal.store.database import Session
@@ -27,14 +27,6 @@ class OutboxCommand:
     run_id: str
     generation: int
     tries: int
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """How many commands wait, and since when the oldest does."""
-
-    commands: int
-    oldest: datetime | None
 
 
 async def lease(session: Session, *, length: timedelta, limit: int) -> list[OutboxCommand]:
@@ -70,9 +62,3 @@ async def put(
     """Write a command and give its id."""
     row = await session.row("outbox.put", kind, tenant_id, run_id, None, generation)
     return required(row, "a new outbox command")["id"]
-
-
-async def backlog(session: Session) -> Backlog:
-    """Count what waits."""
-    row = required(await session.row("outbox.backlog"), "the outbox")
-    return Backlog(row["commands"], row["oldest"])

@@ -21,6 +21,7 @@ class StartableRun:
     tenant_id: str
     trigger_id: str
     definition_id: str
+    status: RunStatus
     generation: int
     snapshot: DefinitionSnapshot
     is_replay: bool
@@ -65,15 +66,16 @@ async def statuses(session: Session, run_ids: Sequence[str]) -> dict[str, RunSta
 
 
 async def for_start(session: Session, run_id: str, *, tenant_id: str) -> StartableRun | None:
-    """Read what is needed to start a run's workflow; None when the run is over or gone."""
+    """Read what is needed to start a run's workflow; None when there is no such run."""
     row = await session.row("runs.for_start", run_id, tenant_id)
-    if row is None or row["status"] in ("completed", "failed", "canceled"):
+    if row is None:
         return None
     return StartableRun(
         run_id=row["id"],
         tenant_id=row["tenant_id"],
         trigger_id=row["trigger_id"],
         definition_id=row["definition_id"],
+        status=row["status"],
         generation=row["generation"],
         snapshot=rows.snapshot(row["definition_snapshot"]),
         is_replay=row["is_replay"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -122,12 +122,12 @@ class Process:
             main.result()
 
     async def _run(self, ready: asyncio.Future[None], *, work: bool) -> None:
+        loops = {"dispatcher": self.dispatcher.run, "observers": self.observers.run}
+        if work:
+            loops |= {"relay": self.relay.run, "publisher": self._keep_publishing}
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.dispatcher.run(), name="pulse-dispatcher")
-            group.create_task(self.observers.run(), name="pulse-observers")
-            if work:
-                group.create_task(self.relay.run(), name="pulse-relay")
-                group.create_task(self._keep_publishing(), name="pulse-publisher")
+            for name, loop in loops.items():
+                group.create_task(_keep_alive(name, loop), name=f"pulse-{name}")
             group.create_task(self._serve(ready, work=work), name="pulse-temporal")
 
     async def _serve(self, ready: asyncio.Future[None], *, work: bool) -> None:
@@ -220,6 +220,16 @@ class Process:
                 conditions=self.registry.conditions,
             )
             await workers.forget(session, silence=FORGET_AFTER)
+
+
+async def _keep_alive(name: str, loop: Callable[[], Awaitable[None]]) -> None:
+    """Run a loop until canceled; what it did not foresee is logged and does not end it."""
+    while True:
+        try:
+            await loop()
+        except Exception:
+            log.exception("a background loop failed and starts over", extra={"loop": name})
+            await asyncio.sleep(FIRST_PAUSE.total_seconds())
 
 
 def _settle(ready: asyncio.Future[None]) -> None:

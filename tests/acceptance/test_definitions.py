@@ -260,16 +260,6 @@ async def test_without_any_handlers_known_names_are_not_checked(idle_pulse: Puls
     assert definition.steps[0].name == "nobody knows"
 
 
-async def test_handlers_of_other_live_processes_count_as_known(pulse: PulseTest) -> None:
-    """A process that only manages definitions knows what the workers published."""
-    other = PulseTest(pulse.engine, dsn=pulse.dsn, temporal_address=pulse.temporal_address)
-    other.action("late")
-
-    definition = await pulse.define("order.paid", action("step", uses="late"))
-
-    assert definition.steps[0].name == "step"
-
-
 async def test_deleting_hides_a_definition_but_not_its_runs(pulse: PulseTest) -> None:
     definition = await pulse.define("order.paid")
     run = await pulse.emit_and_wait("order.paid")

@@ -57,13 +57,6 @@ SET
 WHERE run_id = $1 AND tenant_id = $2 AND generation = $3 AND branch = $4
 RETURNING epoch;
 
--- name: speaks
--- Whether an execution speaks for its run or branch.
--- $1 run_id, $2 tenant_id, $3 generation, $4 branch, $5 temporal_run_id
-SELECT 1 FROM pulse_run_lineages
-WHERE run_id = $1 AND tenant_id = $2 AND generation = $3 AND branch = $4
-    AND temporal_run_id = $5;
-
 -- name: request_cancel
 -- $1 run_id, $2 tenant_id
 UPDATE pulse_run_control SET cancel_requested_at = now() WHERE run_id = $1 AND tenant_id = $2;

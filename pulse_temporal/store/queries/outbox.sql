@@ -32,7 +32,3 @@ UPDATE pulse_outbox SET leased_until = now() + $2, last_error = $3 WHERE id = $1
 INSERT INTO pulse_outbox (kind, tenant_id, run_id, definition_id, generation)
 VALUES ($1, $2, $3, $4, $5)
 RETURNING id;
-
--- name: backlog
--- Commands that wait, and the age of the oldest.
-SELECT count(*) AS commands, min(created_at) AS oldest FROM pulse_outbox;

@@ -1,0 +1,207 @@
+"""Questions about signals and runs: single ones, lists with filters, pages, and waiting."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from pulse_temporal import InvalidInputError, RunFilter, WorkflowRun
+from tests.harness import TENANT, PulseTest
+
+
+async def test_an_unknown_id_gives_nothing(idle_pulse: PulseTest) -> None:
+    engine = idle_pulse.engine
+
+    assert await engine.get_run("run_nobody") is None
+    assert await engine.get_run_steps("run_nobody") == []
+    assert await engine.get_run_timeline("run_nobody") == []
+    assert await engine.get_run_logs("run_nobody") == []
+    assert await engine.get_trigger("trg_nobody") is None
+    assert await engine.get_runs_by_trigger("trg_nobody") == []
+
+
+async def test_a_signal_leads_to_its_runs(pulse: PulseTest) -> None:
+    await pulse.define("order.paid", name="First")
+    await pulse.define("order.paid", name="Second")
+    trigger = await pulse.emit("order.paid")
+    await pulse.emit("order.paid")
+
+    runs = await pulse.engine.get_runs_by_trigger(trigger.id)
+
+    assert {run.id for run in runs} == set(trigger.run_ids)
+    assert {run.trigger_id for run in runs} == {trigger.id}
+
+
+async def test_a_stored_signal_is_what_was_emitted(idle_pulse: PulseTest) -> None:
+    await idle_pulse.define("order.paid")
+    payload = {"order": 1, "tags": ["a", None, 1.5, True, {"ü": "☃"}]}
+
+    emitted = await idle_pulse.emit(
+        "order.paid",
+        payload,
+        environment="production",
+        resourceType="order",
+        resourceId="o-1",
+        idempotencyKey="k",
+    )
+
+    stored = await idle_pulse.engine.get_trigger(emitted.id)
+    assert stored == emitted
+    assert stored.payload == payload
+
+
+async def all_pages(pulse: PulseTest, wanted: RunFilter, *, limit: int) -> list[list[WorkflowRun]]:
+    """Read a list of runs page by page."""
+    pages: list[list[WorkflowRun]] = []
+    cursor = None
+    while True:
+        page = await pulse.engine.list_runs(wanted, limit=limit, cursor=cursor)
+        pages.append(list(page.items))
+        cursor = page.next_cursor
+        if cursor is None:
+            return pages
+
+
+async def test_pages_give_every_run_once_newest_first(idle_pulse: PulseTest) -> None:
+    await idle_pulse.define("order.paid")
+    run_ids = [(await idle_pulse.emit("order.paid")).run_ids[0] for _ in range(7)]
+
+    pages = await all_pages(idle_pulse, RunFilter(tenant_id=TENANT), limit=3)
+
+    assert [len(page) for page in pages] == [3, 3, 1]
+    found = [run for page in pages for run in page]
+    assert {run.id for run in found} == set(run_ids)
+    moments = [run.created_at for run in found]
+    assert moments == sorted(moments, reverse=True)
+
+
+async def test_the_last_page_may_be_a_full_one(idle_pulse: PulseTest) -> None:
+    await idle_pulse.define("order.paid")
+    for _ in range(4):
+        await idle_pulse.emit("order.paid")
+
+    pages = await all_pages(idle_pulse, RunFilter(), limit=2)
+
+    assert [len(page) for page in pages] == [2, 2]
+
+
+async def test_runs_that_begin_while_pages_are_read_move_nothing(idle_pulse: PulseTest) -> None:
+    await idle_pulse.define("order.paid")
+    for _ in range(4):
+        await idle_pulse.emit("order.paid")
+    engine = idle_pulse.engine
+
+    first = await engine.list_runs(limit=2)
+    await idle_pulse.emit("order.paid")
+    second = await engine.list_runs(limit=2, cursor=first.next_cursor)
+
+    assert second.next_cursor is None
+    assert len({run.id for run in (*first.items, *second.items)}) == 4
+
+
+async def test_pages_and_filters_go_together(idle_pulse: PulseTest) -> None:
+    wanted = await idle_pulse.define("order.paid", name="Wanted")
+    await idle_pulse.define("order.paid", name="Other")
+    for _ in range(3):
+        await idle_pulse.emit("order.paid")
+
+    pages = await all_pages(idle_pulse, RunFilter(definition_id=wanted.id), limit=2)
+
+    assert [len(page) for page in pages] == [2, 1]
+    assert {run.definition_id for page in pages for run in page} == {wanted.id}
+
+
+async def test_runs_can_be_listed_by_status(pulse: PulseTest) -> None:
+    pulse.action("fails", fails=9)
+    await pulse.define("bad", "fails")
+    await pulse.define("good")
+    bad = await pulse.emit_and_wait("bad")
+    good = await pulse.emit_and_wait("good")
+    engine = pulse.engine
+
+    failed = await engine.list_runs(RunFilter(status="failed"))
+    both = await engine.list_runs(RunFilter(status=["failed", "completed"]))
+    none = await engine.list_runs(RunFilter(status="waiting"))
+
+    assert [run.id for run in failed.items] == [bad.id]
+    assert {run.id for run in both.items} == {bad.id, good.id}
+    assert none.items == ()
+
+
+async def test_runs_can_be_listed_by_signal_and_by_resource(idle_pulse: PulseTest) -> None:
+    await idle_pulse.define("order.paid")
+    mine = await idle_pulse.emit("order.paid", resourceId="o-1")
+    await idle_pulse.emit("order.paid", resourceId="o-2")
+    await idle_pulse.emit("order.paid")
+    engine = idle_pulse.engine
+
+    by_signal = await engine.list_runs(RunFilter(trigger_id=mine.id))
+    by_resource = await engine.list_runs(RunFilter(resource_id="o-1"))
+
+    assert [run.id for run in by_signal.items] == list(mine.run_ids)
+    assert by_resource.items == by_signal.items
+
+
+async def test_runs_can_be_listed_by_the_moment_they_were_created(
+    idle_pulse: PulseTest,
+) -> None:
+    """The earliest moment is included, the latest is not."""
+    await idle_pulse.define("order.paid")
+    for _ in range(3):
+        await idle_pulse.emit("order.paid")
+    engine = idle_pulse.engine
+    newest, middle, oldest = (await engine.list_runs()).items
+
+    since = await engine.list_runs(RunFilter(created_after=middle.created_at))
+    until = await engine.list_runs(RunFilter(created_before=middle.created_at))
+    none = await engine.list_runs(
+        RunFilter(created_after=newest.created_at + timedelta(microseconds=1))
+    )
+
+    assert [run.id for run in since.items] == [newest.id, middle.id]
+    assert [run.id for run in until.items] == [oldest.id]
+    assert none.items == ()
+
+
+@pytest.mark.parametrize("limit", [0, -1, 501])
+async def test_a_page_has_1_to_500_rows(idle_pulse: PulseTest, limit: int) -> None:
+    with pytest.raises(InvalidInputError, match="1 to 500"):
+        await idle_pulse.engine.list_runs(limit=limit)
+
+
+async def test_a_cursor_that_is_none_is_refused(idle_pulse: PulseTest) -> None:
+    with pytest.raises(InvalidInputError, match="not a cursor"):
+        await idle_pulse.engine.list_runs(cursor="no cursor")
+
+
+async def test_waiting_gives_the_run_when_it_is_over(pulse: PulseTest) -> None:
+    pulse.action("pay", returns={"n": 1})
+    await pulse.define("order.paid", "pay")
+    trigger = await pulse.emit("order.paid")
+
+    run = await pulse.engine.wait_for_run(trigger.run_ids[0], timeout=30)
+
+    assert run == await pulse.engine.get_run(run.id)
+    assert run.status == "completed"
+
+
+async def test_waiting_for_a_run_that_is_over_ends_at_once(pulse: PulseTest) -> None:
+    await pulse.define("order.paid")
+    run = await pulse.emit_and_wait("order.paid")
+
+    assert await pulse.engine.wait_for_run(run.id, timeout=5) == run
+
+
+async def test_waiting_has_an_end(idle_pulse: PulseTest) -> None:
+    await idle_pulse.define("order.paid")
+    trigger = await idle_pulse.emit("order.paid")
+
+    with pytest.raises(TimeoutError):
+        await idle_pulse.engine.wait_for_run(trigger.run_ids[0], timeout=0.1)
+
+
+async def test_an_unknown_run_is_waited_for(idle_pulse: PulseTest) -> None:
+    """Its transaction may not have committed yet."""
+    with pytest.raises(TimeoutError):
+        await idle_pulse.engine.wait_for_run("run_nobody", timeout=0.1)
