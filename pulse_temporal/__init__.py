@@ -1,7 +1,9 @@
 """Pulse: signal-driven workflows as data, durable on Temporal, visible in Postgres."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from pulse_temporal.config import EngineOptions, Limits
-from pulse_temporal.engine.facade import Engine, create_engine
 from pulse_temporal.errors import (
     ConfigurationError,
     DefinitionError,
@@ -54,6 +56,9 @@ from pulse_temporal.model.steps import (
 )
 from pulse_temporal.model.timeline import RunTimelineEntry
 
+if TYPE_CHECKING:
+    from pulse_temporal.engine.facade import Engine, create_engine
+
 __all__ = [
     "ActionResult",
     "ActionStep",
@@ -105,3 +110,10 @@ __all__ = [
     "WorkflowUpdate",
     "create_engine",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import the engine, and with it Temporal's SDK (0.4 s), when it is first asked for."""
+    if name in {"Engine", "create_engine"}:
+        return getattr(import_module("pulse_temporal.engine.facade"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -143,7 +143,13 @@ async def start_run(client: Client, start: RunStart, options: EngineOptions) -> 
     snapshot = start.snapshot
     task_timeout = options.task_timeout
     job = InterpreterInput(
-        scope=Scope(run_id=start.run_id, tenant_id=start.tenant_id, generation=start.generation),
+        scope=Scope(
+            run_id=start.run_id,
+            tenant_id=start.tenant_id,
+            generation=start.generation,
+            is_replay=start.is_replay,
+            is_dry_run=start.is_dry_run,
+        ),
         title=snapshot.name,
         steps=skeleton(snapshot.steps),
         has_delays=any(isinstance(step, DelayStep) for _, step in walk(snapshot.steps)),

@@ -24,6 +24,7 @@ from pulse_temporal import (
     create_engine,
 )
 from pulse_temporal.config import EngineSettings
+from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.invariants import violations
 
@@ -203,10 +204,27 @@ class PulseTest:
 _queues = count(1)
 
 
-def make_pulse(dsn: str, temporal_address: str, **settings: Unpack[EngineSettings]) -> PulseTest:
-    """Make an engine that is not started, on a task queue of its own."""
+def make_pulse(
+    dsn: str,
+    temporal_address: str,
+    *,
+    like: PulseTest | None = None,
+    on_step: StepHook | None = None,
+    on_run: RunHook | None = None,
+    **settings: Unpack[EngineSettings],
+) -> PulseTest:
+    """Make an engine that is not started, on a task queue of its own or of another engine."""
     queue = f"test{urlsplit(dsn).path.replace('/', '-')}-{os.getpid()}-{next(_queues)}"
-    engine = create_engine(dsn, temporal_address, queue_prefix=queue, **settings)
+    if like is not None:
+        queue = like.engine.options.queue_prefix
+    engine = create_engine(
+        dsn,
+        temporal_address,
+        queue_prefix=queue,
+        on_step_complete=on_step,
+        on_run_complete=on_run,
+        **settings,
+    )
     return PulseTest(engine, dsn=dsn, temporal_address=temporal_address)
 
 

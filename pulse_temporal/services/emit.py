@@ -156,7 +156,9 @@ class Emitter:
         lease = self.options.emit_lease if ours else None
         with _busy_errors(trigger):
             async with connection.transaction():
-                emitted = await triggers.emit_signal(session, trigger, lease=lease)
+                emitted = await triggers.emit_signal(
+                    session, trigger, lease=lease, patience=self.options.postgres_timeout
+                )
                 if emitted is None:
                     return await self._known(session, trigger)
         if starts is not None and ours:

@@ -83,7 +83,11 @@ class KnownTrigger:
 
 
 async def emit_signal(
-    session: Session, trigger: NewTrigger, *, lease: timedelta | None
+    session: Session,
+    trigger: NewTrigger,
+    *,
+    lease: timedelta | None,
+    patience: timedelta | None = None,
 ) -> Emitted | None:
     """Store a signal with all runs it starts; None when its idempotency key is taken.
 
@@ -91,6 +95,8 @@ async def emit_signal(
         session: Any connection; on one in a transaction everything joins it.
         trigger: What to store.
         lease: For how long the relay leaves the starts to the caller; None: not at all.
+        patience: Bound of the statement on a connection that has none: another transaction may
+            hold the key.
     """
     signal, cause = trigger.signal, trigger.cause
     found = await session.rows(
@@ -113,6 +119,7 @@ async def emit_signal(
         trigger.owner,
         trigger.is_stored,
         trigger.is_dry_run,
+        patience=patience,
     )
     if not found:
         return None

@@ -72,7 +72,9 @@ async def test_a_handler_at_work_is_told(pulse: PulseTest, timeout_ms: int | Non
             if ctx.canceled:
                 told.set()
 
-    await pulse.define("order.paid", action("pay", timeoutMs=timeout_ms), "pay")
+    await pulse.define(
+        "order.paid", action("pay", timeoutMs=timeout_ms), action("more", uses="pay")
+    )
     trigger = await pulse.emit("order.paid")
     async with asyncio.timeout(10):
         await entered.wait()
@@ -206,6 +208,7 @@ async def test_the_timeline_ends_with_the_cancel_and_its_reason(pulse: PulseTest
         "run_canceled",
     ]
     assert entries[-1].detail == {"reason": "stop"}
+    assert await closed_status(pulse, run.id) == WorkflowExecutionStatus.CANCELED
 
 
 async def test_a_run_that_is_over_cannot_be_canceled(pulse: PulseTest) -> None:

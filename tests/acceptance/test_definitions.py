@@ -19,7 +19,7 @@ from pulse_temporal import (
     WorkflowInput,
     WorkflowUpdate,
 )
-from tests.harness import TENANT, PulseTest, action, condition
+from tests.harness import TENANT, PulseTest, condition
 
 CAMEL: dict[str, object] = {
     "tenantId": TENANT,

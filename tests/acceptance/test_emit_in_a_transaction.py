@@ -17,8 +17,8 @@ from pulse_temporal import (
 from tests.harness import SOURCE, TENANT, PulseTest
 
 
-def signal(type_: str = "order.paid", **fields: object) -> dict[str, object]:
-    return {"tenantId": TENANT, "source": SOURCE, "type": type_, **fields}
+def signal(**fields: object) -> dict[str, object]:
+    return {"tenantId": TENANT, "source": SOURCE, "type": "order.paid", **fields}
 
 
 async def joined(
@@ -152,9 +152,12 @@ async def test_the_callers_search_path_does_no_harm(
 async def test_a_connection_of_a_pool_will_do(pulse: PulseTest) -> None:
     await pulse.define("order.paid")
 
-    async with asyncpg.create_pool(pulse.dsn, min_size=1, max_size=1) as pool:
-        async with pool.acquire() as borrowed, borrowed.transaction():
-            trigger = await pulse.engine.emit(signal(), connection=borrowed)
+    async with (
+        asyncpg.create_pool(pulse.dsn, min_size=1, max_size=1) as pool,
+        pool.acquire() as borrowed,
+        borrowed.transaction(),
+    ):
+        trigger = await pulse.engine.emit(signal(), connection=borrowed)
 
     assert (await pulse.engine.wait_for_run(trigger.run_ids[0])).status == "completed"
 
@@ -167,7 +170,7 @@ async def test_a_refused_signal_leaves_the_transaction_usable(
 
     async with connection.transaction():
         with pytest.raises(UnknownSignalError):
-            await joined(pulse, connection, type_="order.piad")
+            await joined(pulse, connection, type="order.piad")
         with pytest.raises(IdempotencyConflictError):
             await joined(pulse, connection, payload={"order": 2}, idempotencyKey="k")
         trigger = await joined(pulse, connection)

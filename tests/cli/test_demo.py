@@ -63,7 +63,7 @@ def test_ctrl_c_in_the_middle_leaves_nothing(start_pulse: StartPulse, tmp_path: 
     command.read_until("wait_2s")
     assert any("start-dev" in line for line in command.processes())
     assert command.end(signal.SIGINT) == 130
-    assert "╭─ Multi-channel alert" in command.stdout
+    assert "╭─" in command.stdout
     assert command.stdout.rindex("\x1b[?25h") > command.stdout.rindex("\x1b[?25l")
     assert command.stderr.endswith("Interrupted.\n")
     assert "Traceback" not in command.stderr

@@ -26,9 +26,11 @@ WITH stored AS (
     WHERE $17::bool AND id = $1::text AND tenant_id = $2::text
 ), matched AS MATERIALIZED (
     SELECT
-        'run_' || lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0')
-            || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14) AS run_id,
-        row_number() OVER (ORDER BY d.created_at, d.id) AS position,
+        -- UUIDv7 with microseconds, so that ids sort by emit and then by position.
+        'run_' || lpad(to_hex((t.us + row_number() OVER oldest_first) / 1000), 12, '0')
+            || '7' || lpad(to_hex((t.us + row_number() OVER oldest_first) % 1000 * 4), 3, '0')
+            || substr(replace(gen_random_uuid()::text, '-', ''), 17) AS run_id,
+        row_number() OVER oldest_first AS position,
         d.id AS definition_id,
         coalesce(d.step_plan, '[]'::jsonb) AS step_plan,
         jsonb_strip_nulls(jsonb_build_object(
@@ -37,13 +39,17 @@ WITH stored AS (
             'environmentFilter', d.environment_filter,
             'resourceTypeFilter', d.resource_type_filter
         )) || jsonb_build_object('steps', d.steps, 'config', d.config) AS snapshot
-    FROM trigger AS t
+    FROM (
+        SELECT tenant_id, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS us
+        FROM trigger
+    ) AS t
     JOIN pulse_workflow_definitions AS d
         ON d.tenant_id = t.tenant_id AND d.trigger_type = $4::text
         AND d.is_enabled AND d.deleted_at IS NULL
         AND (d.environment_filter IS NULL OR d.environment_filter = $7::text)
         AND (d.resource_type_filter IS NULL OR d.resource_type_filter = $5::text)
         AND ($16::text IS NULL OR d.id = $16::text OR d.cron_expression IS NULL)
+    WINDOW oldest_first AS (ORDER BY d.created_at, d.id)
 ), runs AS (
     INSERT INTO pulse_workflow_runs (
         id, definition_id, tenant_id, trigger_id, definition_snapshot, is_replay, is_dry_run,
