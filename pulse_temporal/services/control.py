@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pulse_temporal.errors import NotFoundError, RunConflictError, RunTransitionError
+from pulse_temporal.errors import NotFoundError, PulseError, RunConflictError, RunTransitionError
 from pulse_temporal.model.canonical import scrub_text
 from pulse_temporal.model.runs import WorkflowRun, check_run_transition
 from pulse_temporal.services.observers import Observers
@@ -33,7 +33,7 @@ class RunControl:
         async with self.database.transaction() as session:
             row = await control.lock(session, run_id, tenant_id=tenant_id)
             if row is None:
-                raise NotFoundError(f"There is no run {run_id}.")
+                raise await _uncontrolled(session, run_id, tenant_id=tenant_id)
             status = await runs.lock_run(session, run_id, tenant_id=row.tenant_id)
             check_run_transition(run_id, required(status, "a locked run"), "canceled")
             ended = await _cancel(session, run_id, row=row, reason=text)
@@ -65,10 +65,9 @@ class RunControl:
                 f"Run {run_id} is {seen.status!r} and cannot be retried; only failed runs can."
             )
         async with self.database.transaction() as session:
-            row = required(
-                await control.lock(session, run_id, tenant_id=tenant_id),
-                "the control row of a run",
-            )
+            row = await control.lock(session, run_id, tenant_id=tenant_id)
+            if row is None:
+                raise await _uncontrolled(session, run_id, tenant_id=tenant_id)
             status = await runs.lock_run(session, run_id, tenant_id=row.tenant_id)
             if row.generation != seen.generation or status != "failed":
                 raise RunConflictError(
@@ -85,6 +84,15 @@ class RunControl:
     def _tell(self, run_id: str, *, tenant_id: str, ended: list[str]) -> None:
         self.observers.steps_ended(run_id, tenant_id=tenant_id, paths=ended)
         self.observers.run_ended(run_id, tenant_id=tenant_id)
+
+
+async def _uncontrolled(session: Session, run_id: str, *, tenant_id: str | None) -> PulseError:
+    """Give the error for a run that has no control row."""
+    if await runs.get_run(session, run_id, tenant_id=tenant_id) is None:
+        return NotFoundError(f"There is no run {run_id}.")
+    return RunTransitionError(
+        f"Run {run_id} was made by the TypeScript Pulse; it can be read, not changed."
+    )
 
 
 async def _cancel(

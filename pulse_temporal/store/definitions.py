@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
 from pydantic_core import to_json
 
 from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowInput
@@ -70,6 +71,19 @@ async def delete(session: Session, definition_id: str, *, tenant_id: str | None)
     return await session.row("definitions.delete_definition", definition_id, tenant_id) is not None
 
 
+async def adopt(session: Session) -> list[str]:
+    """Plan the definitions that the TypeScript Pulse stored; give the ids that cannot be read."""
+    unreadable: list[str] = []
+    for row in await session.rows("definitions.without_plan"):
+        try:
+            found = rows.definition(row)
+        except ValidationError:
+            unreadable.append(row["id"])
+            continue
+        await session.run("definitions.set_plan", found.id, *_plan_columns(found))
+    return unreadable
+
+
 def step_plan(steps: list[WorkflowStep]) -> list[JsonObject]:
     """Flatten steps to the rows that emit copies into every run."""
     plan: list[JsonObject] = []
@@ -94,16 +108,22 @@ def step_plan(steps: list[WorkflowStep]) -> list[JsonObject]:
 
 
 def _columns(content: WorkflowInput) -> tuple[object, ...]:
+    steps, plan = _plan_columns(content)
     return (
         content.name,
         content.description,
         content.trigger_type,
         content.environment_filter,
         content.resource_type_filter,
-        to_json([step.model_dump() for step in content.steps]).decode(),
+        steps,
         to_json(content.config).decode(),
         content.is_enabled,
         content.cron_expression,
         content.timezone,
-        to_json(step_plan(content.steps)).decode(),
+        plan,
     )
+
+
+def _plan_columns(content: WorkflowInput) -> tuple[str, str]:
+    steps = to_json([step.model_dump() for step in content.steps]).decode()
+    return steps, to_json(step_plan(content.steps)).decode()

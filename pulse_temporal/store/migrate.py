@@ -8,6 +8,7 @@ row that records it. One advisory lock makes concurrent calls wait for each othe
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,9 +16,12 @@ from functools import cache
 from importlib.resources import files
 
 from pulse_temporal.errors import MigrationError
+from pulse_temporal.store import definitions
 from pulse_temporal.store.connection import Record
 from pulse_temporal.store.database import Database, Session, typed_errors
 from pulse_temporal.store.statements import RELATION
+
+log = logging.getLogger(__name__)
 
 NAME = re.compile(r"^(\d{4})_(?:pre|post)_\w+\.sql$")
 LOCK_WAIT = timedelta(minutes=1)
@@ -52,6 +56,7 @@ def migrations() -> tuple[Migration, ...]:
 async def migrate(database: Database) -> list[str]:
     """Apply what is missing and give the names of what was applied.
 
+    Tables of the TypeScript Pulse are adopted: their rows stay and can be read.
     Safe to call at every start, from many processes at once, and again after a crash.
 
     Raises:
@@ -64,6 +69,13 @@ async def migrate(database: Database) -> list[str]:
             if await _apply(session, migration, prefix=database.prefix):
                 applied.append(migration.name)
     database.forget_schema()
+    async with database.transaction() as session:
+        unreadable = await definitions.adopt(session)
+    for definition_id in unreadable:
+        log.warning(
+            "a definition of the TypeScript Pulse cannot be read and will not match",
+            extra={"definition_id": definition_id},
+        )
     return applied
 
 

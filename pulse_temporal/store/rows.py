@@ -16,6 +16,9 @@ from pulse_temporal.model.timeline import TimelineEvent
 from pulse_temporal.model.values import JsonObject
 from pulse_temporal.store.connection import Record
 
+ADOPTED = "(adopted)"
+"""Stands for what a snapshot of the TypeScript Pulse does not say."""
+
 Found = TypeVar("Found")
 _OBJECT: TypeAdapter[JsonObject] = TypeAdapter(JsonObject)
 
@@ -27,8 +30,14 @@ def json_object(text: str | None) -> JsonObject:
 
 @lru_cache(maxsize=1024)
 def snapshot(text: str) -> DefinitionSnapshot:
-    """Parse a definition snapshot; equal texts share one frozen value."""
-    return DefinitionSnapshot.model_validate_json(text)
+    """Parse a definition snapshot; equal texts share one frozen value.
+
+    What was stored was checked at the door; unknown fields are the TypeScript Pulse's.
+    """
+    return DefinitionSnapshot.model_validate(
+        {"definitionId": "", "name": ADOPTED, "triggerType": ADOPTED} | json_object(text),
+        extra="ignore",
+    )
 
 
 def definition(row: Record) -> WorkflowDefinition:
@@ -36,7 +45,7 @@ def definition(row: Record) -> WorkflowDefinition:
     fields = dict(row.items())
     fields["steps"] = from_json(row["steps"])
     fields["config"] = json_object(row["config"])
-    return WorkflowDefinition.model_validate(fields)
+    return WorkflowDefinition.model_validate(fields, extra="ignore")
 
 
 def trigger(row: Record, *, duplicate: bool = False) -> TriggerEnvelope:
@@ -60,6 +69,7 @@ def step(row: Record) -> WorkflowStepRun:
     """Read a row of ``pulse_workflow_step_runs``."""
     fields = {name: value for name, value in row.items() if name != "handler"}
     fields["uses"] = row["handler"] if row["handler"] != row["step_name"] else None
+    fields["path"] = row["path"] or str(row["step_index"])
     fields["result"] = json_object(row["result"]) if row["result"] is not None else None
     return WorkflowStepRun.model_validate(fields)
 

@@ -14,7 +14,8 @@
 --
 -- Lock order in every transaction: control, run, steps by path, inserts.
 -- The first five tables carry the columns of the TypeScript Pulse; a database made by it is
--- adopted: every column beyond those is nullable or has a constant default.
+-- adopted: every column beyond those is nullable or has a constant default, and the defaults
+-- that it may lack are set.
 
 CREATE SEQUENCE IF NOT EXISTS pulse_timeline_seq;
 
@@ -29,6 +30,9 @@ CREATE TABLE IF NOT EXISTS pulse_triggers (
     payload jsonb NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT now()
 );
+ALTER TABLE pulse_triggers
+    ALTER COLUMN payload SET DEFAULT '{}',
+    ALTER COLUMN created_at SET DEFAULT now();
 ALTER TABLE pulse_triggers
     ADD COLUMN IF NOT EXISTS idempotency_key text,
     ADD COLUMN IF NOT EXISTS request_hash text,
@@ -57,6 +61,11 @@ CREATE TABLE IF NOT EXISTS pulse_workflow_definitions (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
 );
+ALTER TABLE pulse_workflow_definitions
+    ALTER COLUMN config SET DEFAULT '{}',
+    ALTER COLUMN is_enabled SET DEFAULT true,
+    ALTER COLUMN created_at SET DEFAULT now(),
+    ALTER COLUMN updated_at SET DEFAULT now();
 ALTER TABLE pulse_workflow_definitions
     ADD COLUMN IF NOT EXISTS timezone text,
     ADD COLUMN IF NOT EXISTS version integer NOT NULL DEFAULT 1,
@@ -87,6 +96,13 @@ CREATE TABLE IF NOT EXISTS pulse_workflow_runs (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 80);
+ALTER TABLE pulse_workflow_runs
+    ALTER COLUMN status SET DEFAULT 'pending',
+    ALTER COLUMN context SET DEFAULT '{}',
+    ALTER COLUMN current_step_index SET DEFAULT 0,
+    ALTER COLUMN is_replay SET DEFAULT false,
+    ALTER COLUMN created_at SET DEFAULT now(),
+    ALTER COLUMN updated_at SET DEFAULT now();
 ALTER TABLE pulse_workflow_runs
     ADD COLUMN IF NOT EXISTS generation integer NOT NULL DEFAULT 1,
     ADD COLUMN IF NOT EXISTS error_message text,
@@ -124,6 +140,9 @@ CREATE TABLE IF NOT EXISTS pulse_workflow_step_runs (
     created_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
 ALTER TABLE pulse_workflow_step_runs
+    ALTER COLUMN status SET DEFAULT 'pending',
+    ALTER COLUMN created_at SET DEFAULT now();
+ALTER TABLE pulse_workflow_step_runs
     -- Position in the tree: '2', '2/b0/1'; the numbers of it sort in document order.
     ADD COLUMN IF NOT EXISTS path text,
     ADD COLUMN IF NOT EXISTS path_numbers integer[],
@@ -139,6 +158,24 @@ ALTER TABLE pulse_workflow_step_runs
     ADD COLUMN IF NOT EXISTS skipped_by text,
     ADD COLUMN IF NOT EXISTS blocked_reason text,
     ADD COLUMN IF NOT EXISTS blocked_since timestamptz;
+-- Rows of the TypeScript Pulse get their place in the tree. Where two claim one place, the older
+-- row has it and the other keeps none.
+WITH RECURSIVE placed AS (
+    SELECT id, run_id, created_at, step_index::text AS path, ARRAY[step_index] AS numbers
+    FROM pulse_workflow_step_runs WHERE parent_step_run_id IS NULL AND path IS NULL
+    UNION ALL
+    SELECT
+        s.id, s.run_id, s.created_at,
+        p.path || '/b' || coalesce(s.branch_index, 0) || '/' || s.step_index,
+        p.numbers || coalesce(s.branch_index, 0) || s.step_index
+    FROM pulse_workflow_step_runs AS s JOIN placed AS p ON s.parent_step_run_id = p.id
+), first AS (
+    SELECT DISTINCT ON (run_id, path) id, path, numbers FROM placed
+    ORDER BY run_id, path, created_at, id
+)
+UPDATE pulse_workflow_step_runs AS s
+SET path = f.path, path_numbers = f.numbers, handler = s.step_name
+FROM first AS f WHERE f.id = s.id;
 CREATE UNIQUE INDEX IF NOT EXISTS pulse_workflow_step_runs_path
     ON pulse_workflow_step_runs (run_id, path);
 
@@ -152,6 +189,9 @@ CREATE TABLE IF NOT EXISTS pulse_execution_logs (
     data jsonb,
     created_at timestamptz NOT NULL DEFAULT now()
 );
+ALTER TABLE pulse_execution_logs
+    ALTER COLUMN level SET DEFAULT 'info',
+    ALTER COLUMN created_at SET DEFAULT now();
 ALTER TABLE pulse_execution_logs
     ADD COLUMN IF NOT EXISTS seq bigint DEFAULT nextval('pulse_timeline_seq');
 CREATE INDEX IF NOT EXISTS pulse_execution_logs_run ON pulse_execution_logs (run_id, seq);
@@ -167,6 +207,38 @@ CREATE TABLE pulse_run_events (
     detail jsonb NOT NULL DEFAULT '{}'
 );
 CREATE INDEX pulse_run_events_run ON pulse_run_events (run_id, seq);
+-- The timeline of the TypeScript Pulse's runs is told by the moments in their rows.
+WITH told AS (
+    SELECT run_id, tenant_id, path, at, kind, rank, detail
+    FROM pulse_workflow_step_runs
+    CROSS JOIN LATERAL (
+        VALUES
+            ('step_scheduled', scheduled_for IS NOT NULL, created_at, 1, '{}'::jsonb),
+            ('step_started', started_at IS NOT NULL, started_at, 2, '{}'),
+            (
+                'step_' || status, status IN ('completed', 'failed', 'skipped'),
+                coalesce(completed_at, started_at, created_at), 4,
+                jsonb_strip_nulls(jsonb_build_object('error', error_message))
+            )
+    ) AS moment (kind, happened, at, rank, detail)
+    WHERE happened AND path IS NOT NULL
+    UNION ALL
+    SELECT
+        id, tenant_id, NULL, coalesce(completed_at, failed_at, canceled_at, updated_at),
+        'run_' || status, 5, jsonb_strip_nulls(jsonb_build_object('reason', cancel_reason))
+    FROM pulse_workflow_runs WHERE status IN ('completed', 'failed', 'canceled')
+)
+INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+SELECT run_id, tenant_id, 1, kind, path, at, detail FROM told ORDER BY at, rank;
+-- Their log lines join that order by time.
+WITH placed AS (
+    SELECT l.id, (
+        SELECT max(e.seq) FROM pulse_run_events AS e
+        WHERE e.run_id = l.run_id AND e.at <= l.created_at
+    ) AS seq
+    FROM pulse_execution_logs AS l
+)
+UPDATE pulse_execution_logs AS l SET seq = coalesce(p.seq, 0) FROM placed AS p WHERE p.id = l.id;
 
 CREATE TABLE pulse_run_control (
     run_id text PRIMARY KEY REFERENCES pulse_workflow_runs (id) ON DELETE CASCADE,

@@ -72,3 +72,18 @@ UPDATE pulse_workflow_definitions
 SET is_enabled = false, deleted_at = now(), updated_at = now()
 WHERE id = $1 AND ($2::text IS NULL OR tenant_id = $2) AND deleted_at IS NULL
 RETURNING id;
+
+-- name: without_plan
+-- Definitions that the TypeScript Pulse has stored; they match once they have a plan.
+SELECT
+    id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
+    steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
+    version, created_at, updated_at
+FROM pulse_workflow_definitions
+WHERE step_plan IS NULL AND deleted_at IS NULL;
+
+-- name: set_plan
+-- $1 id, $2 steps as text, $3 step_plan as text
+UPDATE pulse_workflow_definitions
+SET steps = $2::text::jsonb, step_plan = $3::text::jsonb
+WHERE id = $1;

@@ -32,7 +32,7 @@ WITH stored AS (
             || substr(replace(gen_random_uuid()::text, '-', ''), 17) AS run_id,
         row_number() OVER oldest_first AS position,
         d.id AS definition_id,
-        coalesce(d.step_plan, '[]'::jsonb) AS step_plan,
+        d.step_plan,
         jsonb_strip_nulls(jsonb_build_object(
             'definitionId', d.id, 'version', d.version, 'name', d.name,
             'description', d.description, 'triggerType', d.trigger_type,
@@ -45,7 +45,7 @@ WITH stored AS (
     ) AS t
     JOIN pulse_workflow_definitions AS d
         ON d.tenant_id = t.tenant_id AND d.trigger_type = $4::text
-        AND d.is_enabled AND d.deleted_at IS NULL
+        AND d.is_enabled AND d.deleted_at IS NULL AND d.step_plan IS NOT NULL
         AND (d.environment_filter IS NULL OR d.environment_filter = $7::text)
         AND (d.resource_type_filter IS NULL OR d.resource_type_filter = $5::text)
         AND ($16::text IS NULL OR d.id = $16::text OR d.cron_expression IS NULL)
