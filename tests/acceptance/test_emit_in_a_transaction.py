@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -14,7 +15,8 @@ from pulse_temporal import (
     TriggerEnvelope,
     UnknownSignalError,
 )
-from tests.harness import SOURCE, TENANT, PulseTest
+from pulse_temporal.embedded import EmbeddedServices
+from tests.harness import SOURCE, TENANT, PulseTest, make_pulse
 
 
 def signal(**fields: object) -> dict[str, object]:
@@ -198,9 +200,19 @@ async def other_connection(database: str) -> AsyncGenerator[asyncpg.Connection]:
     await opened.close()
 
 
+@pytest.fixture
+async def impatient(servers: EmbeddedServices, database: str) -> AsyncGenerator[PulseTest]:
+    """Give an engine that waits half a second for Postgres."""
+    patience = timedelta(milliseconds=500)
+    made = make_pulse(database, servers.temporal_address, postgres_timeout=patience)
+    yield made
+    await made.engine.stop()
+
+
 async def test_a_key_that_an_open_transaction_uses_is_not_waited_for_without_end(
-    pulse: PulseTest, connection: asyncpg.Connection, other_connection: asyncpg.Connection
+    impatient: PulseTest, connection: asyncpg.Connection, other_connection: asyncpg.Connection
 ) -> None:
+    pulse = impatient
     pulse.signal("order.paid")
 
     async with connection.transaction():

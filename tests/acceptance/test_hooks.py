@@ -1,179 +1,109 @@
-"""Hooks learn what has ended, once, and cannot hurt a run."""
+"""Hooks learn of every end, once, and cannot hurt a run."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
-from pulse_temporal import RunCompleteEvent, StepCompleteEvent
+from pulse_temporal import RunCompleteEvent, StepCompleteEvent, create_engine
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import PulseTest, action, condition, delay, eventually, make_pulse, parallel
+from tests.harness import PulseTest, condition, delay, parallel
 
-HOUR_MS = 3_600_000
-TWO = {"maxAttempts": 2, "backoffMs": 100}
-
-
-@dataclass
-class Ears:
-    """Hooks that keep what they are told."""
-
-    steps: list[StepCompleteEvent] = field(default_factory=list[StepCompleteEvent])
-    runs: list[RunCompleteEvent] = field(default_factory=list[RunCompleteEvent])
-
-    def on_step(self, event: StepCompleteEvent) -> None:
-        """Keep the end of a step."""
-        self.steps.append(event)
-
-    async def on_run(self, event: RunCompleteEvent) -> None:
-        """Keep the end of a run."""
-        self.runs.append(event)
-
-    async def heard_run(self, count: int = 1) -> None:
-        """Wait until so many runs have ended; steps are told before their run."""
-
-        async def enough() -> bool:
-            return len(self.runs) >= count
-
-        await eventually(enough)
-
-    def lines(self) -> list[str]:
-        """Give the ends of steps as short lines."""
-        return [f"{event.step.step_name} {event.step.status}" for event in self.steps]
+StepHook = Callable[[StepCompleteEvent], Awaitable[None] | None]
+RunHook = Callable[[RunCompleteEvent], Awaitable[None] | None]
 
 
-@pytest.fixture
-def ears() -> Ears:
-    return Ears()
-
-
-@pytest.fixture
-async def heard(servers: EmbeddedServices, database: str, ears: Ears) -> AsyncGenerator[PulseTest]:
-    """Give an engine whose hooks are ``ears``."""
-    address = servers.temporal_address
-    pulse = make_pulse(database, address, on_step=ears.on_step, on_run=ears.on_run)
-    async with pulse.engine:
-        yield pulse
-
-
-async def test_every_step_and_the_run_are_told_once(heard: PulseTest, ears: Ears) -> None:
-    heard.action("charge", returns={"amount": 12})
-    heard.action("receipt")
-    await heard.define("order.paid", "charge", "receipt")
-
-    run = await heard.emit_and_wait("order.paid")
-
-    await ears.heard_run()
-    assert ears.lines() == ["charge completed", "receipt completed"]
-    assert ears.steps[0].step.result == {"amount": 12}
-    assert ears.steps[0].run.id == run.id
-    assert [(event.run.id, event.status) for event in ears.runs] == [(run.id, "completed")]
-
-
-async def test_all_kinds_of_steps_are_told(heard: PulseTest, ears: Ears) -> None:
-    heard.condition("check", returns=False)
-    heard.action("never")
-    heard.action("email")
-    heard.action("text")
-    await heard.define(
-        "order.paid",
-        condition("check", onFalse="skip"),
-        "never",
-        delay("pause", 10),
-        parallel("tell", ["email"], ["text"]),
+@asynccontextmanager
+async def hooked(
+    servers: EmbeddedServices,
+    dsn: str,
+    *,
+    on_step: StepHook | None = None,
+    on_run: RunHook | None = None,
+) -> AsyncGenerator[PulseTest]:
+    """Run an engine with hooks; when the block ends, all of them have been called."""
+    engine = create_engine(
+        dsn,
+        servers.temporal_address,
+        queue_prefix=f"hooks-{id(on_step)}-{id(on_run)}",
+        on_step_complete=on_step,
+        on_run_complete=on_run,
     )
-
-    await heard.emit_and_wait("order.paid")
-
-    await ears.heard_run()
-    assert sorted(ears.lines()) == [
-        "check completed",
-        "email completed",
-        "never skipped",
-        "pause completed",
-        "tell completed",
-        "text completed",
-    ]
+    async with engine:
+        yield PulseTest(engine, dsn=dsn, temporal_address=servers.temporal_address)
 
 
-async def test_a_step_is_told_when_its_attempts_are_used_up(heard: PulseTest, ears: Ears) -> None:
-    heard.action("charge", fails=2)
-    await heard.define("order.paid", action("charge", retryPolicy=TWO))
-
-    await heard.emit_and_wait("order.paid")
-
-    await ears.heard_run()
-    assert ears.lines() == ["charge failed"]
-    assert [event.status for event in ears.runs] == ["failed"]
-
-
-async def test_a_cancel_is_told(heard: PulseTest, ears: Ears) -> None:
-    await heard.define("order.paid", delay("pause", HOUR_MS))
-    trigger = await heard.emit("order.paid")
-    await heard.wait_for_status(trigger.run_ids[0], "waiting")
-
-    await heard.engine.cancel_run(trigger.run_ids[0])
-
-    await ears.heard_run()
-    assert ears.lines() == ["pause skipped"]
-    assert [event.status for event in ears.runs] == ["canceled"]
-
-
-async def test_a_retried_run_ends_again(heard: PulseTest, ears: Ears) -> None:
-    heard.action("charge", fails=1)
-    await heard.define("order.paid", "charge")
-    run = await heard.emit_and_wait("order.paid")
-    await ears.heard_run()
-
-    await heard.engine.retry_run(run.id)
-
-    await ears.heard_run(2)
-    assert [event.status for event in ears.runs] == ["failed", "completed"]
-    assert ears.lines() == ["charge failed", "charge completed"]
-
-
-async def test_hooks_that_raise_or_end_the_process_hurt_nothing(
-    servers: EmbeddedServices, database: str
-) -> None:
-    asked: list[str] = []
+async def test_every_end_is_told_once(servers: EmbeddedServices, database: str) -> None:
+    """Completed, skipped and failed steps, delays, blocks, and the run at last."""
+    told: list[str] = []
 
     def on_step(event: StepCompleteEvent) -> None:
-        asked.append(event.step.step_name)
-        raise SystemExit(3)
+        told.append(f"{event.step.path} {event.step.status}")
+
+    async def on_run(event: RunCompleteEvent) -> None:
+        await asyncio.sleep(0)
+        told.append(f"run {event.status} {event.run.generation}")
+
+    async with hooked(servers, database, on_step=on_step, on_run=on_run) as pulse:
+        pulse.action("work")
+        pulse.action("broken", fails=9)
+        pulse.condition("never", returns=False)
+        await pulse.define(
+            "alert",
+            delay("pause", 50),
+            condition("never", onFalse="skip"),
+            "work",
+            parallel("both", [{"type": "action", "name": "a", "uses": "work"}], ["broken"]),
+        )
+        run = await pulse.emit_and_wait("alert")
+        assert run.status == "failed"
+    *steps, last = told
+    assert last == "run failed 1"
+    assert steps[:3] == ["0 completed", "1 completed", "2 skipped"]
+    assert sorted(steps[3:5]) == ["3/b0/0 completed", "3/b1/0 failed"]
+    assert steps[5:] == ["3 failed"]
+
+
+async def test_a_cancel_is_told_by_the_process_that_canceled(
+    servers: EmbeddedServices, database: str
+) -> None:
+    """Its steps first, then the run."""
+    told: list[str] = []
+
+    def on_step(event: StepCompleteEvent) -> None:
+        told.append(f"{event.step.path} {event.step.status}")
 
     def on_run(event: RunCompleteEvent) -> None:
-        asked.append(event.run.id)
-        raise RuntimeError("the hook fails")
+        told.append(f"run {event.status}")
 
-    pulse = make_pulse(database, servers.temporal_address, on_step=on_step, on_run=on_run)
-    async with pulse.engine:
-        pulse.action("charge")
-        await pulse.define("order.paid", "charge")
-        first = await pulse.emit_and_wait("order.paid")
-        second = await pulse.emit_and_wait("order.paid")
-
-    assert (first.status, second.status) == ("completed", "completed")
-    assert asked == ["charge", first.id, "charge", second.id]
+    async with hooked(servers, database, on_step=on_step, on_run=on_run) as pulse:
+        pulse.action("work")
+        await pulse.define("alert", delay("pause", 60_000), "work")
+        trigger = await pulse.emit("alert")
+        await pulse.engine.cancel_run(trigger.run_ids[0], "no longer needed")
+    assert told == ["0 skipped", "1 skipped", "run canceled"]
 
 
-async def test_a_hook_that_hangs_holds_up_no_run(servers: EmbeddedServices, database: str) -> None:
-    entered = asyncio.Event()
-    leave = asyncio.Event()
+async def test_a_hook_that_fails_hurts_nothing(
+    servers: EmbeddedServices, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever it raises is logged; the run and later hooks go on."""
+    told: list[str] = []
 
-    async def on_run(_event: RunCompleteEvent) -> None:
-        entered.set()
-        await leave.wait()
+    def on_step(event: StepCompleteEvent) -> None:
+        raise SystemExit(event.step.step_name)
 
-    pulse = make_pulse(database, servers.temporal_address, on_run=on_run)
-    async with pulse.engine:
-        pulse.action("charge")
-        await pulse.define("order.paid", "charge")
-        first = await pulse.emit_and_wait("order.paid")
-        async with asyncio.timeout(10):
-            await entered.wait()
-        second = await pulse.emit_and_wait("order.paid")
-        leave.set()
+    async def on_run(event: RunCompleteEvent) -> None:
+        told.append(event.status)
+        raise RuntimeError("the hook is broken")
 
-    assert (first.status, second.status) == ("completed", "completed")
+    async with hooked(servers, database, on_step=on_step, on_run=on_run) as pulse:
+        pulse.action("work")
+        await pulse.define("alert", "work")
+        for _ in range(2):
+            assert (await pulse.emit_and_wait("alert")).status == "completed"
+    assert told == ["completed", "completed"]
+    assert caplog.messages.count("a hook failed") == 4

@@ -1,202 +1,114 @@
-"""A stored signal runs again: with today's definitions, without repeating side effects."""
+"""A stored signal runs again; what must not happen twice does not."""
 
 from __future__ import annotations
 
 import pytest
 
-from pulse_temporal import NotFoundError, TriggerEnvelope, WorkflowContext, WorkflowRun
-from tests.harness import SOURCE, PulseTest, condition, delay, parallel
-
-HOUR_MS = 3_600_000
+from pulse_temporal import NotFoundError, WorkflowContext, WorkflowRun
+from tests.harness import SOURCE, PulseTest, condition, delay
 
 
-async def replay_and_wait(
-    pulse: PulseTest, trigger_id: str, *, dry_run: bool = False
-) -> WorkflowRun:
-    """Replay a signal that matches one definition and wait for the run to be over."""
-    (run,) = await pulse.engine.replay(trigger_id, dry_run=dry_run)
-    return await pulse.engine.wait_for_run(run.id)
+async def replayed(pulse: PulseTest, run: WorkflowRun, *, dry_run: bool = False) -> WorkflowRun:
+    """Replay a run's signal and wait for the one run that it starts."""
+    (again,) = await pulse.engine.replay(run.trigger_id, dry_run=dry_run)
+    assert again.is_replay
+    return await pulse.engine.wait_for_run(again.id)
 
 
-async def test_a_replay_starts_new_runs_for_the_same_signal(pulse: PulseTest) -> None:
-    safe = pulse.action("safe", replay_safe=True)
-    await pulse.define("order.paid", "safe")
-    first = await pulse.emit_and_wait("order.paid", {"order": "o-1"})
+async def test_safe_actions_run_again_and_others_are_skipped(pulse: PulseTest) -> None:
+    """A skipped action hands on what it returned in the original run."""
+    safe = pulse.action("create", replay_safe=True, returns={"id": 7})
+    unsafe = pulse.action("mail", returns={"sent": True})
+    last = pulse.action("last", replay_safe=True)
+    await pulse.define("alert", "create", "mail", "last")
+    original = await pulse.emit_and_wait("alert", {"n": 1})
 
-    run = await replay_and_wait(pulse, first.trigger_id)
+    again = await replayed(pulse, original)
 
-    assert run.id != first.id
-    assert (run.trigger_id, run.status) == (first.trigger_id, "completed")
-    assert (first.is_replay, run.is_replay, run.is_dry_run) == (False, True, False)
-    assert [ctx.is_replay for ctx in safe.contexts] == [False, True]
-    assert [ctx.trigger.payload for ctx in safe.contexts] == [{"order": "o-1"}] * 2
-
-
-async def test_actions_that_are_not_safe_are_skipped_and_hand_on_their_result(
-    pulse: PulseTest,
-) -> None:
-    """What follows sees what the original run recorded."""
-    charge = pulse.action("charge", returns={"receipt": "r-1"})
-    report = pulse.action("report", replay_safe=True)
-    await pulse.define("order.paid", "charge", "report")
-    first = await pulse.emit_and_wait("order.paid")
-
-    run = await replay_and_wait(pulse, first.trigger_id)
-
-    steps = await pulse.steps(run.id)
-    assert (charge.calls, report.calls) == (1, 2)
-    assert (steps["0"].status, steps["0"].skipped_by) == ("skipped", "replay")
-    assert steps["0"].result == {"receipt": "r-1"}
-    assert report.contexts[1].run.context == {"charge": {"receipt": "r-1"}}
-    assert run.context == {"charge": {"receipt": "r-1"}}
+    assert (again.status, again.trigger_id) == ("completed", original.trigger_id)
+    assert (safe.calls, unsafe.calls, last.calls) == (2, 1, 2)
+    assert last.contexts[1].run.context == {"create": {"id": 7}, "mail": {"sent": True}}
+    assert last.contexts[1].is_replay
+    step = (await pulse.steps(again.id))["1"]
+    assert (step.status, step.skipped_by, step.result) == ("skipped", "replay", {"sent": True})
 
 
-async def test_in_branches_too_unsafe_actions_are_skipped(pulse: PulseTest) -> None:
-    email = pulse.action("email")
-    count = pulse.action("count", replay_safe=True)
-    await pulse.define("order.paid", parallel("tell", ["email"], ["count"]))
-    first = await pulse.emit_and_wait("order.paid")
-
-    run = await replay_and_wait(pulse, first.trigger_id)
-
-    assert (email.calls, count.calls) == (1, 2)
-    assert await pulse.statuses(run.id) == {
-        "0": "completed",
-        "0/b0/0": "skipped",
-        "0/b1/0": "completed",
-    }
+async def test_the_definitions_that_match_now_run(pulse: PulseTest) -> None:
+    """A definition made after the signal runs too; a disabled one does not."""
+    pulse.action("work", replay_safe=True)
+    first = await pulse.define("alert", "work", name="first")
+    original = await pulse.emit_and_wait("alert")
+    second = await pulse.define("alert", "work", name="second")
+    await pulse.engine.disable_workflow(first.id)
+    runs = await pulse.engine.replay(original.trigger_id)
+    assert [run.definition_id for run in runs] == [second.id]
+    assert (await pulse.engine.wait_for_run(runs[0].id)).status == "completed"
 
 
-async def test_conditions_are_asked_again(pulse: PulseTest) -> None:
-    check = pulse.condition("check")
-    await pulse.define("order.paid", condition("check"))
-    first = await pulse.emit_and_wait("order.paid")
+async def test_a_dry_run_only_asks_conditions(pulse: PulseTest) -> None:
+    """Actions and delays are skipped, even safe ones, and nothing is emitted."""
+    emitted: list[str] = []
 
-    await replay_and_wait(pulse, first.trigger_id)
+    @pulse.engine.condition("emits")
+    async def emits(ctx: WorkflowContext) -> bool:
+        trigger = await ctx.emit({"source": SOURCE, "type": "caused"})
+        emitted.append(trigger.id)
+        return True
 
-    assert check.calls == 2
+    work = pulse.action("work", replay_safe=True)
+    pulse.signal("caused")
+    await pulse.define("alert", condition("emits"), delay("pause", 200), "work")
+    original = await pulse.emit_and_wait("alert")
+    again = await replayed(pulse, original, dry_run=True)
 
-
-async def test_a_replay_uses_the_definitions_that_match_now(pulse: PulseTest) -> None:
-    pulse.action("old", replay_safe=True)
-    new = pulse.action("new", replay_safe=True)
-    retired = await pulse.define("order.paid", "old")
-    first = await pulse.emit_and_wait("order.paid")
-    await pulse.engine.disable_workflow(retired.id)
-    one = await pulse.define("order.paid", "new")
-    two = await pulse.define("order.paid", "new")
-
-    runs = await pulse.engine.replay(first.trigger_id)
-
-    for run in runs:
-        await pulse.engine.wait_for_run(run.id)
-    assert [run.definition_id for run in runs] == [one.id, two.id]
-    assert new.calls == 2
+    assert (again.status, again.is_dry_run, work.calls) == ("completed", True, 1)
+    assert await pulse.statuses(again.id) == {"0": "completed", "1": "skipped", "2": "skipped"}
+    stored, unsent = emitted
+    assert await pulse.engine.get_trigger(stored) is not None
+    assert await pulse.engine.get_trigger(unsent) is None
 
 
-async def test_a_signal_that_matches_nothing_now_gives_no_run(pulse: PulseTest) -> None:
-    definition = await pulse.define("order.paid")
-    first = await pulse.emit_and_wait("order.paid")
-    await pulse.engine.delete_workflow(definition.id)
+async def test_what_a_replay_emits_is_marked(pulse: PulseTest) -> None:
+    """Runs that follow from a replay are replays."""
 
-    assert await pulse.engine.replay(first.trigger_id) == []
+    @pulse.engine.action("cause", replay_safe=True)
+    async def cause(ctx: WorkflowContext) -> dict[str, object]:
+        trigger = await ctx.emit({"source": SOURCE, "type": "caused"})
+        return {"run": trigger.run_ids[0], "is_replay": trigger.is_replay}
 
-
-async def test_signals_of_a_replayed_run_are_replays_too(pulse: PulseTest) -> None:
-    ship = pulse.action("ship")
-    emitted: list[TriggerEnvelope] = []
-
-    async def announce(ctx: WorkflowContext) -> None:
-        emitted.append(await ctx.emit({"source": SOURCE, "type": "order.ready"}))
-
-    pulse.engine.register_action("announce", announce, replay_safe=True)
-    await pulse.define("order.paid", "announce")
-    await pulse.define("order.ready", "ship")
-    first = await pulse.emit_and_wait("order.paid")
-
-    await replay_and_wait(pulse, first.trigger_id)
-    for envelope in emitted:
-        await pulse.engine.wait_for_run(envelope.run_ids[0])
-
-    original, again = emitted
-    assert original.id != again.id
-    assert (original.is_replay, again.is_replay) == (False, True)
-    run = await pulse.engine.get_run(again.run_ids[0])
-    assert run is not None
-    assert run.is_replay
-    assert ship.calls == 1
-
-
-async def test_a_dry_run_asks_conditions_and_does_nothing_else(pulse: PulseTest) -> None:
-    check = pulse.condition("check")
-    charge = pulse.action("charge", replay_safe=True)
-    await pulse.define("order.paid", condition("check"), delay("pause", HOUR_MS), "charge")
-    trigger = await pulse.emit("order.paid")
-    await pulse.engine.cancel_run(trigger.run_ids[0])
-    asked = check.calls
-
-    run = await replay_and_wait(pulse, trigger.id, dry_run=True)
-
-    steps = await pulse.steps(run.id)
-    assert (run.status, run.is_replay, run.is_dry_run) == ("completed", True, True)
-    assert (check.calls - asked, charge.calls) == (1, 0)
-    assert steps["0"].result == {"value": True}
-    assert [steps[path].skipped_by for path in ("1", "2")] == ["dry run", "dry run"]
-
-
-async def test_a_dry_run_shows_which_way_a_condition_sends_it(pulse: PulseTest) -> None:
-    pulse.condition("check", returns=False)
-    pulse.action("charge", replay_safe=True)
-    await pulse.define("order.paid", condition("check"), "charge")
-    first = await pulse.emit_and_wait("order.paid")
-
-    run = await replay_and_wait(pulse, first.trigger_id, dry_run=True)
-
-    steps = await pulse.steps(run.id)
-    assert (steps["1"].status, steps["1"].skipped_by) == ("skipped", "0")
-
-
-async def test_a_condition_in_a_dry_run_emits_nothing(pulse: PulseTest) -> None:
-    async def check(ctx: WorkflowContext) -> bool:
-        envelope = await ctx.emit({"source": SOURCE, "type": "order.seen"})
-        return envelope.run_ids == ()
-
-    pulse.engine.register_condition("check", check)
-    pulse.signal("order.seen")
-    await pulse.define("order.paid", condition("check"))
-    first = await pulse.emit_and_wait("order.paid")
-    seen = await pulse.define("order.seen")
-
-    run = await replay_and_wait(pulse, first.trigger_id, dry_run=True)
-
-    runs = await pulse.engine.list_runs()
-    assert run.status == "completed"
-    assert seen.id not in {listed.definition_id for listed in runs.items}
+    pulse.action("effect")
+    await pulse.define("caused", "effect")
+    await pulse.define("alert", "cause")
+    assert callable(cause)
+    original = await pulse.emit_and_wait("alert")
+    again = await replayed(pulse, original)
+    results = [run.context["cause"] for run in (original, again)]
+    marks: list[bool] = []
+    for result in results:
+        assert isinstance(result, dict)
+        follower = await pulse.engine.wait_for_run(str(result["run"]))
+        marks.append(follower.is_replay)
+    assert marks == [False, True]
 
 
 async def test_a_failed_replay_can_be_retried(pulse: PulseTest) -> None:
-    charge = pulse.action("charge")
-    report = pulse.action("report", fails=1, replay_safe=True)
-    await pulse.define("order.paid", "charge", "report")
-    first = await pulse.emit_and_wait("order.paid")
-    await pulse.engine.retry_run(first.id)
-    await pulse.engine.wait_for_run(first.id)
-    report.fails = 3
-
-    failed = await replay_and_wait(pulse, first.trigger_id)
-    await pulse.engine.retry_run(failed.id)
-    run = await pulse.engine.wait_for_run(failed.id)
-
-    assert (failed.status, run.status) == ("failed", "completed")
-    assert run.is_replay
-    assert (charge.calls, report.calls) == (1, 4)
+    """It stays a replay: unsafe actions are skipped in the new generation too."""
+    unsafe = pulse.action("mail")
+    pulse.action("flaky", replay_safe=True, fails=2)
+    await pulse.define("alert", "flaky", "mail")
+    original = await pulse.emit_and_wait("alert")
+    again = await replayed(pulse, original)
+    assert again.status == "failed"
+    await pulse.engine.retry_run(again.id)
+    run = await pulse.engine.wait_for_run(again.id)
+    assert (run.status, unsafe.calls) == ("completed", 0)
 
 
-async def test_an_unknown_trigger_cannot_be_replayed(pulse: PulseTest) -> None:
-    await pulse.define("order.paid")
-    first = await pulse.emit_and_wait("order.paid")
-
-    with pytest.raises(NotFoundError, match="There is no trigger trg_nobody"):
-        await pulse.engine.replay("trg_nobody")
-    with pytest.raises(NotFoundError):
-        await pulse.engine.replay(first.trigger_id, tenant_id="somebody-else")
+async def test_a_signal_that_matches_nothing_starts_nothing(pulse: PulseTest) -> None:
+    """An empty list is the answer; an unknown trigger is an error, as is another tenant's."""
+    pulse.signal("alert")
+    trigger = await pulse.emit("alert")
+    assert await pulse.engine.replay(trigger.id) == []
+    for trigger_id, tenant_id in ((trigger.id, "tenant-b"), ("trg_unknown", None)):
+        with pytest.raises(NotFoundError):
+            await pulse.engine.replay(trigger_id, tenant_id=tenant_id)

@@ -1,242 +1,144 @@
-"""A failed run is retried from where it failed; what is done is not done again."""
+"""A failed run is retried from where it failed; what completed stays."""
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from pulse_temporal import NotFoundError, RunConflictError, RunTransitionError, WorkflowRun
-from tests.harness import TENANT, PulseTest, action, condition, delay, make_pulse, parallel
-
-TWO = {"maxAttempts": 2, "backoffMs": 100}
+from pulse_temporal import NotFoundError, RunTransitionError
+from tests.harness import TENANT, PulseTest, action, condition, delay, parallel
 
 
-async def retry_and_wait(pulse: PulseTest, run: WorkflowRun) -> WorkflowRun:
-    """Retry a run and wait for its end."""
-    await pulse.engine.retry_run(run.id)
-    return await pulse.engine.wait_for_run(run.id)
-
-
-async def test_a_retry_resumes_at_the_failed_step(pulse: PulseTest) -> None:
-    """Finished steps are kept; the run keeps its id and moves on to its next generation."""
+async def test_retrying_resumes_at_the_failed_step(pulse: PulseTest) -> None:
+    """Finished steps are kept, the failed one is called again, the run keeps its id."""
     charge = pulse.action("charge", returns={"amount": 12})
     receipt = pulse.action("receipt", fails=1)
     await pulse.define("order.paid", "charge", "receipt")
     failed = await pulse.emit_and_wait("order.paid")
+    assert failed.status == "failed"
 
     retried = await pulse.engine.retry_run(failed.id)
+    assert (retried.id, retried.status, retried.generation) == (failed.id, "running", 2)
     run = await pulse.engine.wait_for_run(failed.id)
 
-    assert (failed.status, failed.generation) == ("failed", 1)
-    assert (retried.id, retried.status, retried.generation) == (failed.id, "running", 2)
-    assert (retried.failed_at, retried.error_message) == (None, None)
-    assert (run.status, run.generation) == ("completed", 2)
+    assert (run.status, run.error_message, run.failed_at) == ("completed", None, None)
     assert (charge.calls, receipt.calls) == (1, 2)
     assert receipt.contexts[1].run.context == {"charge": {"amount": 12}}
+    assert receipt.contexts[0].idempotency_key == receipt.contexts[1].idempotency_key
 
 
-async def test_the_failure_stays_in_the_timeline(pulse: PulseTest) -> None:
-    pulse.action("charge", fails=1)
-    await pulse.define("order.paid", "charge")
+async def test_earlier_failures_stay_in_the_timeline(pulse: PulseTest) -> None:
+    """The timeline tells both generations."""
+    pulse.action("receipt", fails=1)
+    await pulse.define("order.paid", "receipt")
     failed = await pulse.emit_and_wait("order.paid")
-
-    run = await retry_and_wait(pulse, failed)
-
-    assert await pulse.timeline(run.id) == [
+    await pulse.engine.retry_run(failed.id)
+    await pulse.engine.wait_for_run(failed.id)
+    assert await pulse.timeline(failed.id) == [
         "run_created",
-        "step_started charge",
-        "step_failed charge",
+        "step_started receipt",
+        "step_failed receipt",
         "run_failed",
-        "step_scheduled charge",
-        "step_started charge",
-        "step_completed charge",
+        "step_scheduled receipt",
+        "step_started receipt",
+        "step_completed receipt",
         "run_completed",
     ]
 
 
-async def test_every_step_has_a_fresh_budget_of_attempts(pulse: PulseTest) -> None:
-    charge = pulse.action("charge", fails=3)
-    await pulse.define("order.paid", action("charge", retryPolicy=TWO))
-    failed = await pulse.emit_and_wait("order.paid")
-
-    run = await retry_and_wait(pulse, failed)
-
-    assert (failed.status, run.status) == ("failed", "completed")
-    assert [ctx.step.attempt for ctx in charge.contexts] == [1, 2, 1, 2]
-
-
-async def test_the_idempotency_key_outlives_a_retry(pulse: PulseTest) -> None:
-    charge = pulse.action("charge", fails=1)
-    await pulse.define("order.paid", "charge")
-    failed = await pulse.emit_and_wait("order.paid")
-
-    await retry_and_wait(pulse, failed)
-
-    first, second = charge.contexts
-    assert first.idempotency_key == second.idempotency_key
-
-
-async def test_conditions_that_are_decided_are_not_asked_again(pulse: PulseTest) -> None:
-    check = pulse.condition("check", returns=False)
-    never = pulse.action("never")
-    pulse.action("charge", fails=1)
-    await pulse.define("order.paid", condition("check", onFalse="skip"), "never", "charge")
-    failed = await pulse.emit_and_wait("order.paid")
-
-    run = await retry_and_wait(pulse, failed)
-
-    assert run.status == "completed"
-    assert (check.calls, never.calls) == (1, 0)
-
-
 async def test_only_the_failed_branch_goes_on(pulse: PulseTest) -> None:
-    email = pulse.action("email")
-    render = pulse.action("render", returns={"text": "hi"})
-    post = pulse.action("post", fails=1)
-    after = pulse.action("after")
-    await pulse.define("order.paid", parallel("tell", ["email"], ["render", "post"]), "after")
-    failed = await pulse.emit_and_wait("order.paid")
-
-    run = await retry_and_wait(pulse, failed)
-
-    assert run.status == "completed"
-    assert (email.calls, render.calls, post.calls, after.calls) == (1, 1, 2, 1)
-    assert post.contexts[1].run.context == {"render": {"text": "hi"}}
-
-
-async def test_a_delay_that_is_over_is_not_waited_for_again(pulse: PulseTest) -> None:
-    pulse.action("charge", fails=1)
-    await pulse.define("order.paid", delay("pause", 50), "charge")
-    failed = await pulse.emit_and_wait("order.paid")
-    before = (await pulse.steps(failed.id))["0"]
-
-    run = await retry_and_wait(pulse, failed)
-
-    assert run.status == "completed"
-    assert (await pulse.steps(run.id))["0"] == before
-
-
-async def test_a_retried_run_keeps_the_definition_that_it_started_with(pulse: PulseTest) -> None:
-    old = pulse.action("old", fails=1)
-    new = pulse.action("new")
-    definition = await pulse.define("order.paid", "old")
-    failed = await pulse.emit_and_wait("order.paid")
-    await pulse.engine.update_workflow(
-        definition.id, {"steps": [{"type": "action", "name": "new"}]}
-    )
-
-    run = await retry_and_wait(pulse, failed)
-
-    assert run.status == "completed"
-    assert (old.calls, new.calls) == (2, 0)
-    assert run.definition_snapshot.version == 1
-
-
-async def test_a_run_may_be_retried_again_and_again(pulse: PulseTest) -> None:
-    charge = pulse.action("charge", fails=3)
-    await pulse.define("order.paid", "charge")
-    run = await pulse.emit_and_wait("order.paid")
-
-    for _ in range(3):
-        run = await retry_and_wait(pulse, run)
-
-    assert (run.status, run.generation, charge.calls) == ("completed", 4, 4)
-
-
-async def test_each_generation_has_a_workflow_of_its_own_in_temporal(pulse: PulseTest) -> None:
-    pulse.action("charge", fails=1)
-    await pulse.define("order.paid", "charge")
-    failed = await pulse.emit_and_wait("order.paid")
-
-    run = await retry_and_wait(pulse, failed)
-
-    assert run.temporal_workflow_id == f"{run.id}:2"
-    handle = await pulse.workflow(run.temporal_workflow_id)
-    assert await handle.result() == "completed"
-
-
-async def test_a_retried_run_can_be_canceled(pulse: PulseTest) -> None:
-    again = pulse.gate("again")
-    pulse.action("charge", fails=1)
-    await pulse.define("order.paid", "charge", "again")
-    failed = await pulse.emit_and_wait("order.paid")
+    """Branches that completed are not started again, nor steps before the failed one."""
+    mail, sms = pulse.action("mail"), pulse.action("sms", fails=1)
+    before, after = pulse.action("before"), pulse.action("after")
+    await pulse.define("alert", parallel("notify", ["mail"], ["before", "sms"]), "after")
+    failed = await pulse.emit_and_wait("alert")
+    assert failed.status == "failed"
     await pulse.engine.retry_run(failed.id)
-    await again.reached()
-
-    run = await pulse.engine.cancel_run(failed.id)
-
-    again.open()
-    assert (run.status, run.generation) == ("canceled", 2)
-    assert await pulse.statuses(run.id) == {"0": "completed", "1": "failed"}
-
-
-async def test_an_engine_that_is_not_started_leaves_the_retry_to_a_worker(
-    pulse: PulseTest,
-) -> None:
-    """An API process may retry; whoever works takes the run up."""
-    pulse.action("charge", fails=1)
-    await pulse.define("order.paid", "charge")
-    failed = await pulse.emit_and_wait("order.paid")
-    other = make_pulse(pulse.dsn, pulse.temporal_address)
-
-    try:
-        retried = await other.engine.retry_run(failed.id)
-    finally:
-        await other.engine.stop()
     run = await pulse.engine.wait_for_run(failed.id)
+    assert run.status == "completed"
+    assert (mail.calls, before.calls, sms.calls, after.calls) == (1, 1, 2, 1)
 
-    assert (retried.status, run.status) == ("running", "completed")
 
-
-async def test_of_many_retries_at_once_one_wins(pulse: PulseTest) -> None:
-    charge = pulse.action("charge", fails=1)
-    await pulse.define("order.paid", "charge")
-    failed = await pulse.emit_and_wait("order.paid")
-
-    answers = await asyncio.gather(
-        *(pulse.engine.retry_run(failed.id) for _ in range(5)), return_exceptions=True
-    )
+async def test_a_decided_condition_is_not_asked_again(pulse: PulseTest) -> None:
+    """Conditions that were answered, and what they skipped, stay as they were."""
+    asked = pulse.condition("is_due", returns=False)
+    skipped = pulse.action("skipped")
+    pulse.action("flaky", fails=1)
+    await pulse.define("invoice", condition("is_due", onFalse="skip"), "skipped", "flaky")
+    failed = await pulse.emit_and_wait("invoice")
+    await pulse.engine.retry_run(failed.id)
     run = await pulse.engine.wait_for_run(failed.id)
-
-    won = [answer for answer in answers if isinstance(answer, WorkflowRun)]
-    lost = [answer for answer in answers if not isinstance(answer, WorkflowRun)]
-    assert len(won) == 1
-    assert all(isinstance(error, RunConflictError | RunTransitionError) for error in lost)
-    assert (run.generation, charge.calls) == (2, 2)
+    assert run.status == "completed"
+    assert (asked.calls, skipped.calls) == (1, 0)
 
 
-async def test_a_run_that_has_not_failed_cannot_be_retried(pulse: PulseTest) -> None:
-    pulse.action("charge")
-    await pulse.define("order.paid", "charge")
-    run = await pulse.emit_and_wait("order.paid")
+async def test_a_delay_that_passed_is_not_waited_for_again(pulse: PulseTest) -> None:
+    """A completed delay counts as completed in the new generation."""
+    pulse.action("flaky", fails=1)
+    await pulse.define("invoice", delay("pause", 200), "flaky")
+    failed = await pulse.emit_and_wait("invoice")
+    first = (await pulse.steps(failed.id))["0"].completed_at
+    await pulse.engine.retry_run(failed.id)
+    await pulse.engine.wait_for_run(failed.id)
+    assert (await pulse.steps(failed.id))["0"].completed_at == first
 
-    with pytest.raises(RunTransitionError, match="is 'completed' and cannot be retried"):
-        await pulse.engine.retry_run(run.id)
+
+async def test_a_retry_has_a_fresh_budget_of_attempts(pulse: PulseTest) -> None:
+    """The policy counts again from the first attempt."""
+    pulse.action("flaky", fails=3)
+    policy = {"maxAttempts": 2, "backoffMs": 100}
+    await pulse.define("invoice", action("flaky", retryPolicy=policy))
+    failed = await pulse.emit_and_wait("invoice")
+    assert failed.status == "failed"
+    await pulse.engine.retry_run(failed.id)
+    run = await pulse.engine.wait_for_run(failed.id)
+    assert run.status == "completed"
+    assert (await pulse.steps(failed.id))["0"].attempt == 1
 
 
-async def test_a_run_that_does_not_exist_cannot_be_retried(pulse: PulseTest) -> None:
-    pulse.action("charge", fails=1)
-    await pulse.define("order.paid", "charge")
-    run = await pulse.emit_and_wait("order.paid")
+async def test_a_run_may_fail_and_be_retried_again_and_again(pulse: PulseTest) -> None:
+    """Each retry is a generation of its own, with a workflow of its own in Temporal."""
+    pulse.action("flaky", fails=3)
+    await pulse.define("invoice", "flaky")
+    run = await pulse.emit_and_wait("invoice")
+    for generation in (2, 3, 4):
+        assert run.status == "failed"
+        retried = await pulse.engine.retry_run(run.id)
+        assert retried.temporal_workflow_id == f"{run.id}:{generation}"
+        run = await pulse.engine.wait_for_run(run.id)
+    assert (run.status, run.generation) == ("completed", 4)
 
-    with pytest.raises(NotFoundError, match="There is no run run_nobody"):
-        await pulse.engine.retry_run("run_nobody")
+
+@pytest.mark.parametrize("status", ["completed", "canceled"])
+async def test_only_failed_runs_can_be_retried(pulse: PulseTest, status: str) -> None:
+    """Another status is a typed error that names it."""
+    pulse.action("work")
+    await pulse.define("order.paid", delay("pause", 60_000 if status == "canceled" else 1), "work")
+    trigger = await pulse.emit("order.paid")
+    (run_id,) = trigger.run_ids
+    if status == "canceled":
+        await pulse.engine.cancel_run(run_id)
+    await pulse.engine.wait_for_run(run_id)
+    with pytest.raises(RunTransitionError, match=status):
+        await pulse.engine.retry_run(run_id)
+
+
+async def test_an_unknown_run_cannot_be_retried(pulse: PulseTest) -> None:
+    """Neither can another tenant's."""
+    pulse.action("flaky", fails=1)
+    await pulse.define("invoice", "flaky")
+    failed = await pulse.emit_and_wait("invoice")
     with pytest.raises(NotFoundError):
-        await pulse.engine.retry_run(run.id, tenant_id="somebody-else")
+        await pulse.engine.retry_run("run_unknown")
+    with pytest.raises(NotFoundError):
+        await pulse.engine.retry_run(failed.id, tenant_id="tenant-b")
 
 
-async def test_failed_runs_are_listed_oldest_first(pulse: PulseTest) -> None:
-    pulse.action("charge", fails=3)
-    await pulse.define("order.paid", "charge")
-    await pulse.define("order.paid", "charge", tenant_id="tenant-b")
-    first = await pulse.emit_and_wait("order.paid")
-    second = await pulse.emit_and_wait("order.paid", tenant_id="tenant-b")
-    third = await pulse.emit_and_wait("order.paid")
-    await pulse.emit_and_wait("order.paid")
-
-    everybody = await pulse.engine.get_failed_runs()
-    ours = await pulse.engine.get_failed_runs(TENANT)
-
-    assert [run.id for run in everybody] == [first.id, second.id, third.id]
-    assert [run.id for run in ours] == [first.id, third.id]
+async def test_failed_runs_are_listed_by_tenant(pulse: PulseTest) -> None:
+    """Oldest first, of one tenant or of all."""
+    pulse.action("broken", fails=9)
+    for tenant in (TENANT, "tenant-b"):
+        await pulse.define("invoice", "broken", tenant_id=tenant)
+    mine = await pulse.emit_and_wait("invoice")
+    other = await pulse.emit_and_wait("invoice", tenant_id="tenant-b")
+    assert [run.id for run in await pulse.engine.get_failed_runs(TENANT)] == [mine.id]
+    assert [run.id for run in await pulse.engine.get_failed_runs()] == [mine.id, other.id]
