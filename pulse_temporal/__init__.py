@@ -57,7 +57,7 @@ from pulse_temporal.model.steps import (
 from pulse_temporal.model.timeline import RunTimelineEntry
 
 if TYPE_CHECKING:
-    from pulse_temporal.engine.facade import Engine, create_engine
+    from pulse_temporal.engine.facade import Engine, create_engine, engine_from_environment
 
 __all__ = [
     "ActionResult",
@@ -109,11 +109,12 @@ __all__ = [
     "WorkflowStepRun",
     "WorkflowUpdate",
     "create_engine",
+    "engine_from_environment",
 ]
 
 
 def __getattr__(name: str) -> object:
     """Import the engine, and with it Temporal's SDK (0.4 s), when it is first asked for."""
-    if name in {"Engine", "create_engine"}:
+    if name in {"Engine", "create_engine", "engine_from_environment"}:
         return getattr(import_module("pulse_temporal.engine.facade"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

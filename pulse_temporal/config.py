@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 KIBIBYTE = 1024
 HARD_JSON_BYTES = 16 * KIBIBYTE * KIBIBYTE
@@ -67,6 +68,7 @@ class EngineSettings(TypedDict, total=False):
     shutdown_grace: timedelta
     relay_interval: timedelta
     emit_lease: timedelta
+    cron_catchup: timedelta
     postgres_timeout: timedelta
     temporal_timeout: timedelta
     limits: Limits
@@ -94,6 +96,8 @@ class EngineOptions(Options):
         shutdown_grace: How long ``stop()`` lets running handlers finish.
         relay_interval: Pause between two looks at the outbox.
         emit_lease: How long the emitting process keeps its own starts to itself.
+        cron_catchup: How late a cron tick may still fire after Temporal was away; ticks that
+            were missed by more are lost. 10 seconds is the least that Temporal knows.
         postgres_timeout: Bound of connecting, of waiting for a connection and of a statement.
         temporal_timeout: Bound of one call to Temporal.
         limits: Bounds on what tenants and handlers may send.
@@ -118,6 +122,7 @@ class EngineOptions(Options):
     shutdown_grace: Annotated[timedelta, Field(ge=timedelta())] = timedelta(seconds=20)
     relay_interval: Positive = timedelta(milliseconds=200)
     emit_lease: Positive = timedelta(seconds=5)
+    cron_catchup: Annotated[timedelta, Field(ge=timedelta(seconds=10))] = timedelta(minutes=1)
     postgres_timeout: Positive = timedelta(seconds=4)
     temporal_timeout: Positive = timedelta(seconds=5)
     limits: Limits = Field(default_factory=Limits)
@@ -126,3 +131,21 @@ class EngineOptions(Options):
     def task_queue(self) -> str:
         """Temporal task queue of this engine's workflows and handlers."""
         return self.queue_prefix
+
+
+class EnvironmentOptions(BaseSettings, EngineOptions):  # pyright: ignore[reportIncompatibleVariableOverride] - settings and models each type their own config
+    """The same options from environment variables: ``PULSE_CONCURRENCY``, ``PULSE_LIMITS__STEPS``.
+
+    Attributes:
+        database_url: DSN of Postgres, from ``DATABASE_URL`` or ``PULSE_DATABASE_URL``.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="PULSE_", env_nested_delimiter="__", frozen=True, extra="ignore"
+    )
+
+    database_url: str = Field(
+        default="",
+        validation_alias=AliasChoices("DATABASE_URL", "PULSE_DATABASE_URL"),
+        repr=False,
+    )

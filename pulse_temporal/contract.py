@@ -25,6 +25,7 @@ Reply = TypeVar("Reply", bound=BaseModel)
 
 RUN_WORKFLOW = "PulseRun"
 BRANCH_WORKFLOW = "PulseBranch"
+CRON_WORKFLOW = "PulseCronTick"
 
 BEGIN = "pulse:begin"
 START_DELAY = "pulse:start_delay"
@@ -35,6 +36,7 @@ FINISH_PARALLEL = "pulse:finish_parallel"
 FINISH_BRANCH = "pulse:finish_branch"
 FINISH_RUN = "pulse:finish_run"
 CANCEL_RUN = "pulse:cancel_run"
+CRON_TICK = "pulse:cron_tick"
 RESERVED_PREFIX = "pulse:"
 """Activity types of handlers are their own names, so no handler's name may begin like this."""
 
@@ -47,6 +49,8 @@ HANDLER_MISSING = "PulseHandlerMissing"
 TENANT_ATTRIBUTE = "PulseTenant"
 DEFINITION_ATTRIBUTE = "PulseDefinition"
 TRIGGER_ATTRIBUTE = "PulseTrigger"
+SCHEDULED_TIME_ATTRIBUTE = "TemporalScheduledStartTime"
+"""Set by Temporal on what a schedule starts: the time that the schedule names."""
 
 FAIRNESS_KEY_BYTES = 64
 """Temporal accepts no longer fairness key."""
@@ -183,12 +187,16 @@ class StepInput(Speaker):
         type: Whether an action or a condition.
         handler: Name of the handler; also the activity's type.
         timeout_ms: Bound of the attempt.
+        waited_after: Number of the failed attempt after which the workflow has waited out the
+            pause; 0: it has waited for none. Temporal's timer decides then, not the clock of
+            Postgres, which may differ.
     """
 
     path: str
     type: Literal["action", "condition"]
     handler: str
     timeout_ms: int
+    waited_after: Annotated[int, _shown_if_set] = 0
 
 
 class StepDone(Letter):
@@ -285,6 +293,50 @@ class Written(Letter):
 WriteAnswer = Answer[Written]
 
 
+class CronClock(Letter):
+    """Whose cron a Temporal Schedule is, and what it was when the schedule was made.
+
+    Attributes:
+        definition_id: The definition.
+        tenant_id: Its owner.
+        cron_expression: As its author wrote it.
+        timezone: IANA zone, ``UTC`` when the author named none.
+    """
+
+    definition_id: str
+    tenant_id: str
+    cron_expression: str
+    timezone: str
+
+
+class CronTickInput(Letter):
+    """Asks to emit the signal of a tick.
+
+    Attributes:
+        clock: The schedule that ticked.
+        nominal_ms: The time that it names, milliseconds since 1970 UTC.
+        started_ms: When Temporal started the tick; later in a backfill.
+    """
+
+    clock: CronClock
+    nominal_ms: int
+    started_ms: int
+
+
+class CronTicked(Letter):
+    """What became of a tick; the result of its workflow, for people.
+
+    Attributes:
+        trigger_id: The signal; None when none was emitted.
+        run_ids: The runs that it started.
+        skipped: Why there is no signal.
+    """
+
+    trigger_id: str | None = None
+    run_ids: tuple[str, ...] = ()
+    skipped: str | None = None
+
+
 class Failure(Letter):
     """Which step ended a list of steps, and why; details of run and branch failures."""
 
@@ -296,6 +348,11 @@ class Failure(Letter):
 def workflow_id(run_id: str, generation: int) -> str:
     """Give the id of a run's workflow: the run id, with the generation after a retry."""
     return run_id if generation == 1 else f"{run_id}:{generation}"
+
+
+def schedule_id(queue_prefix: str, definition_id: str) -> str:
+    """Give the id of a definition's schedule, with which the ids of its ticks begin."""
+    return f"{queue_prefix}-cron-{definition_id}"
 
 
 def fairness_key(tenant_id: str) -> str:

@@ -78,7 +78,7 @@ async def call(
     try:
         value = task.result()
         return Succeeded(_result(handler, value, limits))
-    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - handlers raise anything
+    except BaseException as error:  # noqa: BLE001 - handlers raise anything; nothing is awaited here
         return _failed(error, limits)
 
 
@@ -109,7 +109,10 @@ async def _guarded(handler: Action | Condition, ctx: WorkflowContext, threads: E
         context = contextvars.copy_context()
 
         def call_here() -> object:
-            return context.run(handler.handler, ctx)
+            try:
+                return context.run(handler.handler, ctx)
+            except StopIteration as error:  # no future takes it: its waiter would wait for ever
+                raise RuntimeError("handler raised StopIteration") from error
 
         return await asyncio.get_running_loop().run_in_executor(threads, call_here)
     except (SystemExit, KeyboardInterrupt) as error:

@@ -85,7 +85,9 @@ class StepActivities:
             if reason is not None:
                 return await self.ledger.pass_over(fence, step.path, reason=reason)
         bound = timedelta(milliseconds=step.timeout_ms)
-        claimed = await self.ledger.claim(fence, step.path, bound=bound)
+        claimed = await self.ledger.claim(
+            fence, step.path, bound=bound, waited_after=step.waited_after
+        )
         if not isinstance(claimed, Claimed):
             return claimed
         delivery = _Delivery(self, handler, claimed, bound=bound)
@@ -136,6 +138,7 @@ class _Delivery:
             config=_config(claimed, step),
             book=self.book,
             emit=self._emit,
+            loop=asyncio.get_running_loop(),
         )
 
     async def make(self) -> Recorded:

@@ -16,7 +16,7 @@ from pulse_temporal.cli.watch import RunView
 BORDERS = 2
 LEAST_LINES = 2
 WIDE, MEDIUM = 176, 72
-"""Terminal columns from which four, or two, panels stand side by side."""
+"""Columns from which four, or two, panels stand side by side."""
 
 
 def board(
@@ -28,7 +28,7 @@ def board(
         views: At least one.
         title: Heading.
         now: Moment of the drawing, for runs that are not over.
-        width: Columns of the terminal.
+        width: Columns there are.
         height: Rows there are; when they do not suffice, the oldest entries are left out.
             None takes what it needs.
     """
@@ -38,6 +38,7 @@ def board(
     if height is not None:
         lengths = fit(lengths, room=height - 1 - BORDERS * len(rows))
     grid = Table.grid(expand=True)
+    grid.width = width
     for _ in range(columns):
         grid.add_column(ratio=1)
     for row, lines in zip(rows, lengths, strict=True):

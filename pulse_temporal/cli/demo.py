@@ -135,8 +135,8 @@ async def play(stage: Stage, data: Path, *, durable: bool) -> bool:
         tell_where_to_look(stage.console, services, keep=stage.keep)
         if stage.keep:
             await until_ended(stage)
-        elif durable:
-            stage.progress.print(f"Stopping the servers; the data stays in {data}.")
+        if durable:
+            stage.progress.print(f"Stopping; the data stays in {data}.")
     return is_well
 
 
@@ -179,4 +179,4 @@ async def until_ended(stage: Stage) -> None:
         loop.add_signal_handler(number, ended.set)
     stage.progress.print("\nThe servers and the worker stay up until Ctrl-C.")
     await ended.wait()
-    stage.progress.print("\nStopping ...")
+    stage.progress.print()

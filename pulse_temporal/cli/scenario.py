@@ -77,7 +77,7 @@ async def mark_notified(ctx: WorkflowContext) -> dict[str, object]:
     channels = [
         name for name in ("send_email", "send_slack", "send_sms") if name in ctx.run.context
     ]
-    ctx.log("Everybody was told", {"channels": len(channels)})
+    ctx.log("Told everyone", {"channels": len(channels)})
     return {"channels": channels}
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -15,6 +15,9 @@ from pulse_temporal.cli.lines import entry_line
 from pulse_temporal.cli.watch import RunView, Show
 from pulse_temporal.clock import utc_now
 from pulse_temporal.model.timeline import RunTimelineEntry
+
+MARGIN = 2
+"""Columns left free: there the terminal echoes ``^C`` without breaking a line."""
 
 
 def screen(console: Console, *, title: str) -> AbstractContextManager[Show]:
@@ -29,18 +32,19 @@ def live_screen(console: Console, *, title: str) -> Generator[Show]:
     """Redraw the panels in place; when the block ends well they stay, at full length."""
     latest: Sequence[RunView] = ()
 
+    def draw(*, height: int | None) -> RenderableType:
+        width = console.width - MARGIN
+        return board(latest, title=title, now=utc_now(), width=width, height=height)
+
     def show(views: Sequence[RunView]) -> None:
         nonlocal latest
         latest = views
-        width, height = console.size
-        live.update(
-            board(views, title=title, now=utc_now(), width=width, height=height - 1), refresh=True
-        )
+        live.update(draw(height=console.height - 1), refresh=True)
 
     with Live(console=console, auto_refresh=False, transient=True) as live:
         yield show
     if latest:
-        console.print(board(latest, title=title, now=utc_now(), width=console.width, height=None))
+        console.print(draw(height=None))
 
 
 @contextmanager

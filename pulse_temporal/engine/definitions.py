@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
+from pulse_temporal.clock import utc_now
 from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowInput, WorkflowUpdate
 from pulse_temporal.model.runs import Page
 from pulse_temporal.services.definitions import Definitions
@@ -80,7 +82,7 @@ class DefinitionMethods:
         )
 
     async def enable_workflow(self, definition_id: str, *, tenant_id: str | None = None) -> None:
-        """Let a definition match signals.
+        """Let a definition match signals, and its cron tick from now on.
 
         Raises:
             NotFoundError: There is no such definition.
@@ -89,6 +91,8 @@ class DefinitionMethods:
 
     async def disable_workflow(self, definition_id: str, *, tenant_id: str | None = None) -> None:
         """Let a definition match no more signals; its runs go on.
+
+        Its cron rests. The ticks of that time are never caught up.
 
         Raises:
             NotFoundError: There is no such definition.
@@ -102,3 +106,26 @@ class DefinitionMethods:
             NotFoundError: There is no such definition.
         """
         await self._definitions.delete(definition_id, tenant_id=tenant_id)
+
+    async def next_runs(
+        self, definition_id: str, n: int = 5, *, tenant_id: str | None = None
+    ) -> list[datetime]:
+        """Give the next times at which a definition's cron fires, in UTC, soonest first.
+
+        Postgres alone is asked. A local time that the clock skips in spring is not among them.
+        One that comes twice in autumn is listed twice, where Temporal may fire only once.
+
+        Args:
+            definition_id: Which one.
+            n: 1 to 500 times.
+            tenant_id: Narrows to one tenant.
+
+        Returns:
+            Nothing for a definition that has no cron or is disabled.
+
+        Raises:
+            NotFoundError: There is no such definition.
+        """
+        return await self._definitions.next_runs(
+            definition_id, n, tenant_id=tenant_id, after=utc_now()
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pulse_temporal.clock import Clock
 from pulse_temporal.errors import ConfigurationError
+from pulse_temporal.handlers.threads import run_on_loop
 from pulse_temporal.model.canonical import scrub_json, scrub_text
 from pulse_temporal.model.runs import LogLevel, WorkflowRun, WorkflowStepRun
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
@@ -95,6 +97,7 @@ class WorkflowContext:
         "_canceled",
         "_connection",
         "_emit",
+        "_loop",
         "config",
         "is_replay",
         "run",
@@ -112,6 +115,7 @@ class WorkflowContext:
         config: JsonObject,
         book: LogBook,
         emit: Emit,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.tenant_id = run.tenant_id
         self.run = run
@@ -121,6 +125,7 @@ class WorkflowContext:
         self.is_replay = run.is_replay
         self._book = book
         self._emit = emit
+        self._loop = loop
         self._canceled = threading.Event()
         self._connection: HandlerConnection | None = None
 
@@ -161,6 +166,21 @@ class WorkflowContext:
             SignalError: The signal is refused, or names another tenant.
         """
         return await self._emit(signal)
+
+    def emit_blocking(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
+        """Emit from a handler that is not async, as ``emit`` does; from any of its threads.
+
+        Raises:
+            ConfigurationError: The handler is async; it must await ``emit``.
+            SignalError: The signal is refused, or names another tenant.
+        """
+        if self._loop is None:
+            raise ConfigurationError("This context was made outside of an event loop.")
+        return run_on_loop(
+            self._loop,
+            lambda: self._emit(signal),
+            instead="Async handlers write: await ctx.emit(...).",
+        )
 
     def log(
         self,

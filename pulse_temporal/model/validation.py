@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
@@ -23,20 +23,24 @@ from pulse_temporal.model.problems import (
 from pulse_temporal.model.steps import ActionStep, ConditionStep, walk
 from pulse_temporal.model.values import Value
 
+Check = Callable[[Mapping[str, object]], Sequence[Finding]]
+"""A rule that needs more than the definition; it sees the fields as they were sent."""
+
 
 def parse_definition(
-    data: WorkflowInput | Mapping[str, object], *, limits: Limits
+    data: WorkflowInput | Mapping[str, object], *, limits: Limits, check: Check | None = None
 ) -> WorkflowInput:
     """Give a definition that keeps every rule.
 
     Structure, names, limits and JSON are checked together, so that an author sees all
-    mistakes at once. Pointers lead into ``data`` as it was spelled. The cron expression
-    and the names of handlers are checked elsewhere: they need more than the definition.
+    mistakes at once. Pointers lead into ``data`` as it was spelled. The names of handlers
+    are checked elsewhere: they need more than the definition.
 
     Args:
         data: What the author sent, in camelCase or snake_case; may be hostile.
         limits: Bounds on steps, branches, depth, delay and size. Parallel steps nest at
             most 20 deep whatever the limit: deeper ones do not fit into canonical JSON.
+        check: Whose findings are told together with the others: the cron expression's.
 
     Raises:
         DefinitionError: One or more rules are broken; at most 100 problems are told.
@@ -44,7 +48,7 @@ def parse_definition(
     Source:
         Pulse README, "Workflows" and "Steps".
     """
-    return _parse(_fields(data, set_only=False), shown=None, limits=limits, noted=())
+    return _parse(_fields(data, set_only=False), shown=None, limits=limits, noted=(), check=check)
 
 
 def apply_update(
@@ -52,6 +56,7 @@ def apply_update(
     data: WorkflowUpdate | Mapping[str, object],
     *,
     limits: Limits,
+    check: Check | None = None,
 ) -> WorkflowInput:
     """Give the definition that results from a change, checked as a whole.
 
@@ -59,6 +64,7 @@ def apply_update(
         current: The definition as it is stored.
         data: The fields to change; None clears an optional one. Problems point into it.
         limits: As for ``parse_definition``.
+        check: As for ``parse_definition``.
 
     Raises:
         DefinitionError: The result would break a rule, or a field cannot be changed.
@@ -75,7 +81,7 @@ def apply_update(
         for name in WorkflowInput.model_fields
         if name not in changes and to_camel(name) not in changes
     }
-    return _parse({**changes, **kept}, shown=given, limits=limits, noted=noted)
+    return _parse({**changes, **kept}, shown=given, limits=limits, noted=noted, check=check)
 
 
 def handler_problems(
@@ -133,12 +139,13 @@ def _parse(
     shown: Mapping[str, object] | None,
     limits: Limits,
     noted: Sequence[Finding],
+    check: Check | None,
 ) -> WorkflowInput:
     """Check ``data``; problems are told in the spelling and order of ``shown``."""
     seen = data if shown is None else shown
     intake = Intake(limits)
     copy = intake.read(data)
-    findings = [*noted, *intake.findings]
+    findings = [*noted, *intake.findings, *(check(copy) if check else ())]
     try:
         definition = WorkflowInput.model_validate(copy)
     except ValidationError as error:

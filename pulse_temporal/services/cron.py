@@ -1,27 +1,17 @@
-"""Cron expressions: read strictly, compile to Temporal calendars, say when they fire next.
+"""Cron expressions in a time zone: as Temporal calendars, and when they fire next.
 
 An expression never travels to Temporal as text: its server reads many of them differently
-from cron (it takes ``#`` for a comment, a sixth field for a year, two restricted day fields
-for AND). What is accepted, and what it means:
-
-- Five fields, or ``@hourly``, ``@daily``, ``@weekly``, ``@monthly``, ``@yearly``.
-- ``*``, numbers, lists, ranges, steps; month and weekday names in any case; 7 is Sunday.
-- A range may wrap around (``FRI-MON``, ``22-2``); its steps go on across the turn.
-- ``L`` is the last day of the month, ``FRI#2`` its second and ``L5`` or ``5L`` its last Friday.
-- Day of month and day of week: when neither is ``*``, either is enough.
-
-A local time that does not exist is passed over. One that exists twice is given twice; there
-Temporal's own clock may fire once only, in zones east of Greenwich (see ``calendars``).
+from cron (``#`` begins a comment there, two restricted day fields must both match).
+A local time that does not exist is passed over.
 """
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
+from functools import cache
 from heapq import merge
 from itertools import groupby
 from zoneinfo import ZoneInfo, available_timezones
@@ -29,75 +19,38 @@ from zoneinfo import ZoneInfo, available_timezones
 from croniter import CroniterBadDateError, croniter
 from temporalio.client import ScheduleCalendarSpec, ScheduleRange
 
-from pulse_temporal.errors import DefinitionError, Problem
-from pulse_temporal.model.problems import did_you_mean
+from pulse_temporal.errors import DefinitionError
+from pulse_temporal.model.cron import CronFields, CronSyntaxError, read_cron
+from pulse_temporal.model.problems import Finding, did_you_mean, to_problems
+from pulse_temporal.model.values import NAME_CHARS
 
-EXPRESSION, TIMEZONE = "/cronExpression", "/timezone"
-SHORTHANDS = {
-    "@hourly": "0 * * * *",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@weekly": "0 0 * * 0",
-    "@monthly": "0 0 1 * *",
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-}
-SHAPE = "five fields (minute, hour, day of month, month, day of week)"
-TERM = re.compile(r"(?P<first>\*|[A-Z0-9]+)(?:-(?P<last>[A-Z0-9]+))?(?:/(?P<step>\d{1,3}))?")
-NTH_WEEKDAY = re.compile(r"(?P<day>[A-Z0-9]+)#(?P<nth>\d+)")
-LAST_WEEKDAY = re.compile(r"L(?P<after>[A-Z0-9]+)|(?P<before>[0-9]|[A-Z]{3})L")
-COMMENT_CHARS = 200
-
-# No calendar date is younger than a Temporal server's last year.
+EVERY_DAY = frozenset(range(1, 32))
+EVERY_WEEKDAY = frozenset(range(7))
 LEAP_YEARS = (ScheduleRange(2000, 2096, 4),)
-COMMON_YEARS = (ScheduleRange(2001, 2097, 4), ScheduleRange(2002, 2098, 4)) + (
-    ScheduleRange(2003, 2099, 4),
+COMMON_YEARS = (
+    *(ScheduleRange(2000 + offset, 2096 + offset, 4) for offset in (1, 2, 3)),
     ScheduleRange(2100),
 )
+"""Temporal's calendars end with the year 2100, which is not a leap year."""
+
 MONTHS_BY_LENGTH: tuple[tuple[int, frozenset[int], tuple[ScheduleRange, ...]], ...] = (
     (31, frozenset({1, 3, 5, 7, 8, 10, 12}), ()),
     (30, frozenset({4, 6, 9, 11}), ()),
     (29, frozenset({2}), LEAP_YEARS),
     (28, frozenset({2}), COMMON_YEARS),
 )
-EVERY_DAY, EVERY_WEEKDAY = frozenset(range(1, 32)), frozenset(range(7))
-
+COMMENT_CHARS = 200
 TRIAL_START = datetime(2024, 1, 1, tzinfo=UTC)
 LOOK_BACK = timedelta(hours=4)
 """No clock is set back by more."""
 MOST_GAPS = 200
 """An expression that meets so many missing local times in a row names no others."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One of the five fields: its name for people, its numbers, the names of its numbers."""
-
-    name: str
-    low: int
-    high: int
-    names: tuple[str, ...] = ()
-
-    @property
-    def accepted(self) -> str:
-        """Say what may stand in it."""
-        names = f" or {self.names[0]} to {self.names[-1]}" if self.names else ""
-        return f"{self.low} to {self.high}{names}"
-
-
-FIELDS = (
-    Field("minute", 0, 59),
-    Field("hour", 0, 23),
-    Field("day of month", 1, 31),
-    Field("month", 1, 12, tuple("JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split())),
-    Field("day of week", 0, 7, tuple("SUN MON TUE WED THU FRI SAT".split())),
-)
-MINUTE, HOUR, DAY, MONTH, WEEKDAY = FIELDS
+HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Dates:
-    """Dates that fulfil all of this at once.
+    """The dates that fulfil all of this at once.
 
     Attributes:
         days: Of the month.
@@ -111,14 +64,13 @@ class Dates:
     months: frozenset[int]
     years: tuple[ScheduleRange, ...] = ()
 
-    def have(self, moment: datetime) -> bool:
+    def include(self, moment: datetime) -> bool:
         """Say whether a local time falls on one of them."""
-        years = [year for part in self.years for year in range(part.start, part.end + 1, part.step)]
         return (
             moment.day in self.days
             and moment.isoweekday() % 7 in self.weekdays
             and moment.month in self.months
-            and (not years or moment.year in years)
+            and (not self.years or any(_has(part, moment.year) for part in self.years))
         )
 
 
@@ -129,36 +81,42 @@ class Cron:
     Attributes:
         text: As its author wrote it.
         zone: Whose local time it means.
-        minutes: Of the hour.
-        hours: Of the day.
-        dates: It fires on each that any of these has.
-        plain: The same in expressions that croniter reads as we do; each adds its times.
+        fields: What it says.
     """
 
     text: str
     zone: ZoneInfo
-    minutes: frozenset[int]
-    hours: frozenset[int]
-    dates: tuple[Dates, ...]
-    plain: tuple[str, ...]
+    fields: CronFields
+
+    @property
+    def clock_zone(self) -> str:
+        """The time zone of its calendars.
+
+        An expression that fires in every hour of every day gets along without its zone, and
+        so without the hour that Temporal gets wrong.
+        """
+        fields = self.fields
+        every_hour = len(fields.hours) == 24 and fields.any_day and fields.any_weekday  # noqa: PLR2004
+        all_year = len(fields.months) == 12  # noqa: PLR2004
+        return "UTC" if every_hour and all_year and _shifts_by_hours(self.zone) else self.zone.key
 
     def calendars(self) -> list[ScheduleCalendarSpec]:
         """Give the calendars of a Temporal schedule, which fires when any of them does.
 
-        In the hour that a zone's clock repeats, Temporal (measured with 1.32) fires each time
-        twice west of Greenwich; east of it once, and of several minutes in that hour not all.
+        Where a zone's clock is set back, an hour happens twice. Temporal (1.32, measured) then
+        fires twice west of Greenwich, and once, or not at every minute listed, east of it.
         """
         return [
             ScheduleCalendarSpec(
-                minute=_ranges(self.minutes),
-                hour=_ranges(self.hours),
+                minute=_ranges(self.fields.minutes),
+                hour=_ranges(self.fields.hours),
                 day_of_month=_ranges(dates.days),
                 month=_ranges(dates.months),
                 day_of_week=_ranges(dates.weekdays),
                 year=dates.years,
                 comment=self.text[:COMMENT_CHARS],
             )
-            for dates in self.dates
+            for dates in _dates(self.fields)
         ]
 
     def fires_at(self, moment: datetime) -> bool:
@@ -166,18 +124,21 @@ class Cron:
         local = moment.astimezone(self.zone)
         return (
             local.second == local.microsecond == 0
-            and local.minute in self.minutes
-            and local.hour in self.hours
-            and any(dates.have(local) for dates in self.dates)
+            and local.minute in self.fields.minutes
+            and local.hour in self.fields.hours
+            and any(dates.include(local) for dates in _dates(self.fields))
         )
 
     def times_after(self, moment: datetime) -> Generator[datetime]:
-        """Give its times after an aware moment, in UTC and in order, without end."""
+        """Give its times after an aware moment, in UTC and in order, without end.
+
+        Local times that do not exist are left out, those that exist twice are given twice.
+        """
         repeated: deque[datetime] = deque()
         gaps = 0
         for wall in self._wall_times(moment.astimezone(self.zone) - LOOK_BACK):
-            once = wall.replace(tzinfo=self.zone)
-            first, second = once.astimezone(UTC), once.replace(fold=1).astimezone(UTC)
+            local = wall.replace(tzinfo=self.zone)
+            first, second = local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
             gaps = gaps + 1 if second < first else 0
             if gaps > MOST_GAPS:
                 return
@@ -189,43 +150,139 @@ class Cron:
                 yield first
             if second > max(first, moment):
                 repeated.append(second)
-        yield from repeated
 
     def _wall_times(self, after: datetime) -> Iterator[datetime]:
-        """Give its local times as a clock without a zone would show them."""
+        """Give its local times, as a clock on a wall would show them."""
         start = after.replace(tzinfo=UTC)
-        parts = [_croniter_times(plain, start) for plain in self.plain]
+        parts = [_times(text, start) for text in _plain(self.fields)]
         return (wall for wall, _ in groupby(merge(*parts)))
 
 
-def read_cron(expression: str, timezone: str | None) -> Cron:
-    """Read a cron expression and its time zone, which is UTC when it is None.
+def parse_cron(expression: str, timezone: str | None) -> Cron:
+    """Understand a cron expression in a time zone; None is UTC.
 
     Raises:
-        DefinitionError: One of them is not accepted, or the expression never fires; with
-            every problem found, and what would be accepted.
+        DefinitionError: With every problem found.
     """
-    problems: list[Problem] = []
-    zone = ZoneInfo("UTC")
+    given = {"cronExpression": expression, "timezone": timezone}
+    findings = _findings("cronExpression", expression, timezone)
+    if findings:
+        raise DefinitionError(to_problems(findings, data=given))
+    return Cron(expression, ZoneInfo(timezone or "UTC"), read_cron(expression))
+
+
+def cron_findings(definition: Mapping[str, object]) -> list[Finding]:
+    """Give what is wrong with a definition's cron expression and time zone.
+
+    Args:
+        definition: As its author sent it, in camelCase or snake_case. What is no line of
+            text of a name's length is passed over: that is told elsewhere.
+    """
+    key = "cron_expression" if "cron_expression" in definition else "cronExpression"
+    return _findings(key, _text(definition.get(key)), _text(definition.get("timezone")))
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, str) and 1 <= len(value) <= NAME_CHARS and value.isprintable():
+        return value
+    return None
+
+
+def _findings(key: str, expression: str | None, timezone: str | None) -> list[Finding]:
+    findings: list[Finding] = []
+    if timezone is not None and timezone not in _zones():
+        hint = did_you_mean(timezone, sorted(_zones()))
+        message = f'"{timezone}" is not an IANA time zone such as Europe/Paris'
+        findings.append(Finding(("timezone",), message, hint))
+    if expression is None:
+        return findings
     try:
-        zone = _read_zone(timezone) if timezone is not None else zone
-    except ValueError as error:
-        problems.append(_problem(TIMEZONE, error))
-    fields: list[_FieldValues] = []
-    try:
-        texts = _split(expression)
-    except ValueError as error:
-        problems.append(_problem(EXPRESSION, error))
-        texts = []
-    for field, text in zip(FIELDS, texts, strict=False):
-        try:
-            fields.append(_read_field(field, text))
-        except ValueError as error:
-            problems.append(_problem(EXPRESSION, error))
-    if problems:
-        raise DefinitionError(problems)
-    cron = _combine(expression, zone, fields)
+        fields = read_cron(expression)
+    except CronSyntaxError as error:
+        return [*findings, *(Finding((key,), message, hint) for message, hint in error.reasons)]
+    if findings:
+        return findings
+    cron = Cron(expression, ZoneInfo(timezone or "UTC"), fields)
     if next(cron.times_after(TRIAL_START), None) is None:
-        message = f'"{expression}" never fires: no date, or no local time, is like that'
-        raise DefinitionError([Problem(EXPRESSION, message)])
-    return cron
+        findings.append(Finding((key,), "never fires: there is no such date or local time"))
+    return findings
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+@cache
+def _shifts_by_hours(zone: ZoneInfo) -> bool:
+    """Say whether a zone is whole hours away from UTC, in winter and in summer."""
+    months = [datetime(year, month, 1, tzinfo=zone) for year in (2024, 2037) for month in (1, 7)]
+    return not any((moment.utcoffset() or timedelta()) % HOUR for moment in months)
+
+
+def _has(part: ScheduleRange, number: int) -> bool:
+    return number in range(part.start, part.end + 1, part.step)
+
+
+def _ranges(numbers: Iterable[int]) -> tuple[ScheduleRange, ...]:
+    """Give numbers as ranges, as short as they get."""
+    found: list[ScheduleRange] = []
+    for number in sorted(numbers):
+        if found and found[-1].end == number - 1:
+            found[-1] = ScheduleRange(found[-1].start, number)
+        else:
+            found.append(ScheduleRange(number))
+    return tuple(found)
+
+
+def _dates(fields: CronFields) -> list[Dates]:
+    """Give the dates of an expression: those that any of the result includes."""
+    months = fields.months
+    if fields.any_day and fields.any_weekday:
+        return [Dates(EVERY_DAY, EVERY_WEEKDAY, months)]
+    days, weekdays = fields.days, fields.weekdays
+    found: list[Dates] = []
+    if days and not fields.any_day:
+        found.append(Dates(days, EVERY_WEEKDAY, months))
+    if weekdays and not fields.any_weekday:
+        found.append(Dates(EVERY_DAY, weekdays, months))
+    for weekday, nth in sorted(fields.nth_weekdays):
+        week = range(7 * nth - 6, min(7 * nth, 31) + 1)
+        found.append(Dates(frozenset(week), frozenset({weekday}), months))
+    for length, those, years in MONTHS_BY_LENGTH:
+        if fields.last_day and those & months:
+            found.append(Dates(frozenset({length}), EVERY_WEEKDAY, those & months, years))
+        if fields.last_weekdays and those & months:
+            week = range(length - 6, length + 1)
+            found.append(Dates(frozenset(week), fields.last_weekdays, those & months, years))
+    return found
+
+
+def _plain(fields: CronFields) -> list[str]:
+    """Give expressions of numbers that together say the same, each with one day field."""
+    days = [str(day) for day in sorted(fields.days)] + ["L"] * fields.last_day
+    nth = [f"{weekday}#{number}" for weekday, number in sorted(fields.nth_weekdays)]
+    nth += [f"L{weekday}" for weekday in sorted(fields.last_weekdays)]
+    pairs: list[tuple[str, str]] = []
+    if fields.any_day and fields.any_weekday:
+        pairs.append(("*", "*"))
+    if not fields.any_day:
+        pairs.append((",".join(days), "*"))
+    if not fields.any_weekday:
+        pairs += [("*", text) for text in (_list(fields.weekdays), ",".join(nth)) if text]
+    minutes, hours, months = map(_list, (fields.minutes, fields.hours, fields.months))
+    return [f"{minutes} {hours} {day} {months} {weekday}" for day, weekday in pairs]
+
+
+def _list(numbers: Iterable[int]) -> str:
+    return ",".join(str(number) for number in sorted(numbers))
+
+
+def _times(text: str, start: datetime) -> Iterator[datetime]:
+    """Give the times of an expression in UTC; none when there are none within 50 years."""
+    times = croniter(text, start, ret_type=datetime)
+    while True:
+        try:
+            yield times.get_next(datetime)
+        except CroniterBadDateError:
+            return

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import islice
 
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import DefinitionError, NotFoundError, StoreError
@@ -13,9 +14,11 @@ from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowInput, 
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.runs import Page
 from pulse_temporal.model.validation import apply_update, handler_problems, parse_definition
+from pulse_temporal.services.cron import cron_findings, parse_cron
 from pulse_temporal.services.pages import check_limit, page_of, read_cursor
-from pulse_temporal.store import definitions, workers
-from pulse_temporal.store.database import Database
+from pulse_temporal.store import definitions, outbox, workers
+from pulse_temporal.store.database import Database, Session
+from pulse_temporal.store.definitions import Changed
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +38,15 @@ class Definitions:
 
     async def create(self, content: WorkflowInput | Mapping[str, object]) -> WorkflowDefinition:
         """Store a definition; see ``Engine.create_workflow``."""
-        parsed = parse_definition(content, limits=self.options.limits)
+        parsed = parse_definition(content, limits=self.options.limits, check=cron_findings)
         await self._check_handlers(parsed)
-        async with self.database.session() as session:
-            return await definitions.insert(session, new_id("wfd"), parsed)
+        async with self.database.transaction() as session:
+            stored = await definitions.insert(session, new_id("wfd"), parsed)
+            if stored.cron_expression is not None:
+                await outbox.put_schedule(
+                    session, tenant_id=stored.tenant_id, definition_id=stored.id
+                )
+        return stored
 
     async def update(
         self,
@@ -50,12 +58,19 @@ class Definitions:
         """Change a definition; concurrent changes are applied one after the other."""
         for _ in range(UPDATE_ROUNDS):
             current = await self.require(definition_id, tenant_id=tenant_id)
-            parsed = apply_update(current, change, limits=self.options.limits)
+            parsed = apply_update(
+                current, change, limits=self.options.limits, check=cron_findings
+            )
             await self._check_handlers(parsed)
-            async with self.database.session() as session:
+            has_schedule = bool(current.cron_expression or parsed.cron_expression)
+            async with self.database.transaction() as session:
                 updated = await definitions.update(
                     session, definition_id, parsed, version=current.version
                 )
+                if updated is not None and has_schedule:
+                    await outbox.put_schedule(
+                        session, tenant_id=updated.tenant_id, definition_id=updated.id
+                    )
             if updated is not None:
                 return updated
         raise StoreError(f"Definition {definition_id} is being changed by others; try again.")
@@ -97,20 +112,29 @@ class Definitions:
     async def set_enabled(
         self, definition_id: str, *, tenant_id: str | None, is_enabled: bool
     ) -> None:
-        """Let a definition match signals, or not."""
-        async with self.database.session() as session:
-            done = await definitions.set_enabled(
+        """Let a definition match signals and tick, or not."""
+        async with self.database.transaction() as session:
+            changed = await definitions.set_enabled(
                 session, definition_id, tenant_id=tenant_id, is_enabled=is_enabled
             )
-        if not done:
-            raise _unknown(definition_id)
+            await _follow_up(session, definition_id, changed)
 
     async def delete(self, definition_id: str, *, tenant_id: str | None) -> None:
         """Delete a definition; its runs stay and go on."""
-        async with self.database.session() as session:
-            done = await definitions.delete(session, definition_id, tenant_id=tenant_id)
-        if not done:
-            raise _unknown(definition_id)
+        async with self.database.transaction() as session:
+            changed = await definitions.delete(session, definition_id, tenant_id=tenant_id)
+            await _follow_up(session, definition_id, changed)
+
+    async def next_runs(
+        self, definition_id: str, number: int, *, tenant_id: str | None, after: datetime
+    ) -> list[datetime]:
+        """Give the next times at which a definition's cron fires; see ``Engine.next_runs``."""
+        check_limit(number)
+        found = await self.require(definition_id, tenant_id=tenant_id)
+        if found.cron_expression is None or not found.is_enabled:
+            return []
+        cron = parse_cron(found.cron_expression, found.timezone)
+        return list(islice(cron.times_after(after), number))
 
     async def _check_handlers(self, content: WorkflowInput) -> None:
         """Refuse handler names that neither this process nor a live worker knows."""
@@ -127,6 +151,20 @@ class Definitions:
             log.warning("no handlers are known yet; names are not checked")
             return
         raise DefinitionError(problems)
+
+
+async def _follow_up(session: Session, definition_id: str, changed: Changed | None) -> None:
+    """Ask for the schedule to follow a change, in the change's own transaction.
+
+    Raises:
+        NotFoundError: There was nothing to change.
+    """
+    if changed is None:
+        raise _unknown(definition_id)
+    if changed.has_cron:
+        await outbox.put_schedule(
+            session, tenant_id=changed.tenant_id, definition_id=definition_id
+        )
 
 
 def _unknown(definition_id: str) -> NotFoundError:

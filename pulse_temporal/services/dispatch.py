@@ -19,6 +19,7 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import PulseError
 from pulse_temporal.model.runs import TERMINAL_RUN_STATUSES
 from pulse_temporal.services.observers import Observers
+from pulse_temporal.services.schedules import Schedules
 from pulse_temporal.store import outbox, runs
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.outbox import OutboxCommand
@@ -51,6 +52,7 @@ class Dispatcher:
         self.database = database
         self.observers = observers
         self.options = options
+        self.schedules = Schedules(database, options)
         self.client: Client | None = None
         self._queue: asyncio.Queue[PlannedStart] = asyncio.Queue(QUEUE_LIMIT)
         self._running = False
@@ -66,6 +68,10 @@ class Dispatcher:
             if self._queue.full():
                 return
             self._queue.put_nowait(start)
+
+    def begin(self) -> None:
+        """Move into the running event loop; what an earlier one left waits in the outbox."""
+        self._queue = asyncio.Queue(QUEUE_LIMIT)
 
     async def run(self) -> None:
         """Start offered runs until canceled."""
@@ -111,8 +117,10 @@ class Dispatcher:
     async def _execute(self, command: OutboxCommand) -> int | None:
         if command.kind == "cancel":
             return await self._cancel(command)
+        if command.kind == "schedule":
+            return await self._sync_schedule(command)
         async with self.database.session() as session:
-            run = await runs.for_start(session, command.run_id, tenant_id=command.tenant_id)
+            run = await runs.for_start(session, command.subject_id, tenant_id=command.tenant_id)
         if run is None or run.status in TERMINAL_RUN_STATUSES:
             return command.id
         if run.generation != command.generation:
@@ -156,7 +164,7 @@ class Dispatcher:
         try:
             await cancel_run(
                 client,
-                command.run_id,
+                command.subject_id,
                 generation=command.generation,
                 patience=self.options.temporal_timeout,
             )
@@ -164,6 +172,23 @@ class Dispatcher:
             await self._postpone(command.id, error, tries=command.tries)
             return None
         return command.id
+
+    async def _sync_schedule(self, command: OutboxCommand) -> int | None:
+        client = self.client
+        if client is None:
+            return None
+        try:
+            done = await self.schedules.sync(
+                client, command.subject_id, tenant_id=command.tenant_id
+            )
+        except RPCError as error:
+            await self._postpone(command.id, error, tries=command.tries)
+            return None
+        if done:
+            return command.id
+        async with self.database.session() as session:
+            await outbox.postpone(session, command.id, pause=FIRST_PAUSE, error="others are at it")
+        return None
 
     async def _postpone(self, command_id: int, error: RPCError, *, tries: int) -> None:
         pause = min(FIRST_PAUSE * 2 ** min(tries - 1, 10), LONGEST_PAUSE)

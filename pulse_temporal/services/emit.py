@@ -176,7 +176,7 @@ class Emitter:
         )
 
     async def _known(self, session: Session, trigger: NewTrigger) -> TriggerEnvelope:
-        """Give the trigger that the key belongs to; for a handler's emit the first one wins."""
+        """Give the trigger of the key; of a handler's emits and of ticks the first one wins."""
         signal, cause = trigger.signal, trigger.cause
         known = await triggers.find_by_key(
             session, tenant_id=signal.tenant_id, key=signal.idempotency_key or ""
@@ -185,15 +185,15 @@ class Emitter:
             raise EmitBusyError("The idempotency key was taken and given back; emit again.")
         if known.request_hash == trigger.request_hash:
             return known.trigger
-        if cause is None:
+        if cause is None and trigger.owner is None:
             raise IdempotencyConflictError(
                 f"The idempotency key {signal.idempotency_key!r} belongs to trigger "
                 f"{known.trigger.id}, whose content differs from this signal's.",
                 trigger_id=known.trigger.id,
             )
         log.warning(
-            "a repeated step emitted other content; the first emit stands",
-            extra={"run_id": cause.run_id, "trigger_id": known.trigger.id},
+            "a repeated step or tick emitted other content; the first emit stands",
+            extra={"run_id": cause and cause.run_id, "trigger_id": known.trigger.id},
         )
         return known.trigger
 

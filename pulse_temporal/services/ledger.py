@@ -65,18 +65,26 @@ class Ledger:
         self.clock = clock
         self.worker_id = worker_id
 
-    async def claim(self, fence: Fence, path: str, *, bound: timedelta) -> Claimed | Recorded:
+    async def claim(
+        self, fence: Fence, path: str, *, bound: timedelta, waited_after: int
+    ) -> Claimed | Recorded:
         """Take a step, or learn what is on record for it.
 
         Args:
             fence: The execution that asks.
             path: The step.
             bound: Length of the attempt that begins with the claim.
+            waited_after: Number of the failed attempt whose pause the execution has waited out.
         """
         for _ in range(CLAIM_ROUNDS):
             async with self.database.session() as session:
                 claimed = await steps.claim(
-                    session, fence, path, worker_id=self.worker_id, bound=bound
+                    session,
+                    fence,
+                    path,
+                    worker_id=self.worker_id,
+                    bound=bound,
+                    waited_after=waited_after,
                 )
             if claimed is not None:
                 return claimed
@@ -245,10 +253,10 @@ class Ledger:
     async def _settle_running(self, session: Session, step: LockedStep) -> AttemptFailure | None:
         """End the attempt of a worker that is gone, and with too many of them the step."""
         if step.open_claim is None:
-            await steps.reopen(session, step.id, failed_attempts=0)
+            await steps.reopen(session, step.id, attempt_counts=False)
             return None
-        message = TIMED_OUT if step.holder_is_alive else WORKER_LOST
         timed_out = step.holder_is_alive
+        message = TIMED_OUT if timed_out else WORKER_LOST
         await steps.close_attempt(
             session,
             step.id,
@@ -256,19 +264,17 @@ class Ledger:
             ending="timed_out" if timed_out else "lost",
             message=message,
         )
-        failed_attempts = step.attempt + timed_out
-        if timed_out and failed_attempts >= step.max_attempts:
-            await steps.give_up(session, step.id, message=message, failed_attempts=1)
-        elif not timed_out and step.lost + 1 >= self.options.max_lost_workers:
-            message = (
-                f"WorkerLostError: {step.lost + 1} workers were lost while they ran this step."
-            )
+        lost = step.lost + (not timed_out)
+        if timed_out and step.attempt >= step.max_attempts:
+            await steps.give_up(session, step.id, message=message)
+        elif lost >= self.options.max_lost_workers:
+            message = f"WorkerLostError: {lost} workers were lost while they ran this step."
             await steps.give_up(session, step.id, message=message)
         else:
-            await steps.reopen(session, step.id, failed_attempts=int(timed_out))
+            await steps.reopen(session, step.id, attempt_counts=timed_out)
             return None
         return AttemptFailure(
-            attempt=failed_attempts,
+            attempt=step.attempt,
             max_attempts=step.max_attempts,
             retry_in_ms=None,
             message=message,

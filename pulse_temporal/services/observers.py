@@ -62,6 +62,12 @@ class Observers:
         if self.on_run is not None:
             self._put(Ended(run_id, tenant_id))
 
+    def begin(self) -> None:
+        """Move into the running event loop: a queue belongs to the first one that used it."""
+        waiting, self._queue = self._queue, asyncio.Queue(QUEUE_LIMIT)
+        while not waiting.empty():
+            self._queue.put_nowait(waiting.get_nowait())
+
     async def run(self) -> None:
         """Call hooks until canceled."""
         while True:

@@ -36,6 +36,10 @@ class Relay:
         """Let the next look come at once: a command has just been written."""
         self._wake.set()
 
+    def begin(self) -> None:
+        """Move into the running event loop, which may be another one than last time."""
+        self._wake = asyncio.Event()
+
     async def run(self) -> None:
         """Do rounds until canceled; failures lengthen the pause between them."""
         pause = self.options.relay_interval

@@ -112,6 +112,7 @@ class Database:
         self.bounded = bounded
         self._pool: Pool | None = None
         self._schema: str | None = None
+        self._home: asyncio.AbstractEventLoop | None = None
         self._opening = asyncio.Lock()
 
     @asynccontextmanager
@@ -150,7 +151,9 @@ class Database:
 
     async def close(self) -> None:
         """Close the pool, unless it is the application's."""
+        self._come_home()
         pool, self._pool = self._pool, None
+        self._home = None
         self._schema = None
         if pool is None or pool is self.source:
             return
@@ -165,6 +168,7 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator[Connection]:
+        self._come_home()
         with typed_errors():
             pool = self._pool or await self._open()
             connection = await pool.acquire(timeout=self.timeout)
@@ -172,6 +176,23 @@ class Database:
             yield connection
         finally:
             await pool.release(connection, timeout=self.timeout)
+
+    def _come_home(self) -> None:
+        """Forget the pool of an event loop that has ended, as between two ``asyncio.run``.
+
+        Raises:
+            ConfigurationError: The pool belongs to another event loop, which is alive.
+        """
+        loop, home = asyncio.get_running_loop(), self._home
+        if loop is home:
+            return
+        is_ours = self._pool is not None and self._pool is not self.source
+        if is_ours and home is not None and not home.is_closed():
+            raise ConfigurationError(
+                "This engine is in use in another event loop. Stop it there first; from threads "
+                "use engine.blocking."
+            )
+        self._home, self._pool, self._opening = loop, None, asyncio.Lock()
 
     async def _open(self) -> Pool:
         async with self._opening:

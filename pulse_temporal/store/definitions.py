@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pydantic import ValidationError
 from pydantic_core import to_json
 
@@ -58,17 +60,26 @@ async def list_page(
     return [rows.definition(row) for row in found]
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A definition that was changed without being read."""
+
+    tenant_id: str
+    has_cron: bool
+
+
 async def set_enabled(
     session: Session, definition_id: str, *, tenant_id: str | None, is_enabled: bool
-) -> bool:
-    """Enable or disable a definition; False when there is none."""
+) -> Changed | None:
+    """Enable or disable a definition; None when there is none."""
     row = await session.row("definitions.set_enabled", definition_id, tenant_id, is_enabled)
-    return row is not None
+    return Changed(row["tenant_id"], row["cron_expression"] is not None) if row else None
 
 
-async def delete(session: Session, definition_id: str, *, tenant_id: str | None) -> bool:
-    """Hide a definition for good; False when there is none."""
-    return await session.row("definitions.delete_definition", definition_id, tenant_id) is not None
+async def delete(session: Session, definition_id: str, *, tenant_id: str | None) -> Changed | None:
+    """Hide a definition for good; None when there is none."""
+    row = await session.row("definitions.delete_definition", definition_id, tenant_id)
+    return Changed(row["tenant_id"], row["cron_expression"] is not None) if row else None
 
 
 async def adopt(session: Session) -> list[str]:

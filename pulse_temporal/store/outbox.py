@@ -10,7 +10,8 @@ from typing import Literal
 from pulse_temporal.store.database import Session
 from pulse_temporal.store.rows import required
 
-CommandKind = Literal["start", "cancel"]
+CommandKind = Literal["start", "cancel", "schedule"]
+RunCommandKind = Literal["start", "cancel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +19,14 @@ class OutboxCommand:
     """A command that this process has leased.
 
     Attributes:
+        subject_id: A run; the definition when it is about a schedule.
         tries: How often it was leased, this time included.
     """
 
     id: int
     kind: CommandKind
     tenant_id: str
-    run_id: str
+    subject_id: str
     generation: int
     tries: int
 
@@ -37,7 +39,7 @@ async def lease(session: Session, *, length: timedelta, limit: int) -> list[Outb
             id=row["id"],
             kind=row["kind"],
             tenant_id=row["tenant_id"],
-            run_id=row["run_id"],
+            subject_id=row["subject_id"],
             generation=row["generation"],
             tries=row["tries"],
         )
@@ -57,8 +59,13 @@ async def postpone(session: Session, command_id: int, *, pause: timedelta, error
 
 
 async def put(
-    session: Session, kind: CommandKind, *, tenant_id: str, run_id: str, generation: int
+    session: Session, kind: RunCommandKind, *, tenant_id: str, run_id: str, generation: int
 ) -> int:
-    """Write a command and give its id."""
+    """Write a command about a run and give its id."""
     row = await session.row("outbox.put", kind, tenant_id, run_id, None, generation)
     return required(row, "a new outbox command")["id"]
+
+
+async def put_schedule(session: Session, *, tenant_id: str, definition_id: str) -> None:
+    """Ask for a definition's schedule to be made equal to its row."""
+    await session.row("outbox.put", "schedule", tenant_id, None, definition_id, 1)

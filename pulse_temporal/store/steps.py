@@ -94,7 +94,13 @@ class Outcome:
 
 
 async def claim(
-    session: Session, fence: Fence, path: str, *, worker_id: str, bound: timedelta
+    session: Session,
+    fence: Fence,
+    path: str,
+    *,
+    worker_id: str,
+    bound: timedelta,
+    waited_after: int,
 ) -> Claimed | None:
     """Take a step that nobody works on; None leaves the reason to ``lock_step``."""
     row = await session.row(
@@ -107,6 +113,7 @@ async def claim(
         fence.temporal_run_id,
         worker_id,
         bound,
+        waited_after,
     )
     return _claimed(row, fence) if row else None
 
@@ -158,16 +165,14 @@ async def close_attempt(
     await session.run("steps.close_attempt", step_id, claim, ending, message)
 
 
-async def reopen(session: Session, step_id: str, *, failed_attempts: int) -> None:
+async def reopen(session: Session, step_id: str, *, attempt_counts: bool) -> None:
     """Give a running step back to the next claim."""
-    await session.run("steps.reopen", step_id, failed_attempts)
+    await session.run("steps.reopen", step_id, attempt_counts)
 
 
-async def give_up(
-    session: Session, step_id: str, *, message: str, failed_attempts: int = 0
-) -> None:
+async def give_up(session: Session, step_id: str, *, message: str) -> None:
     """Fail a step outside of an attempt."""
-    await session.run("steps.give_up", step_id, message, failed_attempts)
+    await session.run("steps.give_up", step_id, message)
 
 
 async def block(
@@ -298,7 +303,7 @@ def _claimed(row: Record, fence: Fence) -> Claimed:
     step |= {
         "run_id": fence.run_id,
         "generation": fence.generation,
-        "attempt": row["s_attempt"] + 1,
+        "attempt": row["s_attempt"],
     }
     trigger = owner | _columns(row, "t_") | {"payload": rows.json_object(row["t_payload"])}
     return Claimed(

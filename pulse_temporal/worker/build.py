@@ -13,6 +13,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.workflows.pulse import PulseBranch, PulseRun
+from pulse_temporal.workflows.tick import PulseCronTick
 
 HOUSE = Path(__file__).parents[1]
 SEALED_ROOM = "workflows"
@@ -61,7 +62,7 @@ def build_worker(
     return Worker(
         client,
         task_queue=options.task_queue,
-        workflows=[PulseRun, PulseBranch],
+        workflows=[PulseRun, PulseBranch, PulseCronTick],
         activities=activities,
         workflow_runner=workflow_runner(),
         max_cached_workflows=CACHED_WORKFLOWS,

@@ -13,6 +13,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
+from pulse_temporal.activities.cron import CronActivities
 from pulse_temporal.activities.mirror import MirrorActivities
 from pulse_temporal.activities.steps import StepActivities
 from pulse_temporal.clock import utc_now
@@ -75,6 +76,12 @@ class Process:
         """Whether ``start`` has been called and ``stop`` has not."""
         return self._main is not None
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop in which it was started; None while it is not running."""
+        main = self._main
+        return None if main is None else main.get_loop()
+
     def nudge(self) -> None:
         """Look at the outbox at once: a command has just been written."""
         self.relay.nudge()
@@ -93,6 +100,8 @@ class Process:
         if self._main is not None:
             raise ConfigurationError("The engine is started already.")
         self._stopping = asyncio.Event()
+        for part in (self.dispatcher, self.observers, self.relay):
+            part.begin()
         await (self._publish() if work else self._check_schema())
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._main = asyncio.create_task(  # noqa: TID251 - the one task that owns all others
@@ -196,7 +205,8 @@ class Process:
             transactions=transactions,
             threads=threads,
         )
-        return [*mirror.all(), steps.run]
+        ticks = CronActivities(self.database, self.emitter)
+        return [*mirror.all(), *ticks.all(), steps.run]
 
     async def _keep_publishing(self) -> None:
         while True:

@@ -145,6 +145,7 @@ class Interpreter:
                     timedelta(milliseconds=failure.retry_in_ms),
                     summary=_retry_summary(failure, bone.name),
                 )
+                step = step.model_copy(update={"waited_after": failure.attempt})
                 may_be_local = False
                 self._continue_as_new_if_due()
             else:

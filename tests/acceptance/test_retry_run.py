@@ -92,7 +92,7 @@ async def test_a_retry_has_a_fresh_budget_of_attempts(pulse: PulseTest) -> None:
     await pulse.engine.retry_run(failed.id)
     run = await pulse.engine.wait_for_run(failed.id)
     assert run.status == "completed"
-    assert (await pulse.steps(failed.id))["0"].attempt == 1
+    assert (await pulse.steps(failed.id))["0"].attempt == 2
 
 
 async def test_a_run_may_fail_and_be_retried_again_and_again(pulse: PulseTest) -> None:

@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +14,10 @@ from typing import Self
 
 import asyncpg
 
-from tests.harness import PulseTest, StepLike, action
+from tests.harness import PulseTest, StepLike, action, eventually
 
 PROGRAM = Path(__file__).with_name("worker_process.py")
 PATIENCE_SECONDS = 30.0
-GLANCE_SECONDS = 0.02
-
-
-async def eventually(claim: Callable[[], Awaitable[bool]]) -> None:
-    """Return as soon as the claim is true; fail when it stays false."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not await claim():
-        assert time.monotonic() < deadline, f"not true after {PATIENCE_SECONDS} s"
-        await asyncio.sleep(GLANCE_SECONDS)
 
 
 def work(name: str, **fields: object) -> dict[str, object]:
@@ -154,15 +143,6 @@ class Crew:
 
         async def claim() -> bool:
             return len(self.calls(step)) >= times
-
-        await eventually(claim)
-
-    async def status(self, run_id: str, status: str) -> None:
-        """Wait until a run has a status."""
-
-        async def claim() -> bool:
-            run = await self.pulse.engine.get_run(run_id)
-            return run is not None and run.status == status
 
         await eventually(claim)
 

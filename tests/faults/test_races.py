@@ -76,7 +76,7 @@ async def test_retry_against_retry(pulse: PulseTest) -> None:
         assert isinstance(refused[0], RunConflictError | RunTransitionError)
         run = await pulse.engine.wait_for_run(run_id)
         assert (run.status, run.generation) == ("completed", 2)
-        assert (await pulse.steps(run_id))["0"].attempt == 0
+        assert (await pulse.steps(run_id))["0"].attempt == 1
 
 
 async def test_cancel_against_retry(pulse: PulseTest) -> None:

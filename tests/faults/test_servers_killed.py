@@ -24,8 +24,7 @@ from pulse_temporal.embedded import (
 )
 from pulse_temporal.embedded.ports import free_ports
 from pulse_temporal.errors import PostgresUnavailableError
-from tests.faults.crew import eventually
-from tests.harness import PulseTest, checked_invariants, delay, make_pulse, parallel
+from tests.harness import PulseTest, checked_invariants, delay, eventually, make_pulse, parallel
 
 pytestmark = pytest.mark.faults
 
@@ -177,8 +176,6 @@ async def test_an_outage_of_both_does_not_end_the_relay(
         await eventually(is_noticed)
         for name in own_servers.stacks:
             await own_servers.start(name)
-        runs = [
-            await pulse.engine.wait_for_run(run_id, timeout=RUN_SECONDS) for run_id in run_ids
-        ]
+        runs = [await pulse.engine.wait_for_run(run_id, timeout=RUN_SECONDS) for run_id in run_ids]
 
         assert {run.status for run in runs} == {"completed"}

@@ -7,8 +7,8 @@ import signal
 import asyncpg
 import pytest
 
-from tests.faults.crew import Crew, eventually, work
-from tests.harness import condition, delay, parallel
+from tests.faults.crew import Crew, work
+from tests.harness import condition, delay, eventually, parallel
 
 pytestmark = pytest.mark.faults
 
@@ -37,7 +37,7 @@ async def test_a_worker_killed_in_an_action_costs_no_attempt(crew: Crew) -> None
     assert [call.attempt for call in crew.calls("second")] == [1, 1]
     assert await crew.attempts(run_id, "1") == ["lost", "completed"]
     steps = await crew.pulse.steps(run_id)
-    assert (steps["1"].attempt, steps["1"].max_attempts) == (0, 1)
+    assert (steps["1"].attempt, steps["1"].max_attempts) == (1, 1)
 
 
 async def test_a_worker_killed_in_a_short_action_costs_no_attempt(crew: Crew) -> None:
@@ -74,7 +74,7 @@ async def test_a_worker_killed_in_a_delay_changes_nothing(crew: Crew) -> None:
     """The delay ends when it was due, not when a worker came back."""
     doomed = await crew.start()
     run_id = await crew.run(work("before"), delay("pause", 1_500), work("after"))
-    await crew.status(run_id, "waiting")
+    await crew.pulse.wait_for_status(run_id, "waiting")
     due = (await crew.pulse.steps(run_id))["1"].scheduled_for
     await doomed.kill()
     await finish_elsewhere(crew, run_id)
@@ -96,12 +96,7 @@ async def test_a_worker_killed_in_a_branch_repeats_only_that_step(crew: Crew) ->
         work("after"),
     )
     await crew.called("slow")
-    await crew.called("done")
-
-    async def other_branch_has_ended() -> bool:
-        return (await crew.pulse.statuses(run_id))["0/b0/1"] == "completed"
-
-    await eventually(other_branch_has_ended)
+    await crew.pulse.wait_for_step(run_id, "0/b0/1", "completed")
     await doomed.kill()
     crew.withdraw("slow", "hang")
     await finish_elsewhere(crew, run_id)
@@ -148,22 +143,16 @@ class HeldRecord:
         """Wait until a recording waits for the row; give the pid of its server process."""
         own = self.connection.get_server_pid()
         watcher = await asyncpg.connect(self.dsn)
-        found: list[int] = []
 
-        async def claim() -> bool:
-            found.extend(
-                row["pid"]
-                for row in await watcher.fetch(
-                    "SELECT pid FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))", own
-                )
+        async def waiting() -> int | None:
+            return await watcher.fetchval(
+                "SELECT pid FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))", own
             )
-            return bool(found)
 
         try:
-            await eventually(claim)
+            return await eventually(waiting)
         finally:
             await watcher.close()
-        return found[0]
 
     async def let_go(self) -> None:
         """Give the row back."""
@@ -209,11 +198,7 @@ async def test_a_worker_killed_after_the_record_does_not_call_again(
     await record.someone_waits()
     await doomed.kill()
     await record.let_go()  # the server process of the dead worker goes on, and commits
-
-    async def is_recorded() -> bool:
-        return (await crew.pulse.statuses(run_id))["0"] == "completed"
-
-    await eventually(is_recorded)
+    await crew.pulse.wait_for_step(run_id, "0", "completed")
     await finish_elsewhere(crew, run_id)
 
     (call,) = crew.calls("only")

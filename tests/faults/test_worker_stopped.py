@@ -60,7 +60,7 @@ async def test_a_stopping_worker_hands_on_what_it_cannot_finish(crew: Crew) -> N
     assert [call.attempt for call in crew.calls("long")] == [1, 1]
     assert len(crew.calls("before")) == 1
     assert await crew.attempts(run_id, "1") == ["released", "completed"]
-    assert (await crew.pulse.steps(run_id))["1"].attempt == 0
+    assert (await crew.pulse.steps(run_id))["1"].attempt == 1
 
 
 async def test_a_stopping_worker_ends_short_actions_without_any_grace(crew: Crew) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from temporalio.worker.workflow_sandbox import SandboxRestrictions
+
 import pulse_temporal
 from pulse_temporal.worker.build import SEALED_ROOM, passthrough_modules, workflow_runner
 
@@ -32,8 +34,6 @@ def test_the_sealed_room_keeps_its_guard() -> None:
 
 def test_the_usual_guards_stay_on() -> None:
     """The sandbox still refuses what differs between two replays."""
-    from temporalio.worker.workflow_sandbox import SandboxRestrictions
-
     usual = SandboxRestrictions.default
     ours = workflow_runner().restrictions
     assert ours.invalid_module_members == usual.invalid_module_members

@@ -68,6 +68,8 @@ ALTER TABLE pulse_workflow_definitions
     ALTER COLUMN updated_at SET DEFAULT now();
 ALTER TABLE pulse_workflow_definitions
     ADD COLUMN IF NOT EXISTS timezone text,
+    -- When it was last enabled again; cron ticks from before are not caught up.
+    ADD COLUMN IF NOT EXISTS enabled_at timestamptz,
     ADD COLUMN IF NOT EXISTS version integer NOT NULL DEFAULT 1,
     ADD COLUMN IF NOT EXISTS deleted_at timestamptz,
     -- The steps as flat rows (path, numbers, name …), made when the definition is stored, so
@@ -151,7 +153,7 @@ ALTER TABLE pulse_workflow_step_runs
     ADD COLUMN IF NOT EXISTS generation integer NOT NULL DEFAULT 1,
     ADD COLUMN IF NOT EXISTS epoch integer NOT NULL DEFAULT 0,
     ADD COLUMN IF NOT EXISTS claim integer NOT NULL DEFAULT 0,
-    -- Failed attempts of this generation and how many the policy allows.
+    -- Attempts used in this generation (lost workers do not count) and how many there are.
     ADD COLUMN IF NOT EXISTS attempt integer NOT NULL DEFAULT 0,
     ADD COLUMN IF NOT EXISTS max_attempts integer NOT NULL DEFAULT 1,
     ADD COLUMN IF NOT EXISTS next_attempt_at timestamptz,

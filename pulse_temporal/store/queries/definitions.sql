@@ -22,6 +22,7 @@ UPDATE pulse_workflow_definitions
 SET
     name = $3, description = $4, trigger_type = $5, environment_filter = $6,
     resource_type_filter = $7, steps = $8::text::jsonb, config = $9::text::jsonb,
+    enabled_at = CASE WHEN $10 AND NOT is_enabled THEN now() ELSE enabled_at END,
     is_enabled = $10, cron_expression = $11, timezone = $12, step_plan = $13::text::jsonb,
     version = version + 1, updated_at = now()
 WHERE id = $1 AND version = $2 AND deleted_at IS NULL
@@ -61,9 +62,11 @@ LIMIT $5;
 -- No row: there is no such definition.
 -- $1 id, $2 tenant_id, NULL for any, $3 is_enabled
 UPDATE pulse_workflow_definitions
-SET is_enabled = $3, updated_at = now()
+SET
+    enabled_at = CASE WHEN $3 AND NOT is_enabled THEN now() ELSE enabled_at END,
+    is_enabled = $3, updated_at = now()
 WHERE id = $1 AND ($2::text IS NULL OR tenant_id = $2) AND deleted_at IS NULL
-RETURNING id;
+RETURNING tenant_id, cron_expression;
 
 -- name: delete_definition
 -- The row stays, because runs refer to it; nothing shows or matches it any more.
@@ -71,7 +74,7 @@ RETURNING id;
 UPDATE pulse_workflow_definitions
 SET is_enabled = false, deleted_at = now(), updated_at = now()
 WHERE id = $1 AND ($2::text IS NULL OR tenant_id = $2) AND deleted_at IS NULL
-RETURNING id;
+RETURNING tenant_id, cron_expression;
 
 -- name: without_plan
 -- Definitions that the TypeScript Pulse has stored; they match once they have a plan.

@@ -16,7 +16,9 @@ FROM (
     FOR UPDATE SKIP LOCKED
 ) AS due
 WHERE o.id = due.id
-RETURNING o.id, o.kind, o.tenant_id, o.run_id, o.definition_id, o.generation, o.tries;
+RETURNING
+    o.id, o.kind, o.tenant_id, coalesce(o.run_id, o.definition_id) AS subject_id,
+    o.generation, o.tries;
 
 -- name: done
 -- $1 ids of executed commands

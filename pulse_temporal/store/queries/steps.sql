@@ -2,7 +2,8 @@
 -- Take a step that nobody works on, and load all that its handler needs. No row: it is being
 -- worked on, has ended, is canceled, or this execution does not speak for the run.
 -- $1 run_id, $2 tenant_id, $3 path, $4 generation, $5 branch, $6 temporal_run_id,
--- $7 worker_id, $8 time until the attempt's deadline
+-- $7 worker_id, $8 time until the attempt's deadline, $9 failed attempt whose pause Temporal's
+-- timer has let pass, 0 for none
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
@@ -17,7 +18,7 @@ WITH control AS (
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
     SET
-        status = 'running', claim = s.claim + 1, epoch = l.epoch,
+        status = 'running', claim = s.claim + 1, epoch = l.epoch, attempt = s.attempt + 1,
         started_at = coalesce(s.started_at, now()), next_attempt_at = NULL,
         blocked_reason = NULL, blocked_since = NULL
     FROM control
@@ -26,19 +27,20 @@ WITH control AS (
         ON l.run_id = $1 AND l.generation = $4 AND l.branch = $5 AND l.temporal_run_id = $6
     WHERE s.run_id = $1 AND s.path = $3 AND s.tenant_id = $2 AND s.generation = $4
         AND s.status IN ('pending', 'scheduled')
-        AND coalesce(s.next_attempt_at, now()) <= now() + interval '1 s'  -- clocks may differ
+        -- The timer's word counts for this pause only, not when an old attempt comes again.
+        AND (s.attempt = $9 OR coalesce(s.next_attempt_at, now()) <= now() + interval '1 s')
     RETURNING s.*
 ), attempt AS (
     INSERT INTO pulse_step_attempts (
         step_run_id, claim, run_id, tenant_id, generation, epoch, attempt, worker_id,
         started_at, deadline_at
     )
-    SELECT id, claim, run_id, tenant_id, generation, epoch, attempt + 1, $7, now(), now() + $8
+    SELECT id, claim, run_id, tenant_id, generation, epoch, attempt, $7, now(), now() + $8
     FROM step
 ), event AS (
     INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
     SELECT run_id, tenant_id, generation, 'step_started', path, now(),
-        jsonb_build_object('attempt', attempt + 1)
+        jsonb_build_object('attempt', attempt)
     FROM step
 )
 SELECT
@@ -108,17 +110,17 @@ FROM attempt AS a JOIN pulse_workflow_step_runs AS s ON s.id = a.step_run_id;
 
 -- name: reopen
 -- Give a step whose attempt was closed back to the next claim.
--- $1 step_run_id, $2 failed attempts to add
+-- $1 step_run_id, $2 the attempt counts, because it passed its deadline
 UPDATE pulse_workflow_step_runs
-SET status = 'scheduled', attempt = attempt + $2
+SET status = 'scheduled', attempt = attempt - CASE WHEN $2 THEN 0 ELSE 1 END
 WHERE id = $1 AND status = 'running';
 
 -- name: give_up
 -- Fail a step outside of an attempt: lost workers, a handler that never came.
--- $1 step_run_id, $2 error_message, $3 failed attempts to add
+-- $1 step_run_id, $2 error_message
 WITH step AS (
     UPDATE pulse_workflow_step_runs
-    SET status = 'failed', error_message = $2, completed_at = now(), attempt = attempt + $3,
+    SET status = 'failed', error_message = $2, completed_at = now(),
         blocked_reason = NULL
     WHERE id = $1 AND status IN ('pending', 'scheduled', 'running')
     RETURNING run_id, tenant_id, generation, path
@@ -198,10 +200,10 @@ WITH control AS (
     FOR SHARE
 ), current AS (
     SELECT
-        s.id, s.attempt + 1 AS attempt,
-        $14::bool AND s.attempt + 1 < s.max_attempts AS again,
+        s.id, s.attempt,
+        $14::bool AND s.attempt < s.max_attempts AS again,
         coalesce($18::bigint, least(
-            $17::bigint, ($15::bigint * power($16::float8, s.attempt))::bigint
+            $17::bigint, ($15::bigint * power($16::float8, s.attempt - 1))::bigint
         )) AS backoff_ms
     FROM control
     JOIN pulse_workflow_step_runs AS s
@@ -213,7 +215,7 @@ WITH control AS (
     UPDATE pulse_workflow_step_runs AS s
     SET
         status = CASE WHEN c.again THEN 'scheduled' ELSE 'failed' END,
-        attempt = c.attempt, error_message = $13,
+        error_message = $13,
         next_attempt_at = CASE WHEN c.again THEN now() + c.backoff_ms * interval '1 ms' END,
         completed_at = CASE WHEN c.again THEN NULL ELSE now() END
     FROM current AS c

@@ -1,0 +1,195 @@
+"""The engine for code that is not async: Django, Flask, scripts, the Python prompt."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import wraps
+from types import TracebackType
+from typing import Concatenate, ParamSpec, Self, TypeVar
+
+from pulse_temporal.engine.definitions import DefinitionMethods
+from pulse_temporal.engine.lifecycle import Lifecycle
+from pulse_temporal.engine.runs import RunMethods
+from pulse_temporal.errors import ConfigurationError
+from pulse_temporal.handlers.threads import refuse_event_loop, run_on_loop
+from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
+from pulse_temporal.worker.process import Process
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+
+INSTEAD = "Await the engine's own method instead of the one of engine.blocking."
+LAST_WAIT = timedelta(seconds=10)
+"""How long the end of the interpreter may wait for the background thread."""
+
+
+class AwaitableMethods(Lifecycle, DefinitionMethods, RunMethods):
+    """All methods of an engine that are awaited."""
+
+
+def _twin(
+    method: Callable[Concatenate[AwaitableMethods, Given], Awaitable[Answer]],
+) -> Callable[Concatenate[BlockingEngine, Given], Answer]:
+    """Give the blocking form of an engine's method: same parameters, same docstring."""
+
+    @wraps(method)
+    def call(blocking: BlockingEngine, *arguments: Given.args, **options: Given.kwargs) -> Answer:
+        return blocking.call(lambda: method(blocking.engine, *arguments, **options))
+
+    return call
+
+
+class BlockingEngine:
+    """An engine whose methods wait for their result instead of being awaited.
+
+    ```python
+    engine = create_engine(dsn)
+
+    with engine.blocking as pulse:      # start ... stop
+        pulse.emit({"tenantId": "acme", "source": "shop", "type": "order.paid"})
+    ```
+
+    The methods are those of the engine, with the same parameters and errors, and may be called
+    from many threads at once. They run in a background thread that begins with the first call
+    and ends with ``stop``; so ``pulse.migrate()`` or ``pulse.create_workflow(...)`` need no
+    ``start``. Where the engine was started in an event loop (``async with engine:`` in an async
+    web server), they run there: this is then the way to use it from that server's threads.
+
+    Only for async code: ``transaction``, and ``emit`` on a connection of the caller. Code with
+    another driver's transaction emits after its commit (Django: ``transaction.on_commit``),
+    with an ``idempotency_key`` when it may be repeated.
+
+    Do not start it before a fork: web servers that fork start it in each worker process. An
+    engine that was given the application's pool serves threads while it is started in the
+    event loop of that pool.
+
+    Attributes:
+        engine: The engine itself; register handlers there.
+    """
+
+    def __init__(self, engine: AwaitableMethods, process: Process) -> None:
+        self.engine = engine
+        self._process = process
+        self._thread: _LoopThread | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        """Start the engine."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop the engine."""
+        self.stop()
+
+    migrate = _twin(AwaitableMethods.migrate)
+    start = _twin(AwaitableMethods.start)
+
+    create_workflow = _twin(AwaitableMethods.create_workflow)
+    update_workflow = _twin(AwaitableMethods.update_workflow)
+    get_workflow = _twin(AwaitableMethods.get_workflow)
+    list_workflows = _twin(AwaitableMethods.list_workflows)
+    enable_workflow = _twin(AwaitableMethods.enable_workflow)
+    disable_workflow = _twin(AwaitableMethods.disable_workflow)
+    delete_workflow = _twin(AwaitableMethods.delete_workflow)
+    next_runs = _twin(AwaitableMethods.next_runs)
+
+    get_run = _twin(AwaitableMethods.get_run)
+    get_run_steps = _twin(AwaitableMethods.get_run_steps)
+    get_runs_by_trigger = _twin(AwaitableMethods.get_runs_by_trigger)
+    get_trigger = _twin(AwaitableMethods.get_trigger)
+    list_runs = _twin(AwaitableMethods.list_runs)
+    get_run_timeline = _twin(AwaitableMethods.get_run_timeline)
+    get_run_logs = _twin(AwaitableMethods.get_run_logs)
+    get_failed_runs = _twin(AwaitableMethods.get_failed_runs)
+    cancel_run = _twin(AwaitableMethods.cancel_run)
+    retry_run = _twin(AwaitableMethods.retry_run)
+    replay = _twin(AwaitableMethods.replay)
+    wait_for_run = _twin(AwaitableMethods.wait_for_run)
+
+    def emit(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
+        """Store a signal and plan its runs, as ``Engine.emit`` in a transaction of its own."""
+        return self.call(lambda: self.engine.emit(signal))
+
+    def stop(self) -> None:
+        """Stop the engine as ``Engine.stop`` does, and end the background thread."""
+        self.call(self.engine.stop)
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.close()
+
+    def call(self, work: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Run async code in the engine's event loop and wait for what it gives.
+
+        For what has no method here, such as a function of the application that uses the engine.
+
+        Raises:
+            ConfigurationError: An event loop runs in this thread, or the process was forked.
+        """
+        refuse_event_loop(instead=INSTEAD)
+        return run_on_loop(self._process.loop or self._own_loop(), work, instead=INSTEAD)
+
+    def _own_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._thread is None:
+                self._thread = _LoopThread()
+            if not self._thread.is_alive:
+                raise ConfigurationError(
+                    "engine.blocking was used before this process was forked. Use it for the "
+                    "first time after the fork, in each process."
+                )
+            return self._thread.loop
+
+
+@dataclass(frozen=True, slots=True)
+class _Home:
+    """A running event loop, and what ends it."""
+
+    loop: asyncio.AbstractEventLoop
+    ended: asyncio.Event
+
+
+class _LoopThread:
+    """An event loop in a thread of its own; ends when it is closed, forgotten, or at exit."""
+
+    def __init__(self) -> None:
+        born: Future[_Home] = Future()
+        self._thread = threading.Thread(
+            target=_live, args=(born,), name="pulse-blocking", daemon=True
+        )
+        self._thread.start()
+        home = born.result()
+        self.loop = home.loop
+        self.close = weakref.finalize(self, _end, home, self._thread)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the loop runs; it does not in a forked copy of its process."""
+        return self._thread.is_alive()
+
+
+def _live(born: Future[_Home]) -> None:
+    async def live() -> None:
+        home = _Home(asyncio.get_running_loop(), asyncio.Event())
+        born.set_result(home)
+        await home.ended.wait()
+
+    asyncio.run(live())
+
+
+def _end(home: _Home, thread: threading.Thread) -> None:
+    if thread.is_alive():
+        home.loop.call_soon_threadsafe(home.ended.set)
+        thread.join(LAST_WAIT.total_seconds())

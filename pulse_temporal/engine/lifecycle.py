@@ -1,0 +1,117 @@
+"""The engine's methods that set up, start, emit and stop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
+
+from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
+from pulse_temporal.services.waiting import RunWaiter
+from pulse_temporal.store.connection import Connection
+from pulse_temporal.store.database import Database
+from pulse_temporal.store.migrate import migrate
+from pulse_temporal.worker.process import Process
+
+
+class Lifecycle:
+    """What an engine does as a whole."""
+
+    _database: Database
+    _process: Process
+    _waiter: RunWaiter
+
+    async def __aenter__(self) -> Self:
+        """Start the engine."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop the engine."""
+        await self.stop()
+
+    async def migrate(self) -> list[str]:
+        """Create or update the tables and give the names of the migrations applied.
+
+        Safe at every start and from many processes at once.
+
+        Raises:
+            MigrationError: The database is newer than this code, or was changed by hand.
+            PostgresUnavailableError: Postgres does not answer.
+        """
+        return await migrate(self._database)
+
+    async def start(self, *, worker: bool = True) -> None:
+        """Start working on runs.
+
+        Temporal may be away: signals are stored meanwhile, and their runs start when it is back.
+
+        Args:
+            worker: False emits and starts runs, but leaves the handlers to other processes.
+
+        Raises:
+            ConfigurationError: The engine is started already.
+            PostgresUnavailableError: Postgres does not answer.
+            SchemaError: The tables are missing; call ``migrate``.
+        """
+        await self._process.start(work=worker)
+
+    async def stop(self) -> None:
+        """Take no more work; handlers that run may finish within ``shutdown_grace``.
+
+        What does not finish goes on in another process, without costing an attempt. Calling
+        it twice, or without ``start``, closes the database connections and no more.
+        """
+        try:
+            await self._process.stop()
+        finally:
+            await self._waiter.close()
+            await self._database.close()
+
+    async def emit(
+        self,
+        signal: TriggerInput | Mapping[str, object],
+        *,
+        connection: Connection | None = None,
+    ) -> TriggerEnvelope:
+        """Store a signal and plan a run for every definition that it matches.
+
+        Signal, runs and start commands commit together or not at all; Temporal is not asked.
+        The runs start right after the commit, or when Temporal is back.
+
+        Args:
+            signal: What happened; a mapping may use camelCase or snake_case. ``payload`` is a
+                JSON object of at most ``limits.payload_bytes`` (256 KiB).
+            connection: An asyncpg connection of the caller: everything joins its transaction,
+                and the runs exist, and start, when the caller commits.
+
+        Returns:
+            The stored signal. ``run_ids`` follow the age of the definitions, oldest first. With
+            an ``idempotency_key`` that was used before, the first signal, ``duplicate`` set.
+
+        Raises:
+            UnknownSignalError: The type is not registered.
+            SignalMismatchError: Source or resource type differs from the registration.
+            PayloadError: The payload does not fit the registered schema.
+            JsonValueError: The payload is no canonical JSON, or is too large.
+            IdempotencyConflictError: The key was used for other content.
+            EmitBusyError: Another open transaction uses the key; emit again.
+            PostgresUnavailableError: Postgres does not answer; nothing is stored.
+        """
+        return await self._process.emitter.emit(signal, connection=connection)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Connection]:
+        """Lend an asyncpg connection in a transaction that commits when the block ends well.
+
+        Pass it to ``emit``: the signal joins the application's own writes on it, and its runs
+        start right at the commit instead of at the relay's next look.
+        """
+        async with self._process.emitter.transaction() as connection:
+            yield connection

@@ -1,0 +1,180 @@
+"""Keep a definition's Temporal Schedule equal to its row.
+
+A schedule is state, not a command: the outbox only says which definition to look at, so that
+changes may be told late, twice or in any order. Disabling pauses the schedule. What Temporal
+does with a schedule that changes is to forget the ticks from before the change that it has not
+started yet; so nothing is sent when nothing differs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from pydantic import ValidationError
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleState,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+from temporalio.common import Priority, TypedSearchAttributes
+from temporalio.service import RPCError, RPCStatusCode
+
+from pulse_temporal import contract
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.contract import CronClock
+from pulse_temporal.errors import DefinitionError
+from pulse_temporal.services.cron import Cron, parse_cron
+from pulse_temporal.store import schedules
+from pulse_temporal.store.database import Database
+from pulse_temporal.store.schedules import ScheduleOwner
+from pulse_temporal.temporal import search_attributes
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 4
+"""Schedules that one process changes at a time; each holds a connection meanwhile."""
+
+
+class Schedules:
+    """Makes schedules equal to what Postgres says."""
+
+    def __init__(self, database: Database, options: EngineOptions) -> None:
+        self.database = database
+        self.options = options
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def sync(self, client: Client, definition_id: str, *, tenant_id: str) -> bool:
+        """Create, change, pause, resume or delete the schedule of a definition.
+
+        Returns:
+            False when somebody else is at it, who may not have seen the newest row: ask again.
+
+        Raises:
+            RPCError: Temporal did not take it; ask again.
+        """
+        async with self._slots, self.database.transaction() as session:
+            if not await schedules.try_lock(session, definition_id):
+                return False
+            owner = await schedules.find_owner(session, definition_id, tenant_id=tenant_id)
+            cron = _cron_of(owner)
+            if owner is None or cron is None:
+                return await self._delete(client, definition_id)
+            return await self._put(client, owner, cron)
+
+    async def _delete(self, client: Client, definition_id: str) -> bool:
+        handle = client.get_schedule_handle(self._id(definition_id))
+        try:
+            await handle.delete(rpc_timeout=self.options.temporal_timeout)
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
+        return True
+
+    async def _put(self, client: Client, owner: ScheduleOwner, cron: Cron) -> bool:
+        clock = CronClock(
+            definition_id=owner.id,
+            tenant_id=owner.tenant_id,
+            cron_expression=cron.text,
+            timezone=owner.timezone,
+        )
+        labels = _labels(clock)
+        wanted = self._schedule(clock, cron, labels, is_paused=not owner.is_enabled)
+
+        async def change(found: ScheduleUpdateInput) -> ScheduleUpdate | None:
+            is_same = await _is_same(client, found.description.schedule, wanted, clock)
+            return None if is_same else ScheduleUpdate(wanted)
+
+        patience = self.options.temporal_timeout
+        try:
+            await client.get_schedule_handle(self._id(owner.id)).update(
+                change, rpc_timeout=patience
+            )
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
+        else:
+            return True
+        try:
+            await client.create_schedule(
+                self._id(owner.id), wanted, search_attributes=labels, rpc_timeout=patience
+            )
+        except ScheduleAlreadyRunningError:
+            return False
+        return True
+
+    def _schedule(
+        self, clock: CronClock, cron: Cron, labels: TypedSearchAttributes, *, is_paused: bool
+    ) -> Schedule:
+        title = f"{clock.cron_expression} ({clock.timezone})"
+        return Schedule(
+            action=ScheduleActionStartWorkflow(
+                contract.CRON_WORKFLOW,
+                clock,
+                id=self._id(clock.definition_id),
+                task_queue=self.options.task_queue,
+                task_timeout=self.options.task_timeout,
+                memo={"cron": clock.cron_expression, "timezone": clock.timezone},
+                typed_search_attributes=labels,
+                static_summary=f"cron {title}",
+                priority=Priority(fairness_key=contract.fairness_key(clock.tenant_id)),
+            ),
+            spec=ScheduleSpec(calendars=cron.calendars(), time_zone_name=cron.clock_zone),
+            policy=SchedulePolicy(
+                overlap=ScheduleOverlapPolicy.ALLOW_ALL, catchup_window=self.options.cron_catchup
+            ),
+            state=ScheduleState(note=title, paused=is_paused),
+        )
+
+    def _id(self, definition_id: str) -> str:
+        return contract.schedule_id(self.options.queue_prefix, definition_id)
+
+
+def _cron_of(owner: ScheduleOwner | None) -> Cron | None:
+    if owner is None or owner.cron_expression is None:
+        return None
+    try:
+        return parse_cron(owner.cron_expression, owner.timezone)
+    except DefinitionError as error:
+        log.error(  # noqa: TRY400 - the text says what is wrong with the row
+            "a definition's cron cannot be scheduled",
+            extra={"definition_id": owner.id, "error": str(error)},
+        )
+        return None
+
+
+async def _is_same(client: Client, found: Schedule, wanted: Schedule, clock: CronClock) -> bool:
+    """Say whether an update would change nothing but the ticks it makes Temporal forget."""
+    action, planned = found.action, wanted.action
+    if not isinstance(action, ScheduleActionStartWorkflow) or not isinstance(
+        planned, ScheduleActionStartWorkflow
+    ):
+        return False
+    try:
+        arguments = await client.data_converter.decode(action.args, [CronClock])
+    except (ValidationError, ValueError, RuntimeError):  # written by another version or codec
+        return False
+    return (
+        arguments == [clock]
+        and (action.task_queue, action.task_timeout) == (planned.task_queue, planned.task_timeout)
+        and [*found.spec.calendars] == [*wanted.spec.calendars]
+        and found.spec.time_zone_name == wanted.spec.time_zone_name
+        and found.policy == wanted.policy
+        and (found.state.paused, found.state.note) == (wanted.state.paused, wanted.state.note)
+    )
+
+
+def _labels(clock: CronClock) -> TypedSearchAttributes:
+    return search_attributes(
+        {
+            contract.TENANT_ATTRIBUTE: clock.tenant_id,
+            contract.DEFINITION_ATTRIBUTE: clock.definition_id,
+        }
+    )

@@ -1,0 +1,47 @@
+"""What schedules and their ticks need to know of a definition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pulse_temporal.store.database import Session
+from pulse_temporal.store.rows import required
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleOwner:
+    """A definition as its schedule sees it.
+
+    Attributes:
+        enabled_at: When it was last enabled again; None when it never was disabled.
+        cron_expression: None when it has no cron.
+        timezone: ``UTC`` when its author named none.
+    """
+
+    id: str
+    tenant_id: str
+    trigger_type: str
+    environment_filter: str | None
+    resource_type_filter: str | None
+    is_enabled: bool
+    enabled_at: datetime | None
+    cron_expression: str | None
+    timezone: str
+
+
+async def try_lock(session: Session, definition_id: str) -> bool:
+    """Keep others from changing a definition's schedule until the transaction ends.
+
+    False when somebody else does so already.
+    """
+    row = required(await session.row("schedules.try_lock", definition_id), "an advisory lock")
+    return row["locked"]
+
+
+async def find_owner(
+    session: Session, definition_id: str, *, tenant_id: str
+) -> ScheduleOwner | None:
+    """Read a definition; None when it is deleted."""
+    row = await session.row("schedules.find_owner", definition_id, tenant_id)
+    return ScheduleOwner(**dict(row.items())) if row else None

@@ -1,0 +1,124 @@
+"""What the documentation shows is run: Python and SQL for real, commands by name."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import inspect
+import io
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from pulse_temporal import Engine
+from pulse_temporal.cli.app import app
+from pulse_temporal.embedded import EmbeddedServices
+from tests.docs.pages import PAGES, ROOT, Block, blocks_of, name_of
+
+RUN = [page for page in PAGES if {b.language for b in blocks_of(page)} & {"python", "sql"}]
+NOT_RUN = {"CONTRIBUTING.md"}  # shows fragments of workflow code
+FOREIGN_COMMANDS = {"cd", "curl", "docker", "git", "pip", "psql", "python", "temporal", "uvicorn"}
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in RUN if name_of(page) not in NOT_RUN], ids=name_of
+)
+async def test_the_code_of_a_page_runs(
+    page: Path,
+    servers: EmbeddedServices,
+    database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its blocks share names, as in one file; a ``text`` block is what the code above prints."""
+    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("TEMPORAL_ADDRESS", servers.temporal_address)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": page.stem}
+    printed = ""
+    try:
+        for block in blocks_of(page):
+            match block.language:
+                case "python":
+                    printed = await run_python(block, page, names)
+                case "sql":
+                    await run_sql(block, database)
+                case "text":
+                    assert printed == block.text, f"{name_of(page)}:{block.line}"
+                case _:
+                    pass
+    finally:
+        for value in list(names.values()):
+            if isinstance(value, Engine):
+                await value.stop()
+
+
+async def run_python(block: Block, page: Path, names: dict[str, object]) -> str:
+    """Run a block, which may await at its top level; give what it prints."""
+    source = "\n" * (block.line - 1) + block.text
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    code = compile(source, str(page), "exec", flags=flags, dont_inherit=True)
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        if code.co_flags & inspect.CO_COROUTINE:
+            await eval(code, names)  # noqa: S307 - our own documentation
+        else:  # in a thread, because it may call asyncio.run
+            await asyncio.to_thread(eval, code, names)
+    return out.getvalue()
+
+
+async def run_sql(block: Block, dsn: str) -> None:
+    """Run the statements of a block."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(block.text)
+    finally:
+        await connection.close()
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Give the place and the words of every command in the shell blocks."""
+    for page in PAGES:
+        for block in blocks_of(page):
+            if block.language not in ("bash", "sh", "shell", "console"):
+                continue
+            for number, line in enumerate(block.text.replace("\\\n", " ").splitlines()):
+                words = line.partition("#")[0].split()
+                if words:
+                    yield f"{name_of(page)}:{block.line + number}", words
+
+
+def test_commands_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    known = set(extras["optional-dependencies"])
+    wrong: list[str] = []
+    seen = 0
+    for place, words in commands():
+        seen += 1
+        while "=" in words[0]:  # VARIABLE=value in front of a command
+            words.pop(0)
+        match words:
+            case ["make", *rest]:
+                named = [word for word in rest if re.fullmatch("[a-z]+", word)]
+                wrong += [f"{place}: make {name}" for name in named if name not in targets]
+            case ["pulse", command, *_]:
+                if command not in app:
+                    wrong.append(f"{place}: pulse {command}")
+            case ["python", script, *_] if script.endswith(".py"):
+                if not (ROOT / script).is_file():
+                    wrong.append(f"{place}: {script}")
+            case [command, *rest]:
+                if command not in FOREIGN_COMMANDS and not command.startswith("."):
+                    wrong.append(f"{place}: {command}")
+                for listed in re.findall(r"pulse-workflows\[([\w,]+)\]", " ".join(rest)):
+                    unknown = set(listed.split(",")) - known
+                    wrong += [f"{place}: extra {name}" for name in sorted(unknown)]
+            case _:
+                wrong.append(place)
+    assert seen
+    assert not wrong

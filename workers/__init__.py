@@ -1,0 +1,1 @@
+"""Deployable processes; they use the library through its front door only."""
