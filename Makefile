@@ -12,7 +12,7 @@ LOCK := requirements/dev.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench lock clean
+.PHONY: help demo test check fmt docs bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ check: $(READY) ## Lint, format, types, rooms, dependencies, house rules; change
 fmt: $(READY) ## Format, and fix what the linter can fix
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+docs: $(READY) ## Write the reference pages anew from the docstrings
+	$(BIN)/python docs/build_reference.py
 
 bench: $(READY) ## Measure; slow, and only comparable on a quiet machine
 	@$(BIN)/python -m pytest -m bench -p no:randomly --capture=no $(ARGS)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 
-from stage import servers, tell
-
 from pulse_temporal import WorkflowContext, create_engine
+from stage import servers, tell
 
 REPAIR = {
     "tenantId": "workspace_1",

@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from stage import servers, shortened, tell
-
 from pulse_temporal import Engine, TriggerInput, WorkflowContext, create_engine
+from stage import servers, shortened, tell
 
 RECOVERED = {"web-shop"}
 

@@ -138,7 +138,6 @@ class _Delivery:
             config=_config(claimed, step),
             book=self.book,
             emit=self._emit,
-            loop=asyncio.get_running_loop(),
         )
 
     async def make(self) -> Recorded:

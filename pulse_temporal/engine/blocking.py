@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import weakref
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass
-from datetime import timedelta
 from functools import wraps
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
@@ -17,7 +13,7 @@ from pulse_temporal.engine.definitions import DefinitionMethods
 from pulse_temporal.engine.lifecycle import Lifecycle
 from pulse_temporal.engine.runs import RunMethods
 from pulse_temporal.errors import ConfigurationError
-from pulse_temporal.handlers.threads import refuse_event_loop, run_on_loop
+from pulse_temporal.handlers.threads import LoopThread, refuse_event_loop, run_on_loop
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.worker.process import Process
 
@@ -25,8 +21,6 @@ Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
 
 INSTEAD = "Await the engine's own method instead of the one of engine.blocking."
-LAST_WAIT = timedelta(seconds=10)
-"""How long the end of the interpreter may wait for the background thread."""
 
 
 class AwaitableMethods(Lifecycle, DefinitionMethods, RunMethods):
@@ -76,7 +70,7 @@ class BlockingEngine:
     def __init__(self, engine: AwaitableMethods, process: Process) -> None:
         self.engine = engine
         self._process = process
-        self._thread: _LoopThread | None = None
+        self._thread: LoopThread | None = None
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -144,52 +138,10 @@ class BlockingEngine:
     def _own_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._thread is None:
-                self._thread = _LoopThread()
+                self._thread = LoopThread()
             if not self._thread.is_alive:
                 raise ConfigurationError(
                     "engine.blocking was used before this process was forked. Use it for the "
                     "first time after the fork, in each process."
                 )
             return self._thread.loop
-
-
-@dataclass(frozen=True, slots=True)
-class _Home:
-    """A running event loop, and what ends it."""
-
-    loop: asyncio.AbstractEventLoop
-    ended: asyncio.Event
-
-
-class _LoopThread:
-    """An event loop in a thread of its own; ends when it is closed, forgotten, or at exit."""
-
-    def __init__(self) -> None:
-        born: Future[_Home] = Future()
-        self._thread = threading.Thread(
-            target=_live, args=(born,), name="pulse-blocking", daemon=True
-        )
-        self._thread.start()
-        home = born.result()
-        self.loop = home.loop
-        self.close = weakref.finalize(self, _end, home, self._thread)
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the loop runs; it does not in a forked copy of its process."""
-        return self._thread.is_alive()
-
-
-def _live(born: Future[_Home]) -> None:
-    async def live() -> None:
-        home = _Home(asyncio.get_running_loop(), asyncio.Event())
-        born.set_result(home)
-        await home.ended.wait()
-
-    asyncio.run(live())
-
-
-def _end(home: _Home, thread: threading.Thread) -> None:
-    if thread.is_alive():
-        home.loop.call_soon_threadsafe(home.ended.set)
-        thread.join(LAST_WAIT.total_seconds())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pulse_temporal.clock import Clock
 from pulse_temporal.errors import ConfigurationError
-from pulse_temporal.handlers.threads import run_on_loop
+from pulse_temporal.handlers.threads import run_on_loop, running_loop
 from pulse_temporal.model.canonical import scrub_json, scrub_text
 from pulse_temporal.model.runs import LogLevel, WorkflowRun, WorkflowStepRun
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
@@ -115,7 +114,6 @@ class WorkflowContext:
         config: JsonObject,
         book: LogBook,
         emit: Emit,
-        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.tenant_id = run.tenant_id
         self.run = run
@@ -125,7 +123,7 @@ class WorkflowContext:
         self.is_replay = run.is_replay
         self._book = book
         self._emit = emit
-        self._loop = loop
+        self._loop = running_loop()
         self._canceled = threading.Event()
         self._connection: HandlerConnection | None = None
 

@@ -32,18 +32,28 @@ AWAY = (
 )
 """What asyncpg raises when Postgres is gone, restarting or full."""
 
+TURNED_AWAY = (
+    asyncpg.ClientConfigurationError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
+"""What asyncpg raises when the DSN is wrong: its form, the role, the password, the database."""
+
 
 @contextmanager
 def typed_errors() -> Generator[None]:
     """Raise what Postgres and asyncpg say as errors of this library.
 
     Raises:
+        ConfigurationError: The DSN is wrong.
         PostgresUnavailableError: No connection, no answer in time, or the connection broke.
         SchemaError: A table or column is missing.
         TransactionFailedError: The transaction is beyond use.
     """
     try:
         yield
+    except TURNED_AWAY as error:
+        raise ConfigurationError(f"Postgres cannot be used with this DSN: {error}") from error
     except AWAY as error:
         reason = str(error) or type(error).__name__
         raise PostgresUnavailableError(f"Postgres does not answer: {reason}") from error

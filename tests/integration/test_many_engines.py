@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
+import asyncpg
 import pytest
 
 from pulse_temporal import DefinitionError, WorkflowContext, WorkflowStepRun
@@ -59,14 +60,18 @@ async def test_a_process_that_only_emits_starts_runs_for_the_others(
 
 
 async def test_what_a_process_that_only_emits_has_started_waits_for_a_worker(
-    idle_pulse: PulseTest, colleague: MakeColleague
+    idle_pulse: PulseTest, colleague: MakeColleague, connection: asyncpg.Connection
 ) -> None:
     emitter, worker = idle_pulse, colleague()
     await emitter.engine.start(worker=False)
     await emitter.define("order.paid", "pay")
     trigger = await emitter.emit("order.paid")
-    await emitter.engine.stop()
 
+    async def is_started() -> bool:
+        return await connection.fetchval("SELECT count(*) FROM pulse_outbox") == 0
+
+    await eventually(is_started)
+    await emitter.engine.stop()
     worker.action("pay")
     await worker.engine.start()
     run = await worker.engine.wait_for_run(trigger.run_ids[0])
@@ -224,7 +229,7 @@ async def test_a_blocked_step_goes_on_when_a_worker_comes_that_knows_its_handler
 
     step = (await idle_pulse.steps(run.id))["0"]
     assert run.status == "completed"
-    assert (pay.calls, step.blocked_reason, step.attempt) == (1, None, 0)
+    assert (pay.calls, step.blocked_reason, step.attempt) == (1, None, 1)
 
 
 @pytest.mark.parametrize("kind", ["action", "condition"])

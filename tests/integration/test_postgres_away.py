@@ -7,14 +7,19 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import pytest
 
-from pulse_temporal import ConfigurationError, Engine, PostgresUnavailableError
+from pulse_temporal import ConfigurationError, Engine, PostgresUnavailableError, create_engine
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.embedded.ports import LOCALHOST, free_ports
 from tests.conftest import dsn_of
 from tests.harness import SOURCE, TENANT, PulseTest, make_pulse
 
 SIGNAL = {"tenantId": TENANT, "source": SOURCE, "type": "order.paid"}
-DEFINITION = {"tenantId": TENANT, "name": "x", "triggerType": "order.paid", "steps": []}
+DEFINITION: dict[str, object] = {
+    "tenantId": TENANT,
+    "name": "x",
+    "triggerType": "order.paid",
+    "steps": [],
+}
 SECONDS = 5.0
 
 Call = Callable[[Engine], Awaitable[object]]
@@ -32,10 +37,13 @@ CALLS: dict[str, Call] = {
 @pytest.fixture
 async def silent_server() -> AsyncGenerator[str]:
     """Give the DSN of something that accepts connections and never says a word."""
-    server = await asyncio.start_server(lambda _reader, _writer: None, LOCALHOST, 0)
+    connections: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: connections.append(writer), LOCALHOST, 0)
     port = server.sockets[0].getsockname()[1]
     yield f"postgresql://pulse@{LOCALHOST}:{port}/pulse"
     server.close()
+    for connection in connections:
+        connection.close()
 
 
 @pytest.fixture
@@ -68,13 +76,17 @@ async def test_a_server_that_does_not_listen_is_one_clear_error(
             await call(nothing_there.engine)
 
 
-@pytest.mark.parametrize("name", ["start", "emit", "get_run"])
 async def test_a_server_that_does_not_answer_is_one_clear_error(
-    never_answers: PulseTest, name: str
+    never_answers: PulseTest,
 ) -> None:
     async with asyncio.timeout(SECONDS):
-        with pytest.raises(PostgresUnavailableError, match="Postgres does not answer"):
-            await CALLS[name](never_answers.engine)
+        errors = await asyncio.gather(
+            *(CALLS[name](never_answers.engine) for name in ("start", "emit", "get_run")),
+            return_exceptions=True,
+        )
+
+    assert {type(error) for error in errors} == {PostgresUnavailableError}
+    assert all("Postgres does not answer" in str(error) for error in errors)
 
 
 async def test_an_engine_that_could_not_start_may_be_started_later(
@@ -95,3 +107,13 @@ async def test_a_database_that_does_not_exist_is_a_matter_of_configuration(
 
     with pytest.raises(ConfigurationError, match='database "nobody" does not exist'):
         await CALLS[name](pulse.engine)
+    await pulse.engine.stop()
+
+
+@pytest.mark.parametrize("dsn", ["no dsn", "http://localhost/x"])
+async def test_a_malformed_dsn_is_a_matter_of_configuration(dsn: str) -> None:
+    engine = create_engine(dsn)
+
+    with pytest.raises(ConfigurationError, match="DSN"):
+        await engine.get_run("run_x")
+    await engine.stop()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -16,7 +18,12 @@ from tests.harness import SOURCE, TENANT, PulseTest, make_pulse
 
 ALL = [migration.name for migration in migrations()]
 SIGNAL = {"tenantId": TENANT, "source": SOURCE, "type": "order.paid"}
-DEFINITION = {"tenantId": TENANT, "name": "x", "triggerType": "order.paid", "steps": []}
+DEFINITION: dict[str, object] = {
+    "tenantId": TENANT,
+    "name": "x",
+    "triggerType": "order.paid",
+    "steps": [],
+}
 
 Call = Callable[[Engine], Awaitable[object]]
 CALLS: dict[str, Call] = {
@@ -189,7 +196,7 @@ async def test_engines_with_different_prefixes_share_a_database_and_nothing_else
             empty_database,
             servers.temporal_address,
             table_prefix=prefix,
-            queue_prefix=f"{empty_database.rpartition('/')[2][:40].partition('?')[0]}-{prefix}",
+            queue_prefix=f"{urlsplit(empty_database).path[1:]}-{prefix}-{os.getpid()}",
         )
         for prefix in ("one_", "two_")
     ]

@@ -250,11 +250,13 @@ WITH control AS (
 SELECT attempt, max_attempts, CASE WHEN again THEN backoff_ms END AS retry_in_ms FROM step;
 
 -- name: outcome
--- How a step ended, and whether this execution may still speak for it.
+-- How a step stands; retry_in_ms is NULL when no further attempt follows.
 -- $1 run_id, $2 tenant_id, $3 path
 SELECT s.id, s.status, s.generation, s.attempt, s.max_attempts, s.error_message,
     s.result::text AS result, s.next_attempt_at,
-    greatest(0, ceil(extract(epoch FROM s.next_attempt_at - now()) * 1000))::bigint AS retry_in_ms
+    CASE WHEN s.status = 'scheduled' THEN
+        greatest(0, ceil(extract(epoch FROM s.next_attempt_at - now()) * 1000))::bigint
+    END AS retry_in_ms
 FROM pulse_workflow_step_runs AS s
 WHERE s.run_id = $1 AND s.tenant_id = $2 AND s.path = $3;
 

