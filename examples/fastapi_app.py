@@ -53,10 +53,11 @@ def tenant(x_tenant: Annotated[str, Header()]) -> str:
     return x_tenant
 
 
+Tenant = Annotated[str, Depends(tenant)]
+
+
 @app.post("/orders", status_code=201)
-async def create_order(
-    order: Order, tenant_id: Annotated[str, Depends(tenant)]
-) -> dict[str, object]:
+async def create_order(order: Order, tenant_id: Tenant) -> dict[str, object]:
     """Store an order and tell Pulse about it: both happen, or neither."""
     async with engine.transaction() as connection:
         await connection.execute(
@@ -77,18 +78,14 @@ async def create_order(
 
 
 @app.post("/workflows", status_code=201)
-async def create_workflow(
-    definition: dict[str, object], tenant_id: Annotated[str, Depends(tenant)]
-) -> dict[str, object]:
+async def create_workflow(definition: dict[str, object], tenant_id: Tenant) -> dict[str, object]:
     """Let a tenant author a workflow; what is wrong comes back with JSON pointers."""
     stored = await engine.create_workflow({**definition, "tenantId": tenant_id})
     return {"id": stored.id}
 
 
 @app.get("/runs/{run_id}/timeline")
-async def timeline(
-    run_id: str, tenant_id: Annotated[str, Depends(tenant)]
-) -> list[RunTimelineEntry]:
+async def timeline(run_id: str, tenant_id: Tenant) -> list[RunTimelineEntry]:
     """Show what a run of this tenant has done so far."""
     entries = await engine.get_run_timeline(run_id, tenant_id=tenant_id)
     if not entries:

@@ -1,7 +1,4 @@
-"""A service misses its heartbeat: wait, look again, open an incident, page whoever is on call.
-
-The signal comes twice, for a service that stays down and for one that has recovered.
-"""
+"""A heartbeat is missed, for a service that stays down and for one that recovers meanwhile."""
 
 from __future__ import annotations
 

@@ -178,17 +178,11 @@ class Dispatcher:
         if client is None:
             return None
         try:
-            done = await self.schedules.sync(
-                client, command.subject_id, tenant_id=command.tenant_id
-            )
+            await self.schedules.sync(client, command.subject_id, tenant_id=command.tenant_id)
         except RPCError as error:
             await self._postpone(command.id, error, tries=command.tries)
             return None
-        if done:
-            return command.id
-        async with self.database.session() as session:
-            await outbox.postpone(session, command.id, pause=FIRST_PAUSE, error="others are at it")
-        return None
+        return command.id
 
     async def _postpone(self, command_id: int, error: RPCError, *, tries: int) -> None:
         pause = min(FIRST_PAUSE * 2 ** min(tries - 1, 10), LONGEST_PAUSE)

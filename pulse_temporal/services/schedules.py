@@ -16,7 +16,6 @@ from temporalio.client import (
     Client,
     Schedule,
     ScheduleActionStartWorkflow,
-    ScheduleAlreadyRunningError,
     ScheduleOverlapPolicy,
     SchedulePolicy,
     ScheduleSpec,
@@ -51,34 +50,34 @@ class Schedules:
         self.options = options
         self._slots = asyncio.Semaphore(AT_ONCE)
 
-    async def sync(self, client: Client, definition_id: str, *, tenant_id: str) -> bool:
+    async def sync(self, client: Client, definition_id: str, *, tenant_id: str) -> None:
         """Create, change, pause, resume or delete the schedule of a definition.
 
-        Returns:
-            False when somebody else is at it, who may not have seen the newest row: ask again.
+        Processes take turns at a definition; the row is read in one's turn, so that the last
+        one has seen the newest.
 
         Raises:
-            RPCError: Temporal did not take it; ask again.
+            RPCError: Temporal did not take it; try again.
+            PostgresUnavailableError: No answer, or no turn within the limit.
         """
         async with self._slots, self.database.transaction() as session:
-            if not await schedules.try_lock(session, definition_id):
-                return False
+            await schedules.lock(session, definition_id)
             owner = await schedules.find_owner(session, definition_id, tenant_id=tenant_id)
             cron = _cron_of(owner)
             if owner is None or cron is None:
-                return await self._delete(client, definition_id)
-            return await self._put(client, owner, cron)
+                await self._delete(client, definition_id)
+            else:
+                await self._put(client, owner, cron)
 
-    async def _delete(self, client: Client, definition_id: str) -> bool:
+    async def _delete(self, client: Client, definition_id: str) -> None:
         handle = client.get_schedule_handle(self._id(definition_id))
         try:
             await handle.delete(rpc_timeout=self.options.temporal_timeout)
         except RPCError as error:
             if error.status != RPCStatusCode.NOT_FOUND:
                 raise
-        return True
 
-    async def _put(self, client: Client, owner: ScheduleOwner, cron: Cron) -> bool:
+    async def _put(self, client: Client, owner: ScheduleOwner, cron: Cron) -> None:
         clock = CronClock(
             definition_id=owner.id,
             tenant_id=owner.tenant_id,
@@ -93,22 +92,15 @@ class Schedules:
             return None if is_same else ScheduleUpdate(wanted)
 
         patience = self.options.temporal_timeout
+        handle = client.get_schedule_handle(self._id(owner.id))
         try:
-            await client.get_schedule_handle(self._id(owner.id)).update(
-                change, rpc_timeout=patience
-            )
+            await handle.update(change, rpc_timeout=patience)
         except RPCError as error:
             if error.status != RPCStatusCode.NOT_FOUND:
                 raise
-        else:
-            return True
-        try:
             await client.create_schedule(
-                self._id(owner.id), wanted, search_attributes=labels, rpc_timeout=patience
+                handle.id, wanted, search_attributes=labels, rpc_timeout=patience
             )
-        except ScheduleAlreadyRunningError:
-            return False
-        return True
 
     def _schedule(
         self, clock: CronClock, cron: Cron, labels: TypedSearchAttributes, *, is_paused: bool

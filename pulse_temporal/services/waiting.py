@@ -6,7 +6,8 @@ import asyncio
 from collections import defaultdict
 from datetime import timedelta
 
-from pulse_temporal.errors import PulseError
+from pulse_temporal.errors import NotFoundError, PulseError
+from pulse_temporal.model.plain import UNSAFE
 from pulse_temporal.model.runs import TERMINAL_RUN_STATUSES
 from pulse_temporal.store import runs
 from pulse_temporal.store.database import Database
@@ -27,8 +28,11 @@ class RunWaiter:
         """Return when the run has ended; an id that is not known yet is waited for too.
 
         Raises:
+            NotFoundError: No run can have this id.
             TimeoutError: It has not ended in time.
         """
+        if UNSAFE.search(run_id):  # would fail the query of all waiters
+            raise NotFoundError(f"There is no run {run_id!r}.")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[run_id].add(future)
         if self._poller is None or self._poller.done():

@@ -12,6 +12,7 @@ import asyncpg
 
 from pulse_temporal.errors import (
     ConfigurationError,
+    InvalidInputError,
     PostgresUnavailableError,
     SchemaError,
     TransactionFailedError,
@@ -28,9 +29,10 @@ AWAY = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.QueryCanceledError,
     asyncpg.InterfaceError,
 )
-"""What asyncpg raises when Postgres is gone, restarting or full."""
+"""What asyncpg raises when Postgres is gone, restarting, full, or told to give up a statement."""
 
 TURNED_AWAY = (
     asyncpg.ClientConfigurationError,
@@ -46,6 +48,7 @@ def typed_errors() -> Generator[None]:
 
     Raises:
         ConfigurationError: The DSN is wrong.
+        InvalidInputError: An argument is no text that Postgres can store.
         PostgresUnavailableError: No connection, no answer in time, or the connection broke.
         SchemaError: A table or column is missing.
         TransactionFailedError: The transaction is beyond use.
@@ -57,6 +60,10 @@ def typed_errors() -> Generator[None]:
     except AWAY as error:
         reason = str(error) or type(error).__name__
         raise PostgresUnavailableError(f"Postgres does not answer: {reason}") from error
+    except asyncpg.DataError as error:
+        raise InvalidInputError(
+            "Postgres cannot take a value: ids are text without NUL and lone surrogates."
+        ) from error
     except asyncpg.InFailedSQLTransactionError as error:
         raise TransactionFailedError(
             "An earlier statement of this transaction failed, and its error was swallowed."

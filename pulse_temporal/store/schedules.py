@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pulse_temporal.store.database import Session
-from pulse_temporal.store.rows import required
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +29,9 @@ class ScheduleOwner:
     timezone: str
 
 
-async def try_lock(session: Session, definition_id: str) -> bool:
-    """Keep others from changing a definition's schedule until the transaction ends.
-
-    False when somebody else does so already.
-    """
-    row = required(await session.row("schedules.try_lock", definition_id), "an advisory lock")
-    return row["locked"]
+async def lock(session: Session, definition_id: str) -> None:
+    """Keep others from changing a definition's schedule until the transaction ends."""
+    await session.row("schedules.lock", definition_id)
 
 
 async def find_owner(

@@ -6,60 +6,10 @@ A new kind of step is a model, an entry in ``next_command`` and at most one acti
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
 from pulse_temporal.contract import Bone
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a list of steps stands.
-
-    Attributes:
-        ended: Indexes of the steps that need no work any more: completed or skipped.
-        index: All steps before it have ended.
-    """
-
-    ended: frozenset[int] = frozenset()
-    index: int = 0
-
-    def end(self, indexes: Iterable[int]) -> Progress:
-        """Give the progress after these steps have ended too."""
-        ended = self.ended.union(indexes)
-        index = self.index
-        while index in ended:
-            index += 1
-        return Progress(frozenset(other for other in ended if other > index), index)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Call the handler of an action or a condition."""
-
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Let a delay pass."""
-
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class FanOut:
-    """Run the branches of a parallel step and wait for all of them."""
-
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """Nothing is left to do in this list."""
-
-
-Command = Call | Wait | FanOut | Finish
+from pulse_temporal.model.commands import Call, Command, FanOut, Finish, Progress, Wait
 
 
 def resume(ranges: Iterable[tuple[int, int]]) -> Progress:

@@ -34,6 +34,7 @@ from pulse_temporal.contract import (
     StepInput,
     WriteAnswer,
 )
+from pulse_temporal.model.commands import Call, FanOut, Finish, Wait
 from pulse_temporal.model.paths import branch_path, child_path
 from pulse_temporal.workflows.calls import (
     Refused,
@@ -42,15 +43,7 @@ from pulse_temporal.workflows.calls import (
     is_attempt_failure,
     write,
 )
-from pulse_temporal.workflows.cursor import (
-    Call,
-    FanOut,
-    Finish,
-    Wait,
-    next_command,
-    resume,
-    skipped_after,
-)
+from pulse_temporal.workflows.cursor import next_command, resume, skipped_after
 
 BRANCH_ERROR_CHARS = 500
 

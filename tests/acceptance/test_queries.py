@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from pulse_temporal import InvalidInputError, RunFilter, WorkflowRun
+from pulse_temporal import InvalidInputError, NotFoundError, RunFilter, WorkflowRun
 from tests.harness import TENANT, PulseTest
 
 
@@ -19,6 +20,37 @@ async def test_an_unknown_id_gives_nothing(idle_pulse: PulseTest) -> None:
     assert await engine.get_run_logs("run_nobody") == []
     assert await engine.get_trigger("trg_nobody") is None
     assert await engine.get_runs_by_trigger("trg_nobody") == []
+
+
+@pytest.mark.parametrize("run_id", ["run_\0", "run_\ud800"], ids=["NUL", "surrogate"])
+async def test_an_id_that_cannot_be_stored_is_refused(idle_pulse: PulseTest, run_id: str) -> None:
+    engine = idle_pulse.engine
+
+    with pytest.raises(InvalidInputError):
+        await engine.get_run(run_id)
+    with pytest.raises(InvalidInputError):
+        await engine.get_trigger(run_id)
+    with pytest.raises(InvalidInputError):
+        await engine.list_runs(RunFilter(definition_id=run_id))
+    with pytest.raises(InvalidInputError):
+        await engine.cancel_run(run_id)
+
+
+async def test_waiting_for_an_id_that_cannot_exist_hurts_no_other_waiter(
+    pulse: PulseTest,
+) -> None:
+    """One query serves all who wait."""
+    gate = pulse.gate("pay")
+    await pulse.define("order.paid", "pay")
+    trigger = await pulse.emit("order.paid")
+    waiter = asyncio.ensure_future(pulse.engine.wait_for_run(trigger.run_ids[0]))
+    await gate.reached()
+
+    with pytest.raises(NotFoundError):
+        await pulse.engine.wait_for_run("run_\0", timeout=5)
+    gate.open()
+
+    assert (await waiter).status == "completed"
 
 
 async def test_a_signal_leads_to_its_runs_in_the_age_of_their_definitions(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -76,7 +77,7 @@ async def test_the_page_of_tables_is_the_schema(connection: asyncpg.Connection) 
 def load_builder(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Import the script behind ``make docs``."""
     path = ROOT / "docs" / "build_reference.py"
-    monkeypatch.syspath_prepend(str(path.parent))
+    monkeypatch.setattr(sys, "path", [str(path.parent), *sys.path])
     spec = importlib.util.spec_from_file_location("build_reference", path)
     assert spec is not None
     assert spec.loader is not None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
-import urllib.error
-import urllib.request
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import asyncpg
@@ -42,26 +42,22 @@ def load_app() -> FastAPI:
 class Site:
     """A running server."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    def __init__(self, port: int) -> None:
+        self.port = port
 
     async def ask(
         self, path: str, body: Mapping[str, object] | None = None, *, tenant: str = "acme"
     ) -> tuple[int, str]:
         """Send a request and give status and text of the answer; with a body it is a POST."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"X-Tenant": tenant, "Content-Type": "application/json"}
-        request = urllib.request.Request(self.address + path, data, headers)
-        return await asyncio.to_thread(self._send, request)
+        return await asyncio.to_thread(self._ask, path, body, tenant)
 
-    @staticmethod
-    def _send(request: urllib.request.Request) -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
+    def _ask(self, path: str, body: Mapping[str, object] | None, tenant: str) -> tuple[int, str]:
+        method, data = ("GET", None) if body is None else ("POST", json.dumps(body))
+        headers = {"X-Tenant": tenant, "Content-Type": "application/json"}
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:
+            connection.request(method, path, data, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
 
 
 @pytest.fixture
@@ -79,7 +75,7 @@ async def site(
 
     await eventually(is_up)
     port = server.servers[0].sockets[0].getsockname()[1]
-    yield Site(f"http://127.0.0.1:{port}")
+    yield Site(port)
     server.should_exit = True
     await serving
 

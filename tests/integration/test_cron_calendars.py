@@ -27,7 +27,7 @@ from pulse_temporal.model.cron import SHORTHANDS
 from pulse_temporal.services.cron import Cron, parse_cron
 
 SEED = 20260301
-EXPRESSIONS = 400
+EXPRESSIONS = 320
 AT_ONCE = 8
 MOST_TIMES = 60
 HOUR = timedelta(hours=1)

@@ -14,6 +14,8 @@ from tests.harness import checked_invariants
 @pytest.fixture
 async def env(servers: EmbeddedServices) -> AsyncGenerator[PulseTestEnvironment]:
     """Give a fresh environment."""
-    async with PulseTestEnvironment.start(postgres=servers.dsn) as started:
-        async with checked_invariants(started.dsn):
-            yield started
+    async with (
+        PulseTestEnvironment.start(postgres=servers.dsn) as started,
+        checked_invariants(started.dsn),
+    ):
+        yield started

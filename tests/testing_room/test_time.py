@@ -134,9 +134,7 @@ async def test_finishing_one_run_does_not_hurry_another(env: PulseTestEnvironmen
     slow = await env.define(
         {"name": "Slow", "triggerType": "slow", "steps": [delay("a month", ms(30 * DAY))]}
     )
-    trigger = await env.engine.emit(
-        {"tenantId": slow.tenant_id, "source": "test", "type": "slow"}
-    )
+    trigger = await env.engine.emit({"tenantId": slow.tenant_id, "source": "test", "type": "slow"})
 
     quick = await env.run(definition(delay("an hour", ms(HOUR))))
 

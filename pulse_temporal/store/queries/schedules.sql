@@ -1,8 +1,7 @@
--- name: try_lock
--- Take the right to change a definition's schedule until the transaction ends; false: another
--- transaction has it.
+-- name: lock
+-- Wait for the right to change a definition's schedule; it lasts until the transaction ends.
 -- $1 definition_id
-SELECT pg_try_advisory_xact_lock(hashtextextended('pulse_schedules ' || $1::text, 0)) AS locked;
+SELECT pg_advisory_xact_lock(hashtextextended('pulse_schedules ' || $1::text, 0));
 
 -- name: find_owner
 -- What a definition's schedule follows from; no row: it is deleted, or never was.

@@ -12,16 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pulse_temporal.contract import Bone
-from pulse_temporal.workflows.cursor import (
-    Call,
-    FanOut,
-    Finish,
-    Progress,
-    Wait,
-    next_command,
-    resume,
-    skipped_after,
-)
+from pulse_temporal.model.commands import Call, FanOut, Finish, Progress, Wait
+from pulse_temporal.workflows.cursor import next_command, resume, skipped_after
 
 ACTION = Bone(type="action", name="act", uses="act")
 CONDITION = Bone(type="condition", name="ask", uses="ask")
