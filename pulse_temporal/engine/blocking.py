@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
@@ -12,7 +14,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 from pulse_temporal.engine.definitions import DefinitionMethods
 from pulse_temporal.engine.lifecycle import Lifecycle
 from pulse_temporal.engine.runs import RunMethods
-from pulse_temporal.errors import ConfigurationError
+from pulse_temporal.errors import ConfigurationError, PulseError
 from pulse_temporal.handlers.threads import LoopThread, refuse_event_loop, run_on_loop
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.worker.process import Process
@@ -88,7 +90,6 @@ class BlockingEngine:
         self.stop()
 
     migrate = _twin(AwaitableMethods.migrate)
-    start = _twin(AwaitableMethods.start)
 
     create_workflow = _twin(AwaitableMethods.create_workflow)
     update_workflow = _twin(AwaitableMethods.update_workflow)
@@ -116,8 +117,14 @@ class BlockingEngine:
         """Store a signal and plan its runs, as ``Engine.emit`` in a transaction of its own."""
         return self.call(lambda: self.engine.emit(signal))
 
+    def start(self, *, worker: bool = True) -> None:
+        """Start working on runs, as ``Engine.start``; what forgets to stop, stops at exit."""
+        self.call(lambda: self.engine.start(worker=worker))
+        atexit.register(self._stop_at_exit)
+
     def stop(self) -> None:
         """Stop the engine as ``Engine.stop`` does, and end the background thread."""
+        atexit.unregister(self._stop_at_exit)
         self.call(self.engine.stop)
         with self._lock:
             thread, self._thread = self._thread, None
@@ -133,15 +140,24 @@ class BlockingEngine:
             ConfigurationError: An event loop runs in this thread, or the process was forked.
         """
         refuse_event_loop(instead=INSTEAD)
-        return run_on_loop(self._process.loop or self._own_loop(), work, instead=INSTEAD)
+        return run_on_loop(self._loop(), work, instead=INSTEAD)
 
-    def _own_loop(self) -> asyncio.AbstractEventLoop:
+    def _stop_at_exit(self) -> None:
+        """Stop before Python does: a worker that is cut off there may hang the process."""
+        with contextlib.suppress(PulseError, RuntimeError):
+            self.stop()
+
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """Give the loop that the engine runs in, else that of the background thread."""
         with self._lock:
-            if self._thread is None:
-                self._thread = LoopThread()
-            if not self._thread.is_alive:
+            if self._thread is not None and not self._thread.is_alive:
                 raise ConfigurationError(
                     "engine.blocking was used before this process was forked. Use it for the "
                     "first time after the fork, in each process."
                 )
+            running = self._process.loop
+            if running is not None:
+                return running
+            if self._thread is None:
+                self._thread = LoopThread()
             return self._thread.loop

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
+from pulse_temporal.config import EngineOptions
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.services.waiting import RunWaiter
 from pulse_temporal.store.connection import Connection
@@ -18,6 +19,7 @@ from pulse_temporal.worker.process import Process
 class Lifecycle:
     """What an engine does as a whole."""
 
+    options: EngineOptions
     _database: Database
     _process: Process
     _waiter: RunWaiter
@@ -45,7 +47,7 @@ class Lifecycle:
             MigrationError: The database is newer than this code, or was changed by hand.
             PostgresUnavailableError: Postgres does not answer.
         """
-        return await migrate(self._database)
+        return await migrate(self._database, task_queue=self.options.task_queue)
 
     async def start(self, *, worker: bool = True) -> None:
         """Start working on runs.

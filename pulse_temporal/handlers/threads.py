@@ -6,7 +6,7 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import CancelledError, Future, wait
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -49,10 +49,12 @@ def run_on_loop(
     try:
         while not wait({future}, LOOK_EVERY.total_seconds()).done:
             _check_alive(loop)
+        return future.result()
+    except CancelledError as error:  # what a loop that ends does to its tasks
+        raise _ended() from error
     except BaseException:  # Ctrl-C in a script must reach the work too
         future.cancel()
         raise
-    return future.result()
 
 
 def refuse_event_loop(*, instead: str) -> None:

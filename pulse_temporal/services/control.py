@@ -74,10 +74,8 @@ class RunControl:
                     f"Run {run_id} was retried by somebody else at the same moment: "
                     f"it is {status!r} in generation {row.generation}."
                 )
-            generation = await control.reopen(session, run_id, tenant_id=row.tenant_id)
-            await outbox.put(
-                session, "start", tenant_id=row.tenant_id, run_id=run_id, generation=generation
-            )
+            reopened = await control.reopen(session, run_id, tenant_id=row.tenant_id)
+            await outbox.put(session, "start", run_id=run_id, control=reopened)
             run = await runs.get_run(session, run_id, tenant_id=row.tenant_id)
         return required(run, "a retried run")
 
@@ -102,11 +100,5 @@ async def _cancel(
     ended = await control.cancel(
         session, run_id, tenant_id=row.tenant_id, generation=row.generation, reason=reason
     )
-    await outbox.put(
-        session,
-        "cancel",
-        tenant_id=row.tenant_id,
-        run_id=run_id,
-        generation=row.generation,
-    )
+    await outbox.put(session, "cancel", run_id=run_id, control=row)
     return ended

@@ -24,7 +24,9 @@ from pulse_temporal.model.cron import CronFields, CronSyntaxError, read_cron
 from pulse_temporal.model.problems import Finding, did_you_mean, to_problems
 from pulse_temporal.model.values import NAME_CHARS
 
+EVERY_HOUR = frozenset(range(24))
 EVERY_DAY = frozenset(range(1, 32))
+EVERY_MONTH = frozenset(range(1, 13))
 EVERY_WEEKDAY = frozenset(range(7))
 LEAP_YEARS = (ScheduleRange(2000, 2096, 4),)
 COMMON_YEARS = (
@@ -96,15 +98,17 @@ class Cron:
         so without the hour that Temporal gets wrong.
         """
         fields = self.fields
-        every_hour = len(fields.hours) == 24 and fields.any_day and fields.any_weekday  # noqa: PLR2004
-        all_year = len(fields.months) == 12  # noqa: PLR2004
-        return "UTC" if every_hour and all_year and _shifts_by_hours(self.zone) else self.zone.key
+        every_day = fields.any_day and fields.any_weekday and fields.months == EVERY_MONTH
+        every_hour = every_day and fields.hours == EVERY_HOUR
+        return "UTC" if every_hour and _shifts_by_hours(self.zone) else self.zone.key
 
     def calendars(self) -> list[ScheduleCalendarSpec]:
         """Give the calendars of a Temporal schedule, which fires when any of them does.
 
-        Where a zone's clock is set back, an hour happens twice. Temporal (1.32, measured) then
-        fires twice west of Greenwich, and once, or not at every minute listed, east of it.
+        What Temporal (1.32, measured) makes of a clock that is changed: a time that is missing
+        is passed over; a time that comes twice fires twice west of Greenwich, and east of it
+        once, where several minutes of that hour may be missed or come an hour late. A day that
+        begins with a missing hour counts, west of Greenwich, as the weekday before it.
         """
         return [
             ScheduleCalendarSpec(

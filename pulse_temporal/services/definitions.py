@@ -44,7 +44,10 @@ class Definitions:
             stored = await definitions.insert(session, new_id("wfd"), parsed)
             if stored.cron_expression is not None:
                 await outbox.put_schedule(
-                    session, tenant_id=stored.tenant_id, definition_id=stored.id
+                    session,
+                    task_queue=self.options.task_queue,
+                    tenant_id=stored.tenant_id,
+                    definition_id=stored.id,
                 )
         return stored
 
@@ -58,9 +61,7 @@ class Definitions:
         """Change a definition; concurrent changes are applied one after the other."""
         for _ in range(UPDATE_ROUNDS):
             current = await self.require(definition_id, tenant_id=tenant_id)
-            parsed = apply_update(
-                current, change, limits=self.options.limits, check=cron_findings
-            )
+            parsed = apply_update(current, change, limits=self.options.limits, check=cron_findings)
             await self._check_handlers(parsed)
             has_schedule = bool(current.cron_expression or parsed.cron_expression)
             async with self.database.transaction() as session:
@@ -69,7 +70,10 @@ class Definitions:
                 )
                 if updated is not None and has_schedule:
                     await outbox.put_schedule(
-                        session, tenant_id=updated.tenant_id, definition_id=updated.id
+                        session,
+                        task_queue=self.options.task_queue,
+                        tenant_id=updated.tenant_id,
+                        definition_id=updated.id,
                     )
             if updated is not None:
                 return updated
@@ -117,13 +121,13 @@ class Definitions:
             changed = await definitions.set_enabled(
                 session, definition_id, tenant_id=tenant_id, is_enabled=is_enabled
             )
-            await _follow_up(session, definition_id, changed)
+            await self._follow_up(session, definition_id, changed)
 
     async def delete(self, definition_id: str, *, tenant_id: str | None) -> None:
         """Delete a definition; its runs stay and go on."""
         async with self.database.transaction() as session:
             changed = await definitions.delete(session, definition_id, tenant_id=tenant_id)
-            await _follow_up(session, definition_id, changed)
+            await self._follow_up(session, definition_id, changed)
 
     async def next_runs(
         self, definition_id: str, number: int, *, tenant_id: str | None, after: datetime
@@ -135,6 +139,24 @@ class Definitions:
             return []
         cron = parse_cron(found.cron_expression, found.timezone)
         return list(islice(cron.times_after(after), number))
+
+    async def _follow_up(
+        self, session: Session, definition_id: str, changed: Changed | None
+    ) -> None:
+        """Ask for the schedule to follow a change, in the change's own transaction.
+
+        Raises:
+            NotFoundError: There was nothing to change.
+        """
+        if changed is None:
+            raise _unknown(definition_id)
+        if changed.has_cron:
+            await outbox.put_schedule(
+                session,
+                task_queue=self.options.task_queue,
+                tenant_id=changed.tenant_id,
+                definition_id=definition_id,
+            )
 
     async def _check_handlers(self, content: WorkflowInput) -> None:
         """Refuse handler names that neither this process nor a live worker knows."""
@@ -151,20 +173,6 @@ class Definitions:
             log.warning("no handlers are known yet; names are not checked")
             return
         raise DefinitionError(problems)
-
-
-async def _follow_up(session: Session, definition_id: str, changed: Changed | None) -> None:
-    """Ask for the schedule to follow a change, in the change's own transaction.
-
-    Raises:
-        NotFoundError: There was nothing to change.
-    """
-    if changed is None:
-        raise _unknown(definition_id)
-    if changed.has_cron:
-        await outbox.put_schedule(
-            session, tenant_id=changed.tenant_id, definition_id=definition_id
-        )
 
 
 def _unknown(definition_id: str) -> NotFoundError:

@@ -55,6 +55,7 @@ class Dispatcher:
         self.schedules = Schedules(database, options)
         self.client: Client | None = None
         self._queue: asyncio.Queue[PlannedStart] = asyncio.Queue(QUEUE_LIMIT)
+        self._held: set[int] = set()
         self._running = False
 
     @property
@@ -68,10 +69,19 @@ class Dispatcher:
             if self._queue.full():
                 return
             self._queue.put_nowait(start)
+            self._held.add(start.command_id)
 
     def begin(self) -> None:
         """Move into the running event loop; what an earlier one left waits in the outbox."""
         self._queue = asyncio.Queue(QUEUE_LIMIT)
+        self._held.clear()
+
+    async def give_back(self) -> None:
+        """Let other processes start at once what this one has leased and will not start."""
+        held, self._held = list(self._held), set[int]()
+        if held:
+            async with self.database.session() as session:
+                await outbox.give_back(session, held)
 
     async def run(self) -> None:
         """Start offered runs until canceled."""
@@ -88,12 +98,14 @@ class Dispatcher:
         while len(batch) < BATCH and not self._queue.empty():
             batch.append(self._queue.get_nowait())
         try:
-            return await self._conclude(
+            started = await self._conclude(
                 [self._start(planned.command_id, planned.start, tries=1) for planned in batch]
             )
         except PulseError as error:
             log.warning("starts are left to the relay", extra={"error": str(error)})
-            return 0
+            started = 0
+        self._held.difference_update(planned.command_id for planned in batch)
+        return started
 
     async def execute(self, commands: Sequence[OutboxCommand]) -> int:
         """Execute leased commands; give how many are done."""

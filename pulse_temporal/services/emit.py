@@ -111,6 +111,7 @@ class Emitter:
             signal=signal,
             payload=payload,
             request_hash=_request_hash(signal, payload),
+            task_queue=self.options.task_queue,
             owner=owner,
         )
         return await self.store(trigger)
@@ -172,6 +173,7 @@ class Emitter:
             signal=signal,
             payload=payload,
             request_hash=_request_hash(signal, payload),
+            task_queue=self.options.task_queue,
             cause=cause,
         )
 

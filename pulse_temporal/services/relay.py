@@ -61,7 +61,9 @@ class Relay:
         if self.dispatcher.client is None:
             return 0
         async with self.database.session() as session:
-            commands = await outbox.lease(session, length=LEASE, limit=BATCH)
+            commands = await outbox.lease(
+                session, task_queue=self.options.task_queue, length=LEASE, limit=BATCH
+            )
         if commands:
             await self.dispatcher.execute(commands)
         return len(commands)

@@ -25,6 +25,7 @@ async def replay(
         signal=signal,
         payload="{}",
         request_hash="",
+        task_queue=emitter.options.task_queue,
         is_stored=True,
         is_dry_run=is_dry_run,
     )

@@ -47,9 +47,10 @@ class RunWaiter:
 
     async def close(self) -> None:
         """Stop polling; whoever still waits is told that the engine has stopped."""
-        if self._poller is not None:
-            self._poller.cancel()
-            await asyncio.wait({self._poller})
+        poller, self._poller = self._poller, None
+        if poller is not None:
+            poller.cancel()
+            await asyncio.wait({poller})
         for futures in self._waiting.values():
             for future in futures:
                 if not future.done():

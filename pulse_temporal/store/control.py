@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pulse_temporal.model.definitions import DefinitionSnapshot
+from pulse_temporal.store.connection import Record
 from pulse_temporal.store.database import Session
 from pulse_temporal.store.rows import required, snapshot
 
@@ -35,6 +36,7 @@ class Control:
 
     tenant_id: str
     generation: int
+    task_queue: str
     is_canceled: bool
 
 
@@ -51,13 +53,13 @@ class Lineage:
 async def share(session: Session, run_id: str, *, tenant_id: str) -> Control | None:
     """Read the control row and hold it still against cancel and retry."""
     row = await session.row("control.share", run_id, tenant_id)
-    return Control(tenant_id, row["generation"], row["is_canceled"]) if row else None
+    return _control(row, tenant_id) if row else None
 
 
 async def lock(session: Session, run_id: str, *, tenant_id: str | None) -> Control | None:
     """Read the control row for a change; with a tenant, only that tenant's."""
     row = await session.row("control.lock", run_id, tenant_id)
-    return Control(row["tenant_id"], row["generation"], row["is_canceled"]) if row else None
+    return _control(row, row["tenant_id"]) if row else None
 
 
 async def begin(session: Session, fence: Fence) -> DefinitionSnapshot | None:
@@ -116,10 +118,14 @@ async def cancel(
     return [row["path"] for row in ended]
 
 
-async def reopen(session: Session, run_id: str, *, tenant_id: str) -> int:
+async def reopen(session: Session, run_id: str, *, tenant_id: str) -> Control:
     """Give a failed run to its next generation; the control row is locked."""
     row = await session.row("control.next_generation", run_id, tenant_id)
-    generation: int = required(row, "a locked control row")["generation"]
-    await session.run("control.reopen_run", run_id, tenant_id, generation)
-    await session.run("control.reopen_steps", run_id, tenant_id, generation)
-    return generation
+    reopened = _control(required(row, "a locked control row"), tenant_id)
+    await session.run("control.reopen_run", run_id, tenant_id, reopened.generation)
+    await session.run("control.reopen_steps", run_id, tenant_id, reopened.generation)
+    return reopened
+
+
+def _control(row: Record, tenant_id: str) -> Control:
+    return Control(tenant_id, row["generation"], row["task_queue"], row["is_canceled"])

@@ -11,7 +11,7 @@ from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowInput
 from pulse_temporal.model.paths import parent_of, path_numbers
 from pulse_temporal.model.steps import HandlerStep, WorkflowStep, walk
 from pulse_temporal.model.values import JsonObject
-from pulse_temporal.store import rows
+from pulse_temporal.store import outbox, rows
 from pulse_temporal.store.database import Session
 from pulse_temporal.store.rows import required
 
@@ -82,7 +82,7 @@ async def delete(session: Session, definition_id: str, *, tenant_id: str | None)
     return Changed(row["tenant_id"], row["cron_expression"] is not None) if row else None
 
 
-async def adopt(session: Session) -> list[str]:
+async def adopt(session: Session, *, task_queue: str) -> list[str]:
     """Plan the definitions that the TypeScript Pulse stored; give the ids that cannot be read."""
     unreadable: list[str] = []
     for row in await session.rows("definitions.without_plan"):
@@ -92,6 +92,10 @@ async def adopt(session: Session) -> list[str]:
             unreadable.append(row["id"])
             continue
         await session.run("definitions.set_plan", found.id, *_plan_columns(found))
+        if found.cron_expression is not None:
+            await outbox.put_schedule(
+                session, tenant_id=found.tenant_id, definition_id=found.id, task_queue=task_queue
+            )
     return unreadable
 
 

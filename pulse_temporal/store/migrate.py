@@ -53,11 +53,15 @@ def migrations() -> tuple[Migration, ...]:
     return tuple(sorted(found, key=lambda migration: migration.version))
 
 
-async def migrate(database: Database) -> list[str]:
+async def migrate(database: Database, *, task_queue: str) -> list[str]:
     """Apply what is missing and give the names of what was applied.
 
     Tables of the TypeScript Pulse are adopted: their rows stay and can be read.
     Safe to call at every start, from many processes at once, and again after a crash.
+
+    Args:
+        database: Where the tables are.
+        task_queue: Of the engines that will keep the cron schedules of adopted definitions.
 
     Raises:
         MigrationError: A migration that was applied differs from this release's, or the
@@ -70,7 +74,7 @@ async def migrate(database: Database) -> list[str]:
                 applied.append(migration.name)
     database.forget_schema()
     async with database.transaction() as session:
-        unreadable = await definitions.adopt(session)
+        unreadable = await definitions.adopt(session, task_queue=task_queue)
     for definition_id in unreadable:
         log.warning(
             "a definition of the TypeScript Pulse cannot be read and will not match",

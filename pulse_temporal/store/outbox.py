@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from pulse_temporal.store.control import Control
 from pulse_temporal.store.database import Session
-from pulse_temporal.store.rows import required
 
 CommandKind = Literal["start", "cancel", "schedule"]
 RunCommandKind = Literal["start", "cancel"]
@@ -31,9 +31,11 @@ class OutboxCommand:
     tries: int
 
 
-async def lease(session: Session, *, length: timedelta, limit: int) -> list[OutboxCommand]:
-    """Take due commands, oldest first and in order within a run."""
-    found = await session.rows("outbox.lease", length, limit)
+async def lease(
+    session: Session, *, task_queue: str, length: timedelta, limit: int
+) -> list[OutboxCommand]:
+    """Take due commands of one queue, oldest first and in order within a run."""
+    found = await session.rows("outbox.lease", length, limit, task_queue)
     commands = [
         OutboxCommand(
             id=row["id"],
@@ -53,19 +55,31 @@ async def done(session: Session, ids: Sequence[int]) -> None:
     await session.run("outbox.done", ids)
 
 
+async def give_back(session: Session, ids: Sequence[int]) -> None:
+    """End the leases of commands that this process will not execute."""
+    await session.run("outbox.give_back", ids)
+
+
 async def postpone(session: Session, command_id: int, *, pause: timedelta, error: str) -> None:
     """Give a command back after a failure."""
     await session.run("outbox.postpone", command_id, pause, error)
 
 
-async def put(
-    session: Session, kind: RunCommandKind, *, tenant_id: str, run_id: str, generation: int
-) -> int:
-    """Write a command about a run and give its id."""
-    row = await session.row("outbox.put", kind, tenant_id, run_id, None, generation)
-    return required(row, "a new outbox command")["id"]
+async def put(session: Session, kind: RunCommandKind, *, run_id: str, control: Control) -> None:
+    """Write a command about a run, for the engines that share it."""
+    await session.run(
+        "outbox.put",
+        kind,
+        control.tenant_id,
+        run_id,
+        None,
+        control.generation,
+        control.task_queue,
+    )
 
 
-async def put_schedule(session: Session, *, tenant_id: str, definition_id: str) -> None:
+async def put_schedule(
+    session: Session, *, tenant_id: str, definition_id: str, task_queue: str
+) -> None:
     """Ask for a definition's schedule to be made equal to its row."""
-    await session.row("outbox.put", "schedule", tenant_id, None, definition_id, 1)
+    await session.run("outbox.put", "schedule", tenant_id, None, definition_id, 1, task_queue)

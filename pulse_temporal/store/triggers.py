@@ -45,6 +45,7 @@ class NewTrigger:
         signal: Valid, its payload excepted.
         payload: Canonical JSON text, which takes that payload's place.
         request_hash: Of everything that the idempotency key stands for.
+        task_queue: Of the engines that share its runs.
         cause: The run that emits; None from outside.
         owner: The definition whose cron ticked; of the others only those without cron match.
         is_stored: The trigger is in the database; its runs are a replay.
@@ -55,6 +56,7 @@ class NewTrigger:
     signal: TriggerInput
     payload: str
     request_hash: str
+    task_queue: str
     cause: Cause | None = None
     owner: str | None = None
     is_stored: bool = False
@@ -119,6 +121,7 @@ async def emit_signal(
         trigger.owner,
         trigger.is_stored,
         trigger.is_dry_run,
+        trigger.task_queue,
         patience=patience,
     )
     if not found:

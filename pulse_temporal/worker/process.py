@@ -125,6 +125,7 @@ class Process:
         await asyncio.wait({main})
         self.dispatcher.client = None
         with contextlib.suppress(PulseError):
+            await self.dispatcher.give_back()
             async with self.database.session() as session:
                 await workers.withdraw(session, self.worker_id)
         if not main.cancelled():

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from temporalio.client import Client, ScheduleBackfill, ScheduleHandle
+from temporalio.service import RPCError
 
 from pulse_temporal import (
     DefinitionError,
@@ -23,7 +24,11 @@ async def schedule_of(pulse: PulseTest, definition: WorkflowDefinition) -> Sched
     handle = client.get_schedule_handle(f"{queue}-cron-{definition.id}")
 
     async def exists() -> bool:
-        return handle.id in [listed.id async for listed in await client.list_schedules()]
+        try:
+            await handle.describe()
+        except RPCError:
+            return False
+        return True
 
     await eventually(exists)
     return handle
@@ -55,7 +60,7 @@ async def test_a_cron_runs_its_definition_at_every_tick(pulse: PulseTest) -> Non
     schedule = await schedule_of(pulse, definition)
 
     monday = datetime(2026, 6, 1, tzinfo=UTC)
-    await schedule.backfill(ScheduleBackfill(monday, monday + timedelta(days=3)))
+    await schedule.backfill(ScheduleBackfill(monday, monday + timedelta(days=2)))
     runs = await runs_of(pulse, 3)
 
     assert [run.context for run in runs] == [{"clean": {"deleted": 3}}] * 3
@@ -116,8 +121,12 @@ async def test_an_author_is_told_what_is_wrong_with_a_cron(pulse: PulseTest) -> 
     assert [str(problem) for problem in raised.value.problems] == [
         "/steps/0/delayMs: must be more than 0",
         '/cronExpression: hour: "25" must name 0 to 23',
-        '/cronExpression: day of week: "MONDAYS" must name 0 to 7, or SUN to SAT. '
-        'Did you mean "MON"?',
-        '/timezone: "Europe/Berln" is not an IANA time zone such as Europe/Paris. '
-        'Did you mean "Europe/Berlin"?',
+        (
+            '/cronExpression: day of week: "MONDAYS" must name 0 to 7, or SUN to SAT. '
+            'Did you mean "MON"?'
+        ),
+        (
+            '/timezone: "Europe/Berln" is not an IANA time zone such as Europe/Paris. '
+            'Did you mean "Europe/Berlin"?'
+        ),
     ]

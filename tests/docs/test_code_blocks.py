@@ -111,7 +111,7 @@ def unknown_words(words: list[str]) -> list[str]:
         case "python":
             return [w for w in rest[:1] if w.endswith(".py") and not (ROOT / w).is_file()]
         case "pip":
-            listed = re.findall(r"pulse-workflows\[([\w,]+)\]", " ".join(rest))
+            listed = re.findall(r"(?:pulse-workflows|\.)\[([\w,]+)\]", " ".join(rest))
             return [extra for text in listed for extra in text.split(",") if extra not in EXTRAS]
         case _:
             return [] if first in FOREIGN_COMMANDS or first.startswith(".") else [first]

@@ -25,7 +25,7 @@ def rows() -> Iterator[tuple[int, list[str]]]:
 
 
 @cache
-def tests_in(path: Path) -> frozenset[str]:
+def names_of_tests(path: Path) -> frozenset[str]:
     """Give the names of the tests in a file; none when there is no such file."""
     if not path.is_file():
         return frozenset()
@@ -47,7 +47,7 @@ def test_every_row_names_a_test_that_exists() -> None:
         wrong += [
             f"line {number}: there is no {path}::{name}"
             for path, name in proofs
-            if name not in tests_in(TESTS / path)
+            if name not in names_of_tests(TESTS / path)
         ]
 
     assert len(found) > 100

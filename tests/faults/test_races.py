@@ -125,8 +125,8 @@ async def test_two_engines_start_the_same_runs(servers: EmbeddedServices, databa
     opened = await asyncpg.connect(database)
     try:  # every start command twice: whoever comes second must do no harm
         await opened.execute(
-            "INSERT INTO pulse_outbox (kind, tenant_id, run_id)"
-            " SELECT kind, tenant_id, run_id FROM pulse_outbox"
+            "INSERT INTO pulse_outbox (kind, tenant_id, run_id, task_queue)"
+            " SELECT kind, tenant_id, run_id, task_queue FROM pulse_outbox"
         )
         async with first.engine, second.engine:
             for trigger in triggers:

@@ -261,3 +261,22 @@ async def test_a_blocked_run_can_be_canceled(
 
     assert run.status == "canceled"
     assert await idle_pulse.statuses(run.id) == {"0": "skipped"}
+
+
+async def test_engines_with_other_queues_leave_each_others_runs_alone(
+    servers: EmbeddedServices, database: str
+) -> None:
+    """Two applications share the tables; each one's handlers get its own runs, retried or not."""
+    first = make_pulse(database, servers.temporal_address)
+    second = make_pulse(database, servers.temporal_address)
+    mine, other = first.action("work", fails=1), second.action("work")
+    await first.define("order.paid", "work")
+    trigger = await first.emit("order.paid")  # not started: the start waits in the outbox
+    async with second.engine:
+        async with first.engine:
+            run = await first.engine.wait_for_run(trigger.run_ids[0])
+            assert run.status == "failed"
+        await second.engine.retry_run(run.id)
+        async with first.engine:
+            assert (await first.engine.wait_for_run(run.id)).status == "completed"
+    assert (mine.calls, other.calls) == (2, 0)

@@ -246,6 +246,8 @@ CREATE TABLE pulse_run_control (
     run_id text PRIMARY KEY REFERENCES pulse_workflow_runs (id) ON DELETE CASCADE,
     tenant_id text NOT NULL,
     generation integer NOT NULL DEFAULT 1,
+    -- The engines that share this queue share the run; a retry goes back to it.
+    task_queue text NOT NULL,
     cancel_requested_at timestamptz
 );
 
@@ -290,13 +292,15 @@ CREATE TABLE pulse_outbox (
     tenant_id text NOT NULL,
     run_id text REFERENCES pulse_workflow_runs (id) ON DELETE CASCADE,
     definition_id text,
+    -- Whose relay executes it: engines with other queues leave it alone.
+    task_queue text NOT NULL,
     generation integer NOT NULL DEFAULT 1,
     leased_until timestamptz NOT NULL DEFAULT '-infinity',
     tries integer NOT NULL DEFAULT 0,
     last_error text,
     created_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX pulse_outbox_due ON pulse_outbox (leased_until, id);
+CREATE INDEX pulse_outbox_due ON pulse_outbox (task_queue, leased_until, id);
 CREATE INDEX pulse_outbox_run ON pulse_outbox (run_id, id);
 
 CREATE TABLE pulse_workers (

@@ -1,14 +1,14 @@
 -- name: share
 -- Read who may act on a run and hold it still against cancel and retry; first lock of all.
 -- $1 run_id, $2 tenant_id
-SELECT generation, cancel_requested_at IS NOT NULL AS is_canceled
+SELECT generation, task_queue, cancel_requested_at IS NOT NULL AS is_canceled
 FROM pulse_run_control WHERE run_id = $1 AND tenant_id = $2
 FOR SHARE;
 
 -- name: lock
 -- As share, for a transaction that will change it.
 -- $1 run_id, $2 tenant_id, NULL for any
-SELECT tenant_id, generation, cancel_requested_at IS NOT NULL AS is_canceled
+SELECT tenant_id, generation, task_queue, cancel_requested_at IS NOT NULL AS is_canceled
 FROM pulse_run_control WHERE run_id = $1 AND ($2::text IS NULL OR tenant_id = $2)
 FOR UPDATE;
 
@@ -114,7 +114,7 @@ SELECT path FROM step ORDER BY path_numbers;
 -- $1 run_id, $2 tenant_id
 UPDATE pulse_run_control SET generation = generation + 1
 WHERE run_id = $1 AND tenant_id = $2
-RETURNING generation;
+RETURNING generation, task_queue, cancel_requested_at IS NOT NULL AS is_canceled;
 
 -- name: reopen_run
 -- $1 run_id, $2 tenant_id, $3 generation

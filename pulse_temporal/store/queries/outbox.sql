@@ -1,12 +1,12 @@
 -- name: lease
 -- Take due commands for a while; whoever dies with them loses the lease. Commands of one run
 -- are taken in the order they were given.
--- $1 length of the lease, $2 commands
+-- $1 length of the lease, $2 commands, $3 task_queue
 UPDATE pulse_outbox AS o
 SET leased_until = now() + $1, tries = o.tries + 1
 FROM (
     SELECT d.id FROM pulse_outbox AS d
-    WHERE d.leased_until < now()
+    WHERE d.task_queue = $3 AND d.leased_until < now()
         AND NOT EXISTS (
             SELECT 1 FROM pulse_outbox AS earlier
             WHERE earlier.run_id = d.run_id AND earlier.id < d.id
@@ -30,7 +30,12 @@ DELETE FROM pulse_outbox WHERE id = ANY ($1::bigint[]);
 UPDATE pulse_outbox SET leased_until = now() + $2, last_error = $3 WHERE id = $1;
 
 -- name: put
--- $1 kind, $2 tenant_id, $3 run_id, $4 definition_id, $5 generation
-INSERT INTO pulse_outbox (kind, tenant_id, run_id, definition_id, generation)
-VALUES ($1, $2, $3, $4, $5)
+-- $1 kind, $2 tenant_id, $3 run_id, $4 definition_id, $5 generation, $6 task_queue
+INSERT INTO pulse_outbox (kind, tenant_id, run_id, definition_id, generation, task_queue)
+VALUES ($1, $2, $3, $4, $5, $6)
 RETURNING id;
+
+-- name: give_back
+-- End the leases of a process that stops; another one goes on at once.
+-- $1 ids
+UPDATE pulse_outbox SET leased_until = '-infinity' WHERE id = ANY ($1::bigint[]);

@@ -7,7 +7,7 @@
 -- $12 root_trigger_id, $13 depth, $14 is_replay, $15 lease: how long the relay leaves the
 -- start commands to the caller; NULL: not at all, $16 owner: a definition whose cron ticked;
 -- it matches, and of the others those that have no cron, $17 replayed: plan runs for the
--- trigger $1 that is stored already, $18 is_dry_run
+-- trigger $1 that is stored already, $18 is_dry_run, $19 task_queue
 WITH stored AS (
     INSERT INTO pulse_triggers (
         id, tenant_id, source, type, resource_type, resource_id, environment, payload,
@@ -66,8 +66,8 @@ WITH stored AS (
     FROM matched AS m, trigger AS t
     ORDER BY m.position
 ), control AS (
-    INSERT INTO pulse_run_control (run_id, tenant_id)
-    SELECT m.run_id, t.tenant_id FROM matched AS m, trigger AS t
+    INSERT INTO pulse_run_control (run_id, tenant_id, task_queue)
+    SELECT m.run_id, t.tenant_id, $19::text FROM matched AS m, trigger AS t
 ), planned AS MATERIALIZED (
     SELECT
         m.run_id, m.position,
@@ -92,8 +92,8 @@ WITH stored AS (
     CROSS JOIN trigger AS t
     ORDER BY s.position, s.numbers
 ), outbox AS (
-    INSERT INTO pulse_outbox (kind, tenant_id, run_id, leased_until)
-    SELECT 'start', t.tenant_id, m.run_id, coalesce(now() + $15::interval, '-infinity')
+    INSERT INTO pulse_outbox (kind, tenant_id, run_id, task_queue, leased_until)
+    SELECT 'start', t.tenant_id, m.run_id, $19::text, coalesce(now() + $15::interval, '-infinity')
     FROM matched AS m, trigger AS t
     ORDER BY m.position
     RETURNING id, run_id
