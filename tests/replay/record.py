@@ -20,14 +20,21 @@ from pathlib import Path
 
 from pydantic import JsonValue, TypeAdapter
 from temporalio.api.history.v1 import WorkflowExecutionStartedEventAttributes
-from temporalio.client import Client, WorkflowFailureError, WorkflowHistory
+from temporalio.client import (
+    Client,
+    ScheduleActionExecutionStartWorkflow,
+    WorkflowFailureError,
+    WorkflowHistory,
+)
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from pulse_temporal import create_engine
+from pulse_temporal.contract import schedule_id
 from pulse_temporal.embedded import embedded_postgres
 from pulse_temporal.embedded.binaries import find_temporal
-from tests.harness import PulseTest, action, condition, delay, parallel
+from tests.harness import PulseTest, action, condition, delay, eventually, parallel
 
 HISTORIES = Path(__file__).with_name("histories")
 LONG = 60
@@ -167,6 +174,27 @@ async def long_run(pulse: PulseTest) -> list[str]:
     return [await finished(pulse, "completed")]
 
 
+async def cron_tick(pulse: PulseTest) -> list[str]:
+    """A tick of a definition's cron."""
+    pulse.action("clean")
+    definition = await pulse.define("recorded", "clean", cronExpression="0 2 * * *")
+    client = await Client.connect(pulse.temporal_address)
+    queue_prefix = pulse.engine.options.queue_prefix
+    schedule = client.get_schedule_handle(schedule_id(queue_prefix, definition.id))
+
+    async def ticked() -> str | None:
+        with suppress(RPCError):  # it is made in the background
+            description = await schedule.describe()
+            if not description.info.num_actions:
+                await schedule.trigger()
+            for action in description.info.recent_actions:
+                if isinstance(action.action, ScheduleActionExecutionStartWorkflow):
+                    return action.action.workflow_id
+        return None
+
+    return [await closed(pulse, await eventually(ticked))]
+
+
 Scenario = Callable[[PulseTest], Awaitable[list[str]]]
 SCENARIOS: Mapping[str, Scenario] = {
     scenario.__name__: scenario
@@ -183,6 +211,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         canceled_in_action,
         canceled_in_branches,
         long_run,
+        cron_tick,
     )
 }
 

@@ -22,6 +22,7 @@ from temporalio.worker import Replayer
 from pulse_temporal.contract import Bone, InterpreterInput
 from pulse_temporal.worker.build import workflow_runner
 from pulse_temporal.workflows.pulse import PulseBranch, PulseRun
+from pulse_temporal.workflows.tick import PulseCronTick
 from tests.replay.record import HISTORIES, SCENARIOS, SCRUBBED
 
 Json = dict[str, JsonValue]
@@ -69,7 +70,7 @@ async def replay(history: WorkflowHistory) -> None:
         NondeterminismError: The interpreter decides otherwise today.
     """
     replayer = Replayer(
-        workflows=[PulseRun, PulseBranch],
+        workflows=[PulseRun, PulseBranch, PulseCronTick],
         workflow_runner=workflow_runner(),
         data_converter=pydantic_data_converter,
     )
