@@ -78,7 +78,6 @@ class WorkflowRun(Value):
         is_replay: Started by a replay.
         is_dry_run: A replay that evaluates conditions and does nothing else.
         definition_snapshot: The definition as it was when the run was planned.
-        definition_name: The definition's present name, where the query read it.
         generation: 1, and 1 more with every retry.
         error_message: Why it failed; None otherwise.
     """
@@ -93,7 +92,6 @@ class WorkflowRun(Value):
     is_replay: Flag = False
     is_dry_run: Flag = False
     definition_snapshot: DefinitionSnapshot
-    definition_name: str | None = None
     generation: int = 1
     error_message: str | None = None
     started_at: AwareDatetime | None = None

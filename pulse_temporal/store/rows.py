@@ -58,9 +58,7 @@ def trigger(row: Record, *, duplicate: bool = False) -> TriggerEnvelope:
 def run(row: Record) -> WorkflowRun:
     """Read a row of ``pulse_workflow_runs``."""
     fields = dict(row.items())
-    frozen = snapshot(row["definition_snapshot"])
-    fields["definition_snapshot"] = frozen
-    fields["definition_name"] = frozen.name
+    fields["definition_snapshot"] = snapshot(row["definition_snapshot"])
     fields["context"] = json_object(row["context"])
     return WorkflowRun.model_validate(fields)
 

@@ -292,7 +292,6 @@ def _claimed(row: Record, fence: Fence) -> Claimed:
             "id": fence.run_id,
             "trigger_id": row["t_id"],
             "definition_snapshot": frozen,
-            "definition_name": frozen.name,
             "generation": fence.generation,
             "context": rows.json_object(row["context"]),
         }

@@ -13,6 +13,7 @@ import pytest
 
 from pulse_temporal import DefinitionError, WorkflowContext, WorkflowStepRun
 from pulse_temporal.config import EngineSettings
+from pulse_temporal.embedded import EmbeddedServices
 from tests.harness import PulseTest, action, eventually, make_pulse
 
 MakeColleague = Callable[..., PulseTest]

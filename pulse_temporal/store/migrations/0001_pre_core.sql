@@ -109,7 +109,6 @@ ALTER TABLE pulse_workflow_runs
     ADD COLUMN IF NOT EXISTS generation integer NOT NULL DEFAULT 1,
     ADD COLUMN IF NOT EXISTS error_message text,
     ADD COLUMN IF NOT EXISTS is_dry_run boolean NOT NULL DEFAULT false,
-    ADD COLUMN IF NOT EXISTS replay_id text,
     ADD COLUMN IF NOT EXISTS replay_of_run_id text,
     -- Which engine owns the run; NULL: the TypeScript Pulse, left alone until adopted.
     ADD COLUMN IF NOT EXISTS engine text;
