@@ -281,3 +281,17 @@ async def test_engines_with_other_queues_leave_each_others_runs_alone(
         async with first.engine:
             assert (await first.engine.wait_for_run(run.id)).status == "completed"
     assert (mine.calls, other.calls) == (2, 0)
+
+
+async def test_a_stopping_engine_keeps_no_lease(
+    servers: EmbeddedServices, database: str, connection: asyncpg.Connection
+) -> None:
+    """What it has not started yet is free for others at once, not when its leases run out."""
+    pulse = make_pulse(database, servers.temporal_address)
+    pulse.action("work")
+    await pulse.define("order.paid", "work")
+    await pulse.engine.start(worker=False)
+    await asyncio.gather(*(pulse.emit("order.paid") for _ in range(50)))
+    await pulse.engine.stop()
+    held = "SELECT count(*) FROM pulse_outbox WHERE leased_until > now()"
+    assert await connection.fetchval(held) == 0

@@ -110,7 +110,7 @@ async def test_a_database_that_does_not_exist_is_a_matter_of_configuration(
     await pulse.engine.stop()
 
 
-@pytest.mark.parametrize("dsn", ["no dsn", "http://localhost/x"])
+@pytest.mark.parametrize("dsn", ["no dsn", "http://localhost/x", "postgresql://localhost:port/x"])
 async def test_a_malformed_dsn_is_a_matter_of_configuration(dsn: str) -> None:
     engine = create_engine(dsn)
 
