@@ -188,7 +188,10 @@ class Database:
         self._come_home()
         with typed_errors():
             pool = self._pool or await self._open()
-            connection = await pool.acquire(timeout=self.timeout)
+            try:
+                connection = await pool.acquire(timeout=self.timeout)
+            except ValueError as error:  # such as a port that is no number
+                raise ConfigurationError("The DSN of Postgres cannot be read.") from error
         try:
             yield connection
         finally:
@@ -215,23 +218,17 @@ class Database:
         async with self._opening:
             if self._pool is None:
                 self._pool = (
-                    await self._make_pool(self.source)
+                    await asyncpg.create_pool(
+                        self.source,
+                        min_size=0,
+                        max_size=POOL_SIZE,
+                        timeout=self.timeout,
+                        command_timeout=self.timeout if self.bounded else None,
+                    )
                     if isinstance(self.source, str)
                     else self.source
                 )
             return self._pool
-
-    async def _make_pool(self, dsn: str) -> Pool:
-        try:
-            return await asyncpg.create_pool(
-                dsn,
-                min_size=0,
-                max_size=POOL_SIZE,
-                timeout=self.timeout,
-                command_timeout=self.timeout if self.bounded else None,
-            )
-        except ValueError as error:  # such as a port that is no number; the text may be secret
-            raise ConfigurationError("The DSN of Postgres cannot be read.") from error
 
     async def _texts(self, connection: Connection) -> Mapping[str, str]:
         if self._schema is None:
