@@ -18,7 +18,6 @@ PulseError
 │   └── RunConflictError          somebody else changed the run at the same moment
 ├── HandlerError
 │   ├── DuplicateHandlerError     the name is taken
-│   ├── UnknownHandlerError       no handler of that name in this process
 │   ├── NonRetryableError         raise it in a handler: no further attempt
 │   ├── RetryAfterError           raise it in a handler: next attempt not before a delay
 │   ├── ActionFailedError         an action returned ``success=False``
@@ -206,12 +205,6 @@ class DuplicateHandlerError(HandlerError):
     """A handler or a signal type of this name is registered already."""
 
     code: ClassVar[str] = "handler_duplicate"
-
-
-class UnknownHandlerError(HandlerError):
-    """No handler of this name is registered in this process."""
-
-    code: ClassVar[str] = "handler_unknown"
 
 
 class NonRetryableError(HandlerError):

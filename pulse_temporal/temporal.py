@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import dataclasses
 import logging
@@ -32,7 +33,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from pulse_temporal import contract
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.contract import InterpreterInput, Scope, skeleton
-from pulse_temporal.errors import TemporalUnavailableError
+from pulse_temporal.errors import ConfigurationError, TemporalUnavailableError
 from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.steps import DelayStep, walk
 
@@ -48,6 +49,7 @@ SEARCH_ATTRIBUTES = {
 }
 PERMANENT = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.RESOURCE_EXHAUSTED})
 LOCAL = "localhost:7233"
+CONNECT_PATIENCE = timedelta(seconds=10)
 OURS_TO_FIX = "search attribute"
 TOO_LARGE = ("exceeds limit", "larger than max")
 
@@ -56,16 +58,20 @@ class StartRefusedError(Exception):
     """Temporal will never accept this start; the message says why."""
 
 
-async def connect(target: str | Client | None, *, namespace: str) -> Client:
+async def connect(
+    target: str | Client | None, *, namespace: str, patience: timedelta = CONNECT_PATIENCE
+) -> Client:
     """Connect to Temporal, or adapt the application's client to this library's payloads.
 
     Args:
         target: ``host:port``; a client, whose codec and interceptors stay; or None for
             what the environment and ``temporal.toml`` say (address, TLS, API key).
         namespace: Must exist; a client keeps its own.
+        patience: Bound of the connection attempt.
 
     Raises:
         TemporalUnavailableError: No answer.
+        ConfigurationError: The environment or ``temporal.toml`` cannot be read.
     """
     if isinstance(target, Client):
         converter = dataclasses.replace(
@@ -75,16 +81,21 @@ async def connect(target: str | Client | None, *, namespace: str) -> Client:
         config["data_converter"] = converter
         return Client(**config)
     _wait_at_exit()
-    settings = ClientConfig.load_client_connect_config()
+    try:
+        settings = ClientConfig.load_client_connect_config()
+    except RuntimeError as error:  # what the SDK raises for a file that it cannot read
+        raise ConfigurationError(f"Temporal's configuration cannot be read: {error}") from error
     settings.setdefault("namespace", namespace)
     if target is not None or namespace != "default":
         settings["namespace"] = namespace
     address = settings["target_host"] = target or settings.get("target_host") or LOCAL
     try:
-        return await Client.connect(**settings, data_converter=pydantic_data_converter)
-    except RuntimeError as error:  # what the SDK raises for a failed connection
+        async with asyncio.timeout(patience.total_seconds()):
+            return await Client.connect(**settings, data_converter=pydantic_data_converter)
+    except (RuntimeError, TimeoutError) as error:  # what the SDK raises for a failed connection
+        reason = str(error) or f"no answer within {patience}"
         raise TemporalUnavailableError(
-            f"Temporal at {address} does not answer: {error}"
+            f"Temporal at {address} does not answer: {reason}"
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -19,7 +20,7 @@ from pulse_temporal.activities.fences import fence_of
 from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.contract import AttemptFailure, StepAnswer, StepDone, StepInput
-from pulse_temporal.errors import PostgresUnavailableError, TransactionFailedError
+from pulse_temporal.errors import PostgresUnavailableError, PulseError, TransactionFailedError
 from pulse_temporal.handlers.context import LogBook, WorkflowContext
 from pulse_temporal.handlers.registry import Action, Condition, Registry
 from pulse_temporal.model.ids import new_id
@@ -30,13 +31,15 @@ from pulse_temporal.services.emit import Emitter
 from pulse_temporal.services.ledger import Ledger, Recorded
 from pulse_temporal.store.connection import Connection
 from pulse_temporal.store.control import Fence
-from pulse_temporal.store.database import Database, Session
+from pulse_temporal.store.database import Database, Session, transact
 from pulse_temporal.store.steps import Claimed, FailedAttempt
 from pulse_temporal.store.timeline import LogLine
 
 RECORD_ROUNDS = 6
 RECORD_PAUSE = timedelta(milliseconds=250)
 HEARTBEATS_IN_TIMEOUT = 3
+AROUND_THE_CALL = timedelta(seconds=10)
+"""Heartbeats cover the claim and the record too, and end at Temporal's own backstop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +87,41 @@ class StepActivities:
             reason = _reason_to_pass_over(step, handler)
             if reason is not None:
                 return await self.ledger.pass_over(fence, step.path, reason=reason)
+        if activity.info().is_local:
+            return await self._claim_and_make(step, fence, handler)
+        every = self.options.heartbeat_timeout / HEARTBEATS_IN_TIMEOUT
+        during = timedelta(milliseconds=step.timeout_ms) + AROUND_THE_CALL
+        async with heartbeats(every=every, during=during):
+            return await self._claim_and_make(step, fence, handler)
+
+    async def _claim_and_make(
+        self, step: StepInput, fence: Fence, handler: Action | Condition
+    ) -> Recorded:
+        """Claim a step and make its delivery.
+
+        A transactional action's connection comes first: waiting for one must not look like
+        work on the step.
+        """
+        if not isinstance(handler, Action) or not handler.transactional:
+            return await self._claim_with(step, fence, handler, session=None)
+        async with self.transactions.session() as session:
+            return await self._claim_with(step, fence, handler, session=session)
+
+    async def _claim_with(
+        self,
+        step: StepInput,
+        fence: Fence,
+        handler: Action | Condition,
+        *,
+        session: Session | None,
+    ) -> Recorded:
         bound = timedelta(milliseconds=step.timeout_ms)
         claimed = await self.ledger.claim(
             fence, step.path, bound=bound, waited_after=step.waited_after
         )
         if not isinstance(claimed, Claimed):
             return claimed
-        delivery = _Delivery(self, handler, claimed, bound=bound)
-        if activity.info().is_local:
-            return await delivery.make()
-        every = self.options.heartbeat_timeout / HEARTBEATS_IN_TIMEOUT
-        async with heartbeats(every=every, during=bound + self.options.heartbeat_timeout):
-            return await delivery.make()
+        return await _Delivery(self, handler, claimed, bound=bound).make(session)
 
     async def _blocked(self, step: StepInput, fence: Fence) -> Recorded:
         reason = f"No live worker knows the {step.type} {step.handler!r}."
@@ -140,15 +166,23 @@ class _Delivery:
             emit=self._emit,
         )
 
-    async def make(self) -> Recorded:
-        """Call the handler and record what came of it."""
+    async def make(self, session: Session | None) -> Recorded:
+        """Call the handler and record what came of it.
+
+        Args:
+            session: The connection of a transactional action.
+        """
         try:
-            if isinstance(self.handler, Action) and self.handler.transactional:
-                return await self._in_transaction()
+            if session is not None:
+                return await self._in_transaction(session)
             return await self._record(await self._call())
         except asyncio.CancelledError:
             details = activity.cancellation_details()
             if details is not None and details.worker_shutdown:
+                await self.home.ledger.release(self.claimed)
+            raise
+        except PulseError:  # this delivery ends without a record, and no worker was lost
+            with contextlib.suppress(PulseError):
                 await self.home.ledger.release(self.claimed)
             raise
 
@@ -186,11 +220,11 @@ class _Delivery:
             return ledger.succeeded(self.ticket, called.result)
         return await self._refused()
 
-    async def _in_transaction(self) -> Recorded:
+    async def _in_transaction(self, session: Session) -> Recorded:
         """Call a transactional action: its effect and its record commit together."""
         ledger = self.home.ledger
         try:
-            async with self.home.transactions.transaction() as session:
+            async with transact(session):
                 self.connection = session.connection
                 self.ctx.lend(session.connection)
                 called = await self._succeed_in(session)

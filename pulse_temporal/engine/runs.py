@@ -162,13 +162,13 @@ class RunMethods:
         Args:
             run_id: May still be uncommitted: an unknown id is waited for.
             timeout: Seconds.
-            tenant_id: Narrows to one tenant.
+            tenant_id: Narrows to one tenant; another tenant's run is never over.
 
         Raises:
             TimeoutError: The run is not over in time.
-            NotFoundError: The run belongs to another tenant.
+            NotFoundError: No run can have this id.
         """
-        await self._waiter.wait(run_id, seconds=timeout)
+        await self._waiter.wait(run_id, tenant_id=tenant_id, seconds=timeout)
         run = await self.get_run(run_id, tenant_id=tenant_id)
         if run is None:
             raise NotFoundError(f"There is no run {run_id}.")

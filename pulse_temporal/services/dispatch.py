@@ -20,7 +20,7 @@ from pulse_temporal.errors import PulseError
 from pulse_temporal.model.runs import TERMINAL_RUN_STATUSES
 from pulse_temporal.services.observers import Observers
 from pulse_temporal.services.schedules import Schedules
-from pulse_temporal.store import outbox, runs
+from pulse_temporal.store import outbox, runs, steps
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.outbox import OutboxCommand
 from pulse_temporal.temporal import RunStart, StartRefusedError, cancel_run, start_run
@@ -157,10 +157,22 @@ class Dispatcher:
         try:
             await start_run(client, start, self.options)
         except StartRefusedError as error:
-            async with self.database.session() as session:
-                failed = await runs.fail_pending(
-                    session, start.run_id, tenant_id=start.tenant_id, error=str(error)
+            async with self.database.transaction() as session:
+                failed = await runs.fail_unstarted(
+                    session,
+                    start.run_id,
+                    tenant_id=start.tenant_id,
+                    generation=start.generation,
+                    error=str(error),
                 )
+                if failed:
+                    await steps.close_open(
+                        session,
+                        start.run_id,
+                        tenant_id=start.tenant_id,
+                        generation=start.generation,
+                        reason="the run could not start",
+                    )
             if failed:
                 self.observers.run_ended(start.run_id, tenant_id=start.tenant_id)
             log.error("a run cannot start", extra={"run_id": start.run_id, "error": str(error)})  # noqa: TRY400 - the cause is in the text; the trace says nothing more

@@ -21,7 +21,7 @@ from pulse_temporal.model.runs import WorkflowRun
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.services.dispatch import Dispatcher, PlannedStart
 from pulse_temporal.services.intake import Intake
-from pulse_temporal.store import triggers
+from pulse_temporal.store import outbox, triggers
 from pulse_temporal.store.connection import Connection
 from pulse_temporal.store.database import Database, Session
 from pulse_temporal.store.triggers import Cause, Emitted, NewTrigger, PlannedRun
@@ -148,7 +148,11 @@ class Emitter:
                 yield session.connection
             finally:
                 del self._joined[key]
-        self.dispatcher.offer(starts)
+        if starts:
+            async with self.database.session() as session:  # a savepoint may have undone some
+                ids = [planned.command_id for planned in starts]
+                kept = await outbox.existing(session, ids)
+            self.dispatcher.offer([planned for planned in starts if planned.command_id in kept])
 
     async def _store_joined(self, trigger: NewTrigger, connection: Connection) -> TriggerEnvelope:
         session = await self.database.join(connection)

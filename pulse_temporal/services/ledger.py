@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.contract import AttemptFailure, Refusal, StepDone
-from pulse_temporal.errors import StoreError
+from pulse_temporal.errors import StoreError, WorkerLostError
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.steps import RetryPolicy
 from pulse_temporal.services.admission import admit
@@ -168,6 +168,9 @@ class Ledger:
             refusal = await admit(session, fence)
             if refusal is not None:
                 return refusal
+            step = await steps.lock_step(session, fence, path)
+            is_open = step is not None and step.status == "running"
+            given_up = await self._settle_running(session, step) if step and is_open else None
             blocked = await steps.block(session, fence, path, reason=reason)
             if blocked is not None:
                 step_id, blocked_for = blocked
@@ -175,7 +178,7 @@ class Ledger:
                     return None
                 await steps.give_up(session, step_id, message=reason)
             outcome = await steps.outcome(session, fence, path)
-        if blocked is not None:
+        if blocked is not None or given_up is not None:
             self._tell(fence, path)
         if outcome is None:
             return _unknown_step(fence, path)
@@ -268,7 +271,9 @@ class Ledger:
         if timed_out and step.attempt >= step.max_attempts:
             await steps.give_up(session, step.id, message=message)
         elif lost >= self.options.max_lost_workers:
-            message = f"WorkerLostError: {lost} workers were lost while they ran this step."
+            message = (
+                f"{WorkerLostError.__name__}: {lost} workers were lost while they ran this step."
+            )
             await steps.give_up(session, step.id, message=message)
         else:
             await steps.reopen(session, step.id, attempt_counts=timed_out)

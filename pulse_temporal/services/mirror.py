@@ -19,7 +19,7 @@ from pulse_temporal.model.paths import path_numbers
 from pulse_temporal.model.steps import HandlerStep, ParallelStep, WorkflowStep
 from pulse_temporal.services.admission import admit
 from pulse_temporal.services.observers import Observers
-from pulse_temporal.store import control, runs
+from pulse_temporal.store import control, runs, steps
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database, Session
 
@@ -69,6 +69,7 @@ class Mirror:
             if refusal is not None:
                 return refusal
             await runs.lock_run(session, fence.run_id, tenant_id=fence.tenant_id)
+            await runs.reach(session, fence, path)
             ends = await runs.start_delay(session, fence, path, now=now, until=until)
             await runs.refresh_waiting(session, fence)
         return DelayBegun(until_ms=milliseconds(ends or until))
@@ -95,6 +96,7 @@ class Mirror:
         """Begin a parallel step."""
 
         async def change(session: Session) -> list[str]:
+            await runs.reach(session, fence, path)
             await runs.start_parallel(session, fence, path)
             return []
 
@@ -106,7 +108,8 @@ class Mirror:
         """Join the branches of a parallel step, as failed when there is an error."""
 
         async def change(session: Session) -> list[str]:
-            ended = await runs.finish_parallel(session, fence, path, error=error)
+            closed = await self._close_open(session, fence, block=path) if error else []
+            ended = closed + await runs.finish_parallel(session, fence, path, error=error)
             await runs.refresh_waiting(session, fence)
             return ended
 
@@ -124,17 +127,36 @@ class Mirror:
     async def finish_run(self, fence: Fence, *, error: str | None) -> Written | Refusal:
         """End a run, as failed when there is an error."""
         status = "failed" if error else "completed"
-        async with self.database.session() as session:
-            ended = await runs.finish(session, fence, status=status, error=error)
+        ended, closed = False, list[str]()
+        if error is None:
+            async with self.database.session() as session:
+                ended = await runs.finish(session, fence, status=status, error=None)
         if not ended:
             async with self.database.transaction() as session:
                 refusal = await admit(session, fence)
                 if refusal is not None:
                     return refusal
+                await runs.lock_run(session, fence.run_id, tenant_id=fence.tenant_id)
+                if error is not None:
+                    closed = await self._close_open(session, fence)
                 ended = await runs.finish(session, fence, status=status, error=error)
+        self.observers.steps_ended(fence.run_id, tenant_id=fence.tenant_id, paths=closed)
         if ended:
             self.observers.run_ended(fence.run_id, tenant_id=fence.tenant_id)
         return Written(status=status)
+
+    async def _close_open(
+        self, session: Session, fence: Fence, *, block: str | None = None
+    ) -> list[str]:
+        """Fail steps that a workflow left open when it ended from outside."""
+        return await steps.close_open(
+            session,
+            fence.run_id,
+            tenant_id=fence.tenant_id,
+            generation=fence.generation,
+            reason="its workflow ended in Temporal",
+            block=block,
+        )
 
     async def _change(
         self, fence: Fence, change: Callable[[Session], Awaitable[list[str]]]
@@ -163,11 +185,11 @@ class Mirror:
         branches: dict[int, tuple[int, ...]] = {}
         for index, branch in ended_branches:
             branches[index] = (*branches.get(index, ()), branch)
-        steps = steps_of(snapshot, fence.branch)
+        listed = steps_of(snapshot, fence.branch)
         return Beginning(
             ended=ranges(ended),
             ended_branches=branches,
-            local=tuple(index for index, step in enumerate(steps) if self._is_local(step)),
+            local=tuple(index for index, step in enumerate(listed) if self._is_local(step)),
             action_timeout_ms=_whole_ms(self.options.action_timeout),
             heartbeat_timeout_ms=_whole_ms(self.options.heartbeat_timeout),
         )

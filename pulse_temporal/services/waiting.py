@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from datetime import timedelta
 
@@ -11,6 +12,8 @@ from pulse_temporal.model.plain import UNSAFE
 from pulse_temporal.model.runs import TERMINAL_RUN_STATUSES
 from pulse_temporal.store import runs
 from pulse_temporal.store.database import Database
+
+log = logging.getLogger(__name__)
 
 SHORTEST_PAUSE = timedelta(milliseconds=10)
 LONGEST_PAUSE = timedelta(milliseconds=250)
@@ -21,11 +24,13 @@ class RunWaiter:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self._waiting: dict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._waiting: dict[tuple[str, str | None], set[asyncio.Future[None]]] = defaultdict(set)
         self._poller: asyncio.Future[None] | None = None
 
-    async def wait(self, run_id: str, *, seconds: float) -> None:
+    async def wait(self, run_id: str, *, tenant_id: str | None, seconds: float) -> None:
         """Return when the run has ended; an id that is not known yet is waited for too.
+
+        With a tenant, another tenant's run is never known.
 
         Raises:
             NotFoundError: No run can have this id.
@@ -34,16 +39,17 @@ class RunWaiter:
         if UNSAFE.search(run_id):  # would fail the query of all waiters
             raise NotFoundError(f"There is no run {run_id!r}.")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[run_id].add(future)
+        waiter = (run_id, tenant_id)
+        self._waiting[waiter].add(future)
         if self._poller is None or self._poller.done():
             self._poller = asyncio.ensure_future(self._poll())
         try:
             async with asyncio.timeout(seconds):
                 await future
         finally:
-            self._waiting[run_id].discard(future)
-            if not self._waiting[run_id]:
-                del self._waiting[run_id]
+            self._waiting[waiter].discard(future)
+            if not self._waiting[waiter]:
+                del self._waiting[waiter]
 
     async def close(self) -> None:
         """Stop polling; whoever still waits is told that the engine has stopped."""
@@ -62,8 +68,11 @@ class RunWaiter:
             before = set(self._waiting)
             try:
                 ended = await self.tick()
-            except PulseError:
-                ended = 0  # Postgres is away; the waiters' own time limits hold
+            except Exception as error:  # noqa: BLE001 - all waiters depend on this loop
+                ended = 0  # the waiters' own time limits hold
+                log.warning(
+                    "runs that are waited for are out of reach", extra={"error": str(error)}
+                )
             news = ended > 0 or not before.issuperset(self._waiting)
             pause = SHORTEST_PAUSE if news else min(pause * 1.5, LONGEST_PAUSE)
             await asyncio.sleep(pause.total_seconds())
@@ -71,10 +80,11 @@ class RunWaiter:
     async def tick(self) -> int:
         """Look once at all runs that are waited for; give how many have ended."""
         async with self.database.session() as session:
-            statuses = await runs.statuses(session, list(self._waiting))
-        ended = [run_id for run_id, status in statuses.items() if status in TERMINAL_RUN_STATUSES]
-        for run_id in ended:
-            for future in self._waiting.get(run_id, ()):
-                if not future.done():
-                    future.set_result(None)
+            known = await runs.statuses(session, [run_id for run_id, _ in self._waiting])
+        ended = [run for run in known if run.status in TERMINAL_RUN_STATUSES]
+        for run in ended:
+            for waiter in ((run.run_id, None), (run.run_id, run.tenant_id)):
+                for future in self._waiting.get(waiter, ()):
+                    if not future.done():
+                        future.set_result(None)
         return len(ended)

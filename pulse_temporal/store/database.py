@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -110,6 +110,30 @@ class Session:
         return int(count) if count.isdigit() else 0
 
 
+@asynccontextmanager
+async def transact(session: Session) -> AsyncGenerator[None]:
+    """Make the block a transaction that commits when it ends well.
+
+    Raises:
+        TransactionFailedError: It could not commit.
+    """
+    with typed_errors():
+        transaction = session.connection.transaction()
+        await transaction.start()
+    try:
+        yield
+    except BaseException:
+        if not session.connection.is_closed():
+            with suppress(*AWAY, asyncpg.PostgresError):  # the pool cuts what does not answer
+                await transaction.rollback()
+        raise
+    try:
+        with typed_errors():
+            await transaction.commit()
+    except asyncpg.PostgresError as error:
+        raise TransactionFailedError(f"The transaction did not commit: {error}") from error
+
+
 class Database:
     """The engine's way to Postgres; opens its pool when it is first needed.
 
@@ -118,15 +142,26 @@ class Database:
         prefix: What table names begin with.
         patience: Bound of connecting, of waiting for a connection and of each statement.
         bounded: Whether statements are bounded; those of transactional actions are not.
+        size: Connections of a pool that is opened here, at most.
+        turns: Connections in use at the same time, at most; for a part of a shared pool.
     """
 
     def __init__(
-        self, source: str | Pool, *, prefix: str, patience: timedelta, bounded: bool = True
+        self,
+        source: str | Pool,
+        *,
+        prefix: str,
+        patience: timedelta,
+        bounded: bool = True,
+        size: int = POOL_SIZE,
+        turns: int | None = None,
     ) -> None:
         self.source = source
         self.prefix = prefix
         self.timeout = patience.total_seconds()
         self.bounded = bounded
+        self.size = size
+        self._turns = asyncio.Semaphore(turns) if turns else nullcontext()
         self._pool: Pool | None = None
         self._schema: str | None = None
         self._home: asyncio.AbstractEventLoop | None = None
@@ -141,23 +176,8 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Session]:
         """Lend a connection inside a transaction that commits when the block ends well."""
-        async with self._connection() as connection:
-            texts = await self._texts(connection)
-            with typed_errors():
-                transaction = connection.transaction()
-                await transaction.start()
-            try:
-                yield Session(connection, texts)
-            except BaseException:
-                if not connection.is_closed():
-                    with typed_errors():
-                        await transaction.rollback()
-                raise
-            try:
-                with typed_errors():
-                    await transaction.commit()
-            except asyncpg.PostgresError as error:
-                raise TransactionFailedError(f"The transaction did not commit: {error}") from error
+        async with self.session() as session, transact(session):
+            yield session
 
     async def join(self, connection: Connection) -> Session:
         """Speak to this engine's tables on a connection of the caller."""
@@ -185,6 +205,11 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator[Connection]:
+        async with self._turns, self._lent() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncGenerator[Connection]:
         self._come_home()
         with typed_errors():
             pool = self._pool or await self._open()
@@ -195,7 +220,9 @@ class Database:
         try:
             yield connection
         finally:
-            await pool.release(connection, timeout=self.timeout)
+            # A connection that does not answer is cut by the pool, and hides no other error.
+            with suppress(*AWAY, asyncpg.PostgresError):
+                await pool.release(connection, timeout=self.timeout)
 
     def _come_home(self) -> None:
         """Forget the pool of an event loop that has ended, as between two ``asyncio.run``.
@@ -221,7 +248,7 @@ class Database:
                     await asyncpg.create_pool(
                         self.source,
                         min_size=0,
-                        max_size=POOL_SIZE,
+                        max_size=self.size,
                         timeout=self.timeout,
                         command_timeout=self.timeout if self.bounded else None,
                     )

@@ -83,3 +83,8 @@ async def put_schedule(
 ) -> None:
     """Ask for a definition's schedule to be made equal to its row."""
     await session.run("outbox.put", "schedule", tenant_id, None, definition_id, 1, task_queue)
+
+
+async def existing(session: Session, ids: Sequence[int]) -> frozenset[int]:
+    """Say which of these commands are there."""
+    return frozenset(row["id"] for row in await session.rows("outbox.existing", ids))

@@ -14,6 +14,15 @@ from pulse_temporal.store.database import Session
 
 
 @dataclass(frozen=True, slots=True)
+class KnownRun:
+    """A run, whose it is, and how it stands."""
+
+    run_id: str
+    tenant_id: str
+    status: RunStatus
+
+
+@dataclass(frozen=True, slots=True)
 class StartableRun:
     """What a start command needs."""
 
@@ -60,9 +69,10 @@ async def list_runs(
     return [rows.run(row) for row in found]
 
 
-async def statuses(session: Session, run_ids: Sequence[str]) -> dict[str, RunStatus]:
-    """Read the statuses of the runs that exist among these ids."""
-    return {row["id"]: row["status"] for row in await session.rows("runs.statuses", run_ids)}
+async def statuses(session: Session, run_ids: Sequence[str]) -> list[KnownRun]:
+    """Read how the runs stand that exist among these ids."""
+    found = await session.rows("runs.statuses", run_ids)
+    return [KnownRun(row["id"], row["tenant_id"], row["status"]) for row in found]
 
 
 async def for_start(session: Session, run_id: str, *, tenant_id: str) -> StartableRun | None:
@@ -97,9 +107,18 @@ async def finish(session: Session, fence: Fence, *, status: RunStatus, error: st
     return row is not None
 
 
-async def fail_pending(session: Session, run_id: str, *, tenant_id: str, error: str) -> bool:
-    """Fail a run whose workflow can never start; False when it is not pending any more."""
-    return await session.row("runs.fail_pending", run_id, tenant_id, error) is not None
+async def fail_unstarted(
+    session: Session, run_id: str, *, tenant_id: str, generation: int, error: str
+) -> bool:
+    """Fail a run whose workflow can never start; False when it has begun or ended."""
+    row = await session.row("runs.fail_unstarted", run_id, tenant_id, error, generation)
+    return row is not None
+
+
+async def reach(session: Session, fence: Fence, path: str) -> None:
+    """Note that a step of the root list is active; the run row is locked."""
+    if not fence.branch:
+        await session.run("runs.reach", fence.run_id, fence.tenant_id, int(path))
 
 
 async def status_of(session: Session, run_id: str, *, tenant_id: str) -> RunStatus | None:

@@ -175,6 +175,20 @@ async def give_up(session: Session, step_id: str, *, message: str) -> None:
     await session.run("steps.give_up", step_id, message)
 
 
+async def close_open(
+    session: Session,
+    run_id: str,
+    *,
+    tenant_id: str,
+    generation: int,
+    reason: str,
+    block: str | None = None,
+) -> list[str]:
+    """Fail what is still at work in a run, or below a block; give the paths of those steps."""
+    closed = await session.rows("steps.close_open", run_id, tenant_id, generation, block, reason)
+    return [row["path"] for row in closed]
+
+
 async def block(
     session: Session, fence: Fence, path: str, *, reason: str
 ) -> tuple[str, timedelta] | None:

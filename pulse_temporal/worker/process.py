@@ -36,6 +36,7 @@ from pulse_temporal.worker.build import build_worker
 
 log = logging.getLogger(__name__)
 
+STOP_PATIENCE = timedelta(seconds=30)
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=10)
 PUBLISH_INTERVAL = timedelta(seconds=5)
@@ -110,7 +111,7 @@ class Process:
         await asyncio.wait({self._main, ready}, return_when=asyncio.FIRST_COMPLETED)
         if self._main.done():
             main, self._main = self._main, None
-            main.result()
+            _raise_first(main)
 
     async def stop(self) -> None:
         """Take no more work, let running handlers finish within the grace, end the loops."""
@@ -122,14 +123,17 @@ class Process:
             await self._worker.shutdown()
         await self.observers.drain()
         main.cancel()
-        await asyncio.wait({main})
+        _, late = await asyncio.wait({main}, timeout=STOP_PATIENCE.total_seconds())
+        if late:
+            log.error("the engine's loops did not end; they are left behind")
+            return
         self.dispatcher.client = None
         with contextlib.suppress(PulseError):
             await self.dispatcher.give_back()
             async with self.database.session() as session:
                 await workers.withdraw(session, self.worker_id)
         if not main.cancelled():
-            main.result()
+            _raise_first(main)
 
     async def _run(self, ready: asyncio.Future[None], *, work: bool) -> None:
         loops = {"dispatcher": self.dispatcher.run, "observers": self.observers.run}
@@ -160,18 +164,29 @@ class Process:
                     "Temporal is not available; signals are stored and runs start later",
                     extra={"error": str(error), "next_try_s": pause.total_seconds()},
                 )
+            except Exception:
+                self.dispatcher.client = None
+                if not ready.done():  # a wrong option or setting: start() says so
+                    raise
+                log.exception("the worker failed and starts over")
+            if not self._stopping.is_set():
                 _settle(ready)
                 await asyncio.sleep(pause.total_seconds())
                 pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _work(self, client: Client, ready: asyncio.Future[None]) -> None:
         """Poll for tasks until the worker is shut down."""
-        threads = ThreadPoolExecutor(self.options.concurrency, "pulse-handler")
+        # As many local and as many queued handlers may run at the same time.
+        threads = ThreadPoolExecutor(2 * self.options.concurrency, "pulse-handler")
+        source = self.database.source
         transactions = Database(
-            self.database.source,
+            source,
             prefix=self.options.table_prefix,
             patience=self.options.postgres_timeout,
             bounded=False,
+            size=self.options.concurrency,
+            # Of the application's own pool, half is left to everything else.
+            turns=None if isinstance(source, str) else max(1, source.get_max_size() // 2),
         )
         try:
             activities = self._activities(transactions, threads)
@@ -239,8 +254,19 @@ async def _keep_alive(name: str, loop: Callable[[], Awaitable[None]]) -> None:
         try:
             await loop()
         except Exception:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # an error in a clean-up hid the cancel
+                raise asyncio.CancelledError from None
             log.exception("a background loop failed and starts over", extra={"loop": name})
             await asyncio.sleep(FIRST_PAUSE.total_seconds())
+
+
+def _raise_first(main: asyncio.Task[None]) -> None:
+    """Raise what ended the loops, without the group around it."""
+    try:
+        main.result()
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
 
 
 def _settle(ready: asyncio.Future[None]) -> None:

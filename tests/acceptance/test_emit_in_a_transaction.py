@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import asyncpg
 import pytest
+from temporalio.service import RPCError
 
 from pulse_temporal import (
     EmitBusyError,
@@ -225,3 +226,19 @@ async def test_a_key_that_an_open_transaction_uses_is_not_waited_for_without_end
 
     again = await pulse.emit("order.paid", idempotencyKey="k")
     assert again.duplicate
+
+
+async def test_what_a_savepoint_undoes_never_starts(pulse: PulseTest) -> None:
+    """Not even as an empty workflow in Temporal."""
+    pulse.action("work")
+    await pulse.define("order.paid", "work")
+    paid = {"tenantId": TENANT, "source": SOURCE, "type": "order.paid"}
+    async with pulse.engine.transaction() as connection:
+        kept = await pulse.engine.emit(paid, connection=connection)
+        savepoint = connection.transaction()
+        await savepoint.start()
+        undone = await pulse.engine.emit(paid, connection=connection)
+        await savepoint.rollback()
+    await pulse.engine.wait_for_run(kept.run_ids[0])
+    with pytest.raises(RPCError, match="not found"):
+        await (await pulse.workflow(undone.run_ids[0])).describe()

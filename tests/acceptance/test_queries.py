@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from pulse_temporal import InvalidInputError, NotFoundError, RunFilter, WorkflowRun
-from tests.harness import TENANT, PulseTest
+from tests.harness import TENANT, PulseTest, delay, parallel
 
 
 async def test_an_unknown_id_gives_nothing(idle_pulse: PulseTest) -> None:
@@ -238,3 +238,22 @@ async def test_an_unknown_run_is_waited_for(idle_pulse: PulseTest) -> None:
     """Its transaction may not have committed yet."""
     with pytest.raises(TimeoutError):
         await idle_pulse.engine.wait_for_run("run_nobody", timeout=0.1)
+
+
+async def test_a_run_shows_which_step_is_active(pulse: PulseTest) -> None:
+    """Delays and blocks count as much as handlers do."""
+    pulse.action("work")
+    gate = pulse.gate("gated")
+    await pulse.define(
+        "order.paid",
+        "work",
+        parallel("both", ["gated"], [delay("short", 1)]),
+        delay("long", 60_000),
+    )
+    (run_id,) = (await pulse.emit("order.paid")).run_ids
+    await gate.reached()
+    active = [await pulse.engine.get_run(run_id)]
+    gate.open()
+    active.append(await pulse.wait_for_status(run_id, "waiting"))
+    await pulse.engine.cancel_run(run_id)
+    assert [run.current_step_index for run in active if run] == [1, 2]

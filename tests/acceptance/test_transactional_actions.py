@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from datetime import timedelta
 
 import asyncpg
 import pytest
 
-from pulse_temporal import ConfigurationError, TriggerEnvelope, WorkflowContext
+from pulse_temporal import ConfigurationError, TriggerEnvelope, WorkflowContext, create_engine
+from pulse_temporal.embedded import EmbeddedServices
 from tests.harness import SOURCE, PulseTest, action
 
 TWO = {"maxAttempts": 2, "backoffMs": 100}
@@ -190,3 +192,30 @@ async def test_a_transactional_action_must_be_async(idle_pulse: PulseTest) -> No
 
     with pytest.raises(ConfigurationError, match="async def"):
         idle_pulse.engine.register_action("pay", pay_in_a_thread, transactional=True)
+
+
+async def test_many_at_once_wait_for_connections_and_cost_no_attempt(
+    servers: EmbeddedServices, database: str
+) -> None:
+    """On a small pool of the application they take turns, and nothing else starves."""
+    async with asyncpg.create_pool(database, min_size=0, max_size=4) as pool:
+        engine = create_engine(
+            pool,
+            servers.temporal_address,
+            queue_prefix="many-transactions",
+            postgres_timeout=timedelta(seconds=1),
+            max_lost_workers=1,
+        )
+        pulse = PulseTest(engine, dsn=database, temporal_address=servers.temporal_address)
+        async with engine:
+
+            @engine.action("slow", transactional=True)
+            async def slow(ctx: WorkflowContext) -> None:
+                await ctx.connection.execute("SELECT pg_sleep(0.4)")
+
+            assert callable(slow)
+            await pulse.define("order.paid", "slow")
+            triggers = await asyncio.gather(*(pulse.emit("order.paid") for _ in range(12)))
+            for trigger in triggers:
+                run = await engine.wait_for_run(trigger.run_ids[0], 60)
+                assert (run.status, run.error_message) == ("completed", None)

@@ -136,3 +136,18 @@ async def test_two_engines_start_the_same_runs(servers: EmbeddedServices, databa
     finally:
         await opened.close()
     assert sum(probe.calls for probe in probes) == ROUNDS
+
+
+async def test_disable_against_update(idle_pulse: PulseTest) -> None:
+    """An update that read the definition before it was disabled does not enable it again."""
+    idle_pulse.action("work")
+    definition = await idle_pulse.define("race", "work")
+    for number in range(ROUNDS):
+        await idle_pulse.engine.enable_workflow(definition.id)
+        updated, _ = await asyncio.gather(
+            idle_pulse.engine.update_workflow(definition.id, {"name": f"name {number}"}),
+            idle_pulse.engine.disable_workflow(definition.id),
+        )
+        found = await idle_pulse.engine.get_workflow(definition.id)
+        assert found is not None
+        assert (found.name, found.is_enabled) == (f"name {number}", False), updated

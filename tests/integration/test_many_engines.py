@@ -295,3 +295,30 @@ async def test_a_stopping_engine_keeps_no_lease(
     await pulse.engine.stop()
     held = "SELECT count(*) FROM pulse_outbox WHERE leased_until > now()"
     assert await connection.fetchval(held) == 0
+
+
+async def test_a_lost_step_that_no_worker_knows_fails_in_the_end(
+    idle_pulse: PulseTest, colleague: MakeColleague, connection: asyncpg.Connection
+) -> None:
+    """Its worker died in the middle, and the others have never heard of its handler."""
+    await idle_pulse.define("order.paid", "pay")
+    ignorant = colleague({"blocked_step_timeout": timedelta(milliseconds=500)})
+    ignorant.action("other")
+    trigger = await idle_pulse.emit("order.paid")
+    await connection.execute(
+        """
+        WITH lost AS (
+            UPDATE pulse_workflow_step_runs SET status = 'running', claim = 1, attempt = 1
+            RETURNING *
+        )
+        INSERT INTO pulse_step_attempts (
+            step_run_id, claim, run_id, tenant_id, generation, epoch, attempt, worker_id,
+            started_at, deadline_at
+        )
+        SELECT id, 1, run_id, tenant_id, 1, 1, 1, 'wrk_dead', now(), now() FROM lost
+        """
+    )
+    await ignorant.engine.start()
+    run = await idle_pulse.engine.wait_for_run(trigger.run_ids[0])
+    assert run.status == "failed"
+    assert "'pay'" in str(run.error_message)

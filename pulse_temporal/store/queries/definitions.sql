@@ -59,12 +59,13 @@ ORDER BY id DESC
 LIMIT $5;
 
 -- name: set_enabled
--- No row: there is no such definition.
+-- No row: there is no such definition. The version rises, so that an update that read the
+-- definition before does not write the old state back.
 -- $1 id, $2 tenant_id, NULL for any, $3 is_enabled
 UPDATE pulse_workflow_definitions
 SET
     enabled_at = CASE WHEN $3 AND NOT is_enabled THEN now() ELSE enabled_at END,
-    is_enabled = $3, updated_at = now()
+    version = version + (is_enabled <> $3)::int, is_enabled = $3, updated_at = now()
 WHERE id = $1 AND ($2::text IS NULL OR tenant_id = $2) AND deleted_at IS NULL
 RETURNING tenant_id, cron_expression;
 

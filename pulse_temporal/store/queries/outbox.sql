@@ -39,3 +39,7 @@ RETURNING id;
 -- End the leases of a process that stops; another one goes on at once.
 -- $1 ids
 UPDATE pulse_outbox SET leased_until = '-infinity' WHERE id = ANY ($1::bigint[]);
+
+-- name: existing
+-- $1 ids; an id that is missing from the answer was never committed, or is done
+SELECT id FROM pulse_outbox WHERE id = ANY ($1::bigint[]);

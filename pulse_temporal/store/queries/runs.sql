@@ -41,7 +41,7 @@ LIMIT $9;
 
 -- name: statuses
 -- $1 run ids; an id that is missing from the answer is not (yet) known
-SELECT id, status FROM pulse_workflow_runs WHERE id = ANY ($1::text[]);
+SELECT id, tenant_id, status FROM pulse_workflow_runs WHERE id = ANY ($1::text[]);
 
 -- name: status_of
 -- $1 id, $2 tenant_id
@@ -91,20 +91,35 @@ WITH control AS (
 )
 SELECT id FROM run;
 
--- name: fail_pending
--- Fail a run whose workflow can never start. No row: it started or ended meanwhile.
--- $1 id, $2 tenant_id, $3 error_message
-WITH run AS (
-    UPDATE pulse_workflow_runs
+-- name: fail_unstarted
+-- Fail a run whose workflow can never start. No row: it has begun, ended or been retried.
+-- $1 id, $2 tenant_id, $3 error_message, $4 generation
+WITH control AS (
+    SELECT c.run_id FROM pulse_run_control AS c
+    WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
+        AND c.cancel_requested_at IS NULL
+    FOR SHARE
+), run AS (
+    UPDATE pulse_workflow_runs AS r
     SET status = 'failed', error_message = $3, failed_at = now(), updated_at = now()
-    WHERE id = $1 AND tenant_id = $2 AND status = 'pending'
-    RETURNING id, tenant_id, generation
+    FROM control
+    WHERE r.id = $1 AND r.tenant_id = $2 AND r.status IN ('pending', 'running')
+        AND NOT EXISTS (
+            SELECT 1 FROM pulse_run_lineages AS l
+            WHERE l.run_id = $1 AND l.generation = $4 AND l.branch = ''
+        )
+    RETURNING r.id
 ), event AS (
     INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at, detail)
-    SELECT id, tenant_id, generation, 'run_failed', now(), jsonb_build_object('error', $3::text)
-    FROM run
+    SELECT id, $2, $4, 'run_failed', now(), jsonb_build_object('error', $3::text) FROM run
 )
 SELECT id FROM run;
+
+-- name: reach
+-- Note which step of the root list is active; the run row is locked.
+-- $1 id, $2 tenant_id, $3 index
+UPDATE pulse_workflow_runs SET current_step_index = $3, updated_at = now()
+WHERE id = $1 AND tenant_id = $2 AND current_step_index <> $3;
 
 -- name: lock_run
 -- $1 id, $2 tenant_id

@@ -405,12 +405,13 @@ WITH control AS (
             JOIN pulse_workflow_step_runs AS o ON o.run_id = r.replay_of_run_id
             WHERE r.id = $1 AND o.step_name = s.step_name AND o.step_type = 'action'
                 AND o.status IN ('completed', 'skipped')
+            LIMIT 1
         )
     FROM control
     JOIN pulse_run_lineages AS l
         ON l.run_id = $1 AND l.generation = $4 AND l.branch = $5 AND l.temporal_run_id = $6
     WHERE s.run_id = $1 AND s.path = $3 AND s.tenant_id = $2 AND s.generation = $4
-        AND s.status = 'pending'
+        AND s.status IN ('pending', 'scheduled')
     RETURNING s.id, s.run_id, s.tenant_id, s.generation, s.path
 )
 INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
@@ -418,3 +419,26 @@ SELECT run_id, tenant_id, generation, 'step_skipped', path, now(),
     jsonb_build_object('skippedBy', $7::text)
 FROM step
 RETURNING seq;
+
+-- name: close_open
+-- Fail what is still at work below a block or in a run that has failed: its workflow is gone.
+-- $1 run_id, $2 tenant_id, $3 generation, $4 path of the block, NULL for the whole run, $5 reason
+WITH step AS (
+    UPDATE pulse_workflow_step_runs
+    SET status = 'failed', error_message = $5, completed_at = now(), next_attempt_at = NULL
+    WHERE run_id = $1 AND tenant_id = $2 AND generation = $3
+        AND status IN ('running', 'scheduled')
+        AND ($4::text IS NULL OR path LIKE $4 || '/%')
+    RETURNING id, path, path_numbers
+), attempt AS (
+    UPDATE pulse_step_attempts AS a
+    SET status = 'lost', ended_at = now(), error_message = $5
+    FROM step
+    WHERE a.step_run_id = step.id AND a.status = 'open'
+)
+INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+SELECT $1, $2, $3, 'step_failed', path, now(),
+    jsonb_build_object('error', $5::text, 'final', true)
+FROM step
+ORDER BY path_numbers
+RETURNING path;
