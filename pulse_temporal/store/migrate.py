@@ -24,7 +24,8 @@ from pulse_temporal.store.statements import RELATION
 log = logging.getLogger(__name__)
 
 NAME = re.compile(r"^(\d{4})_(?:pre|post)_\w+\.sql$")
-LOCK_WAIT = timedelta(minutes=1)
+PATIENCE = timedelta(hours=1)
+"""Bound of one migration, and of waiting for another process that migrates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ async def migrate(database: Database, *, task_queue: str) -> list[str]:
 
 
 async def _apply(session: Session, migration: Migration, *, prefix: str) -> bool:
-    await session.rows("migrations.lock", f"{prefix}migrations", patience=LOCK_WAIT)
+    await session.rows("migrations.lock", f"{prefix}migrations", patience=PATIENCE)
     await session.run("migrations.create_ledger")
     done = await session.rows("migrations.applied")
     _compare(done)
@@ -92,7 +93,7 @@ async def _apply(session: Session, migration: Migration, *, prefix: str) -> bool
         return False
     text = RELATION.sub(prefix, migration.text)
     with typed_errors():
-        await session.connection.execute(text, timeout=LOCK_WAIT.total_seconds())
+        await session.connection.execute(text, timeout=PATIENCE.total_seconds())
     await session.run("migrations.record", migration.version, migration.name, migration.checksum)
     return True
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 
 from pulse_temporal.model.definitions import DefinitionSnapshot
@@ -49,7 +49,6 @@ class LockedStep:
         open_claim: Claim of the newest attempt, when nobody has ended it.
         holder_is_alive: The worker of that attempt was seen after the attempt's deadline.
         lost: Workers lost on this step in this generation.
-        blocked_since: Since when no worker knew its handler.
     """
 
     id: str
@@ -62,7 +61,6 @@ class LockedStep:
     open_claim: int | None
     holder_is_alive: bool
     lost: int
-    blocked_since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +147,6 @@ async def lock_step(session: Session, fence: Fence, path: str) -> LockedStep | N
         open_claim=row["open_claim"],
         holder_is_alive=bool(row["alive"]),
         lost=row["lost"],
-        blocked_since=row["blocked_since"],
     )
 
 

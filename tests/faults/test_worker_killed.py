@@ -19,7 +19,7 @@ SHORT = 1_500
 async def finish_elsewhere(crew: Crew, run_id: str) -> None:
     """Let a new worker finish a run."""
     await crew.start()
-    run = await crew.pulse.engine.wait_for_run(run_id)
+    run = await crew.pulse.engine.wait_for_run(run_id, 60)
     assert run.status == "completed", run.error_message
 
 
@@ -116,7 +116,7 @@ async def test_a_handler_that_kills_its_workers_fails_its_step(crew: Crew) -> No
         assert await victim.ended() == -signal.SIGKILL
         assert len(crew.calls("poison")) == times
     await crew.start(max_lost_workers=2)
-    run = await crew.pulse.engine.wait_for_run(run_id)
+    run = await crew.pulse.engine.wait_for_run(run_id, 60)
 
     assert run.status == "failed"
     assert await crew.attempts(run_id, "1") == ["lost", "lost"]

@@ -34,7 +34,7 @@ async def test_a_stopping_worker_lets_its_handlers_finish(crew: Crew) -> None:
     await stops_polling(crew, leaving)
     crew.withdraw("long", "hang")
     await stopped(leaving)
-    run = await crew.pulse.engine.wait_for_run(run_id)
+    run = await crew.pulse.engine.wait_for_run(run_id, 60)
 
     assert run.status == "completed"
     (call,) = crew.calls("long")
@@ -54,7 +54,7 @@ async def test_a_stopping_worker_hands_on_what_it_cannot_finish(crew: Crew) -> N
     await stopped(leaving)
     crew.withdraw("long", "hang")
     await crew.start()
-    run = await crew.pulse.engine.wait_for_run(run_id)
+    run = await crew.pulse.engine.wait_for_run(run_id, 60)
 
     assert run.status == "completed", run.error_message
     assert [call.attempt for call in crew.calls("long")] == [1, 1]
@@ -73,7 +73,7 @@ async def test_a_stopping_worker_ends_short_actions_without_any_grace(crew: Crew
     crew.withdraw("short", "hang")
     await stopped(leaving)
     await crew.start()
-    run = await crew.pulse.engine.wait_for_run(run_id)
+    run = await crew.pulse.engine.wait_for_run(run_id, 60)
 
     assert run.status == "completed", run.error_message
     assert [call.step for call in crew.calls()] == ["short", "after"]
@@ -91,7 +91,7 @@ async def test_a_stopping_worker_does_not_wait_for_a_deaf_thread(crew: Crew) -> 
     other = await crew.start()
     await crew.called("deaf", times=2)
     crew.withdraw("deaf", "block")
-    run = await crew.pulse.engine.wait_for_run(run_id)
+    run = await crew.pulse.engine.wait_for_run(run_id, 60)
 
     assert run.status == "completed"
     assert await leaving.ended() == 0
@@ -108,7 +108,7 @@ async def test_a_worker_that_comes_back_cannot_overwrite_the_record(crew: Crew) 
     frozen.freeze()
     crew.withdraw("only", "hang")
     other = await crew.start()
-    run = await crew.pulse.engine.wait_for_run(run_id)
+    run = await crew.pulse.engine.wait_for_run(run_id, 60)
     frozen.thaw()
     frozen.ask_to_stop()
     await stopped(frozen)
@@ -130,7 +130,7 @@ async def test_two_workers_in_one_step_leave_one_record(crew: Crew) -> None:
     await crew.called("only", times=2)
     frozen.thaw()
     crew.withdraw("only", "hang")
-    run = await crew.pulse.engine.wait_for_run(run_id)
+    run = await crew.pulse.engine.wait_for_run(run_id, 60)
 
     assert run.status == "completed"
     assert len(crew.calls("only")) == 2

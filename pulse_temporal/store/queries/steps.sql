@@ -80,8 +80,7 @@ JOIN pulse_triggers AS t ON t.id = r.trigger_id;
 -- $1 run_id, $2 tenant_id, $3 path
 SELECT
     s.id, s.status, s.generation, s.claim, s.attempt, s.max_attempts, s.error_message,
-    s.result::text AS result, s.blocked_since,
-    a.claim AS open_claim, a.attempt AS open_attempt,
+    s.result::text AS result, a.claim AS open_claim,
     (a.deadline_at < now() AND w.seen_at > a.deadline_at) AS alive,
     (
         SELECT count(*) FROM pulse_step_attempts AS l
@@ -253,7 +252,7 @@ SELECT attempt, max_attempts, CASE WHEN again THEN backoff_ms END AS retry_in_ms
 -- How a step stands; retry_in_ms is NULL when no further attempt follows.
 -- $1 run_id, $2 tenant_id, $3 path
 SELECT s.id, s.status, s.generation, s.attempt, s.max_attempts, s.error_message,
-    s.result::text AS result, s.next_attempt_at,
+    s.result::text AS result,
     CASE WHEN s.status = 'scheduled' THEN
         greatest(0, ceil(extract(epoch FROM s.next_attempt_at - now()) * 1000))::bigint
     END AS retry_in_ms
