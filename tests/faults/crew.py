@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
@@ -144,7 +145,8 @@ class Crew:
         async def claim() -> bool:
             return len(self.calls(step)) >= times
 
-        await eventually(claim)
+        # A frozen worker's open polls still take tasks, each until its heartbeat is missed.
+        await eventually(claim, within=timedelta(minutes=1))
 
     async def run(self, *steps: StepLike) -> str:
         """Emit a signal whose one definition has these steps; give the run's id."""
