@@ -11,7 +11,7 @@ import pytest
 
 from pulse_temporal import PulseError, RunConflictError, RunTransitionError
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import PulseTest, action, make_pulse
+from tests.harness import PulseTest, action, eventually, make_pulse
 
 ROUNDS = 200
 SEED = 20_261_122
@@ -132,7 +132,11 @@ async def test_two_engines_start_the_same_runs(servers: EmbeddedServices, databa
             for trigger in triggers:
                 run = await first.engine.wait_for_run(trigger.run_ids[0], 60)
                 assert run.status == "completed"
-        assert await opened.fetchval("SELECT count(*) FROM pulse_outbox") == 0
+
+            async def no_command_is_left() -> bool:
+                return await opened.fetchval("SELECT count(*) FROM pulse_outbox") == 0
+
+            await eventually(no_command_is_left)
     finally:
         await opened.close()
     assert sum(probe.calls for probe in probes) == ROUNDS
