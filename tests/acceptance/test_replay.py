@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pulse_temporal import NotFoundError, WorkflowContext, WorkflowRun
-from tests.harness import SOURCE, PulseTest, condition, delay
+from tests.harness import SOURCE, PulseTest, action, condition, delay
 
 
 async def replayed(pulse: PulseTest, run: WorkflowRun, *, dry_run: bool = False) -> WorkflowRun:
@@ -112,3 +114,21 @@ async def test_a_signal_that_matches_nothing_starts_nothing(pulse: PulseTest) ->
     for trigger_id, tenant_id in ((trigger.id, "tenant-b"), ("trg_unknown", None)):
         with pytest.raises(NotFoundError):
             await pulse.engine.replay(trigger_id, tenant_id=tenant_id)
+
+
+async def test_an_action_that_stops_being_safe_is_skipped_from_then_on(pulse: PulseTest) -> None:
+    """A deployment between two attempts decides for the attempts that follow."""
+    actions = pulse.engine.registry.actions
+
+    async def flaky(ctx: WorkflowContext) -> None:
+        if ctx.is_replay:
+            actions["flaky"] = replace(actions["flaky"], replay_safe=False)
+            raise RuntimeError("fails once, then another release is there")
+
+    pulse.engine.register_action("flaky", flaky, replay_safe=True)
+    policy = {"maxAttempts": 3, "backoffMs": 100}
+    await pulse.define("alert", action("flaky", retryPolicy=policy))
+    original = await pulse.emit_and_wait("alert")
+    again = await replayed(pulse, original)
+    assert again.status == "completed"
+    assert await pulse.statuses(again.id) == {"0": "skipped"}
