@@ -35,6 +35,7 @@ from pulse_temporal.model.definitions import (
     WorkflowInput,
     WorkflowUpdate,
 )
+from pulse_temporal.model.reconcile import ReconcileReport, Repair
 from pulse_temporal.model.runs import (
     ActionResult,
     ExecutionLog,
@@ -85,6 +86,8 @@ __all__ = [
     "PostgresUnavailableError",
     "Problem",
     "PulseError",
+    "ReconcileReport",
+    "Repair",
     "RetryAfterError",
     "RetryPolicy",
     "RunCompleteEvent",

@@ -67,9 +67,11 @@ class EngineSettings(TypedDict, total=False):
     history_result_bytes: int
     shutdown_grace: timedelta
     relay_interval: timedelta
+    reconcile_interval: timedelta
     emit_lease: timedelta
     cron_catchup: timedelta
     postgres_timeout: timedelta
+    statement_cache: bool
     temporal_timeout: timedelta
     limits: Limits
 
@@ -95,10 +97,14 @@ class EngineOptions(Options):
         history_result_bytes: Largest result shown in Temporal's history; 0 shows none.
         shutdown_grace: How long ``stop()`` lets running handlers finish.
         relay_interval: Pause between two looks at the outbox.
+        reconcile_interval: Pause between two comparisons of the mirror with Temporal; one of the
+            workers makes each.
         emit_lease: How long the emitting process keeps its own starts to itself.
         cron_catchup: How late a cron tick may still fire after Temporal was away; ticks that
             were missed by more are lost. 10 seconds is the least that Temporal knows.
         postgres_timeout: Bound of connecting, of waiting for a connection and of a statement.
+        statement_cache: Keep prepared statements, which is faster. False behind a pooler in
+            transaction mode, such as PgBouncer; a pool of the application decides for itself.
         temporal_timeout: Bound of one call to Temporal.
         limits: Bounds on what tenants and handlers may send.
     """
@@ -121,9 +127,11 @@ class EngineOptions(Options):
     history_result_bytes: Annotated[int, Field(ge=0), Field(le=64 * KIBIBYTE)] = 4 * KIBIBYTE
     shutdown_grace: Annotated[timedelta, Field(ge=timedelta())] = timedelta(seconds=20)
     relay_interval: Positive = timedelta(milliseconds=200)
+    reconcile_interval: Positive = timedelta(minutes=1)
     emit_lease: Positive = timedelta(seconds=5)
     cron_catchup: Annotated[timedelta, Field(ge=timedelta(seconds=10))] = timedelta(minutes=1)
     postgres_timeout: Positive = timedelta(seconds=4)
+    statement_cache: bool = True
     temporal_timeout: Positive = timedelta(seconds=5)
     limits: Limits = Field(default_factory=Limits)
 

@@ -33,6 +33,7 @@ END_DELAY = "pulse:end_delay"
 SKIP = "pulse:skip"
 START_PARALLEL = "pulse:start_parallel"
 FINISH_PARALLEL = "pulse:finish_parallel"
+END_BRANCH = "pulse:end_branch"
 FINISH_BRANCH = "pulse:finish_branch"
 FINISH_RUN = "pulse:finish_run"
 CANCEL_RUN = "pulse:cancel_run"
@@ -98,6 +99,7 @@ class Scope(Letter):
         generation: Of the run; 1, and 1 more with each retry.
         branch: ``""`` for the run itself, else the path of a branch such as ``2/b0``.
         parent_run_id: Temporal run id of the interpreter that started the branch.
+        parent_first_run_id: First of the chain that this interpreter belongs to.
         is_replay: Actions that are not safe to replay are passed over.
         is_dry_run: Only conditions are evaluated.
     """
@@ -107,6 +109,7 @@ class Scope(Letter):
     generation: int = 1
     branch: str = ""
     parent_run_id: Annotated[str | None, _shown_if_set] = None
+    parent_first_run_id: Annotated[str | None, _shown_if_set] = None
     is_replay: Annotated[bool, _shown_if_set] = False
     is_dry_run: Annotated[bool, _shown_if_set] = False
 
@@ -271,6 +274,12 @@ class ParallelInput(Speaker):
     error: str | None = None
 
 
+class EndBranchInput(Speaker):
+    """Ends the workflow of a branch that an earlier execution of this list has started."""
+
+    path: str
+
+
 class FinishInput(Speaker):
     """Ends a run, with ``error`` as failed."""
 
@@ -278,9 +287,16 @@ class FinishInput(Speaker):
 
 
 class CancelInput(Speaker):
-    """Records a cancellation that came from Temporal."""
+    """Records a cancellation that came from Temporal.
+
+    Attributes:
+        reason: Why, as Temporal was told.
+        tell_temporal: It came from Postgres, and Temporal's part may not be on its way: the
+            workflow is a reset of a run that was canceled before.
+    """
 
     reason: str
+    tell_temporal: Annotated[bool, _shown_if_set] = False
 
 
 class Written(Letter):
@@ -348,6 +364,11 @@ class Failure(Letter):
 def workflow_id(run_id: str, generation: int) -> str:
     """Give the id of a run's workflow: the run id, with the generation after a retry."""
     return run_id if generation == 1 else f"{run_id}:{generation}"
+
+
+def branch_workflow_id(scope: Scope, path: str) -> str:
+    """Give the id of the workflow of a branch of the same run."""
+    return f"{workflow_id(scope.run_id, scope.generation)}/{path}"
 
 
 def schedule_id(queue_prefix: str, definition_id: str) -> str:

@@ -30,7 +30,8 @@ PulseError
 │   ├── EmitBusyError             another transaction holds the idempotency key (retryable)
 │   ├── SchemaError               tables are missing or of another version
 │   └── MigrationError            a migration cannot be applied
-└── TemporalUnavailableError      no answer from Temporal (retryable)
+├── TemporalUnavailableError      no answer from Temporal (retryable)
+└── FailpointError                a test has armed a failpoint with ``raise``
 ```
 
 ``code`` is stable and may be stored, compared and documented; ``retryable`` says whether
@@ -293,4 +294,14 @@ class TemporalUnavailableError(PulseError):
     """Temporal did not answer within the limit."""
 
     code: ClassVar[str] = "temporal_unavailable"
+    retryable: ClassVar[bool] = True
+
+
+class FailpointError(PulseError):
+    """A failpoint was reached that ``PULSE_FAILPOINTS`` has armed with ``raise``.
+
+    It stands for what may go wrong there without the process dying, such as Postgres away.
+    """
+
+    code: ClassVar[str] = "failpoint"
     retryable: ClassVar[bool] = True

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import atexit
 import dataclasses
+import json
 import logging
 import time
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
+from hashlib import sha256
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import (
@@ -48,6 +50,7 @@ SEARCH_ATTRIBUTES = {
     )
 }
 PERMANENT = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.RESOURCE_EXHAUSTED})
+ATTRIBUTE_BYTES = 2_048
 LOCAL = "localhost:7233"
 CONNECT_PATIENCE = timedelta(seconds=10)
 OURS_TO_FIX = "search attribute"
@@ -133,10 +136,19 @@ async def _known_attributes(client: Client, *, patience: timedelta) -> frozenset
 
 
 def search_attributes(values: Mapping[str, str]) -> TypedSearchAttributes:
-    """Give this library's search attributes by name."""
+    """Give this library's search attributes by name.
+
+    Temporal refuses a value of more than 2 KiB as ASCII JSON, which a tenant id of 200 emoji
+    has; its SHA-256 stands for it then.
+    """
     return TypedSearchAttributes(
-        [SearchAttributePair(SEARCH_ATTRIBUTES[name], value) for name, value in values.items()]
+        [SearchAttributePair(SEARCH_ATTRIBUTES[name], _short(v)) for name, v in values.items()]
     )
+
+
+def _short(value: str) -> str:
+    is_short = len(json.dumps(value)) <= ATTRIBUTE_BYTES
+    return value if is_short else sha256(value.encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -219,6 +231,25 @@ async def cancel_run(client: Client, run_id: str, *, generation: int, patience: 
             return False
         raise
     return True
+
+
+async def end_branch(
+    client: Client, workflow_id: str, *, parent_run_id: str, patience: timedelta
+) -> None:
+    """Terminate the workflow of a branch, unless the execution that asks has started it itself.
+
+    Raises:
+        RPCError: Anything but NOT_FOUND; try again.
+    """
+    try:
+        found = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=patience)
+        if found.raw_description.workflow_execution_info.parent_execution.run_id == parent_run_id:
+            return
+        handle = client.get_workflow_handle(workflow_id, run_id=found.run_id)
+        await handle.terminate(reason="its parent was reset", rpc_timeout=patience)
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
 
 
 @cache

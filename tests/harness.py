@@ -25,6 +25,7 @@ from pulse_temporal import (
 )
 from pulse_temporal.config import EngineSettings
 from pulse_temporal.handlers.hooks import RunHook, StepHook
+from pulse_temporal.store.connection import Pool
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.invariants import violations
 
@@ -209,6 +210,7 @@ def make_pulse(
     temporal_address: str,
     *,
     like: PulseTest | None = None,
+    pool: Pool | None = None,
     on_step: StepHook | None = None,
     on_run: RunHook | None = None,
     **settings: Unpack[EngineSettings],
@@ -218,7 +220,7 @@ def make_pulse(
     if like is not None:
         queue = like.engine.options.queue_prefix
     engine = create_engine(
-        dsn,
+        pool or dsn,
         temporal_address,
         queue_prefix=queue,
         on_step_complete=on_step,
@@ -229,9 +231,17 @@ def make_pulse(
 
 
 async def eventually(
-    ask: Callable[[], Awaitable[Answer | None]], *, within: timedelta = PATIENCE
+    ask: Callable[[], Awaitable[Answer | None]],
+    *,
+    within: timedelta = PATIENCE,
+    pause_seconds: float = POLL_SECONDS,
 ) -> Answer:
     """Ask again and again until the answer is true, and give it.
+
+    Args:
+        ask: Gives something true at last.
+        within: Patience.
+        pause_seconds: Between two times; longer where many ask side by side.
 
     Raises:
         TimeoutError: It was not true in time.
@@ -241,7 +251,7 @@ async def eventually(
             answer = await ask()
             if answer:
                 return answer
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(pause_seconds)
 
 
 @asynccontextmanager

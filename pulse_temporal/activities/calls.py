@@ -28,7 +28,7 @@ from pulse_temporal.errors import (
 from pulse_temporal.handlers.context import WorkflowContext
 from pulse_temporal.handlers.registry import Action, Condition
 from pulse_temporal.model.canonical import canonical_object, scrub_text
-from pulse_temporal.model.plain import is_mapping
+from pulse_temporal.model.plain import cut_repr, is_mapping, spell
 from pulse_temporal.model.runs import ActionResult
 from pulse_temporal.store.steps import FailedAttempt
 
@@ -79,7 +79,7 @@ async def call(
         value = task.result()
         return Succeeded(_result(handler, value, limits))
     except BaseException as error:  # noqa: BLE001 - handlers raise anything; nothing is awaited here
-        return _failed(error, limits)
+        return _failed(error, limits.error_bytes)
 
 
 @asynccontextmanager
@@ -116,7 +116,9 @@ async def _guarded(handler: Action | Condition, ctx: WorkflowContext, threads: E
 
         return await asyncio.get_running_loop().run_in_executor(threads, call_here)
     except (SystemExit, KeyboardInterrupt) as error:
-        raise NonRetryableError(f"The handler tried to end the process: {error!r}") from error
+        raise NonRetryableError(
+            f"The handler tried to end the process: {cut_repr(error)}"
+        ) from error
 
 
 async def _stop(task: asyncio.Future[object]) -> None:
@@ -143,7 +145,7 @@ def _result(handler: Action | Condition, value: object, limits: Limits) -> str |
     if isinstance(value, ActionResult):
         if not value.success:
             raise ApplicationError(
-                value.error or "success is False",
+                spell(value.error or "success is False"),
                 type=ActionFailedError.__name__,
                 non_retryable=not value.retryable,
                 next_retry_delay=value.retry_after,
@@ -162,26 +164,26 @@ def _result(handler: Action | Condition, value: object, limits: Limits) -> str |
         raise HandlerResultError(str(error)) from error
 
 
-def _failed(error: BaseException, limits: Limits) -> FailedAttempt:
-    name = type(error).__name__
-    text = _text(error)
-    retryable, retry_after = True, None
+def _failed(error: BaseException, max_bytes: int) -> FailedAttempt:
+    """Describe a failure; its attributes are foreign, and may be anything."""
+    name, text = type(error).__name__, spell(error)
+    retryable, pause = True, None
     if isinstance(error, ApplicationError):
-        name, text = error.type or name, error.message
-        retryable, retry_after = not error.non_retryable, error.next_retry_delay
+        name, text = spell(error.type or name), spell(error.message)
+        retryable, pause = not error.non_retryable, error.next_retry_delay
     elif isinstance(error, NonRetryableError | HandlerResultError):
         retryable = False
     elif isinstance(error, RetryAfterError):
-        retry_after = error.retry_after
-    message = scrub_text(f"{name}: {text}" if text else name, max_bytes=limits.error_bytes)
-    return FailedAttempt(message=message, retryable=retryable, retry_after=retry_after)
+        pause = error.retry_after
+    if not _is_pause(pause):
+        text = f"{text} (its retry_after is no timedelta, but {cut_repr(pause)}, and was ignored)"
+        pause = None
+    message = scrub_text(f"{name}: {text}" if text else name, max_bytes=max_bytes)
+    return FailedAttempt(message=message, retryable=retryable, retry_after=pause)
 
 
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as broken:  # noqa: BLE001 - an exception may fail to describe itself
-        return f"(its text could not be read: {type(broken).__name__})"
+def _is_pause(value: object) -> bool:
+    return value is None or isinstance(value, timedelta)
 
 
 def _kind(value: object) -> str:

@@ -14,6 +14,7 @@ from temporalio.exceptions import ApplicationError
 from pulse_temporal import contract
 from pulse_temporal.contract import CronTicked, CronTickInput
 from pulse_temporal.errors import InvalidInputError
+from pulse_temporal.failpoints import reach
 from pulse_temporal.model.signals import TriggerInput
 from pulse_temporal.services.cron import parse_cron
 from pulse_temporal.services.emit import Emitter
@@ -48,11 +49,13 @@ class CronActivities:
                 facts = {"definition_id": clock.definition_id, "reason": excuse}
                 log.info("a cron tick emits nothing", extra=facts)
                 return CronTicked(skipped=excuse)
+            await reach("cron.before_emit")
             trigger = await self.emitter.emit_tick(_signal(owner, nominal), owner=owner.id)
         except (InvalidInputError, ValidationError) as error:
             raise ApplicationError(
                 str(error), type="PulseTickRefused", non_retryable=True
             ) from error
+        await reach("cron.after_emit")
         return CronTicked(trigger_id=trigger.id, run_ids=trigger.run_ids)
 
     def all(self) -> list[Callable[..., object]]:

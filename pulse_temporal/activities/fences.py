@@ -19,4 +19,5 @@ def fence_of(speaker: Speaker) -> Fence:
         temporal_run_id=activity.info().workflow_run_id or "",
         first_execution_run_id=speaker.first_execution_run_id,
         parent_run_id=scope.parent_run_id,
+        parent_first_run_id=scope.parent_first_run_id,
     )

@@ -21,6 +21,7 @@ from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.contract import AttemptFailure, StepAnswer, StepDone, StepInput
 from pulse_temporal.errors import PostgresUnavailableError, PulseError, TransactionFailedError
+from pulse_temporal.failpoints import reach
 from pulse_temporal.handlers.context import LogBook, WorkflowContext
 from pulse_temporal.handlers.registry import Action, Condition, Registry
 from pulse_temporal.model.ids import new_id
@@ -86,7 +87,9 @@ class StepActivities:
         if isinstance(handler, Action):
             reason = _reason_to_pass_over(step, handler)
             if reason is not None:
-                return await self.ledger.pass_over(fence, step.path, reason=reason)
+                recorded = await self.ledger.pass_over(fence, step.path, reason=reason)
+                await reach("step.after_pass_over")
+                return recorded
         if activity.info().is_local:
             return await self._claim_and_make(step, fence, handler)
         every = self.options.heartbeat_timeout / HEARTBEATS_IN_TIMEOUT
@@ -116,11 +119,13 @@ class StepActivities:
         session: Session | None,
     ) -> Recorded:
         bound = timedelta(milliseconds=step.timeout_ms)
+        await reach("step.before_claim")
         claimed = await self.ledger.claim(
             fence, step.path, bound=bound, waited_after=step.waited_after
         )
         if not isinstance(claimed, Claimed):
             return claimed
+        await reach("step.after_claim")
         return await _Delivery(self, handler, claimed, bound=bound).make(session)
 
     async def _blocked(self, step: StepInput, fence: Fence) -> Recorded:
@@ -187,13 +192,15 @@ class _Delivery:
             raise
 
     async def _call(self) -> Called:
-        return await call(
+        called = await call(
             self.handler,
             self.ctx,
             bound=self.bound,
             limits=self.home.options.limits,
             threads=self.home.threads,
         )
+        await reach("step.after_handler")
+        return called
 
     async def _record(self, called: Called) -> Recorded:
         """Record an outcome; Postgres may be away for a moment."""
@@ -209,14 +216,17 @@ class _Delivery:
     async def _record_once(self, called: Called) -> Recorded:
         ledger = self.home.ledger
         if isinstance(called, FailedAttempt):
-            return await ledger.fail(
+            failure = await ledger.fail(
                 self.ticket, failed=called, policy=self.policy, logs=self._lines()
             )
+            await reach("failure.after_record")
+            return failure
         async with ledger.database.session() as session:
             recorded = await ledger.succeed(
                 session, self.ticket, result=called.result, logs=self._lines()
             )
         if recorded:
+            await reach("step.after_record")
             return ledger.succeeded(self.ticket, called.result)
         return await self._refused()
 
@@ -233,6 +243,7 @@ class _Delivery:
         except TransactionFailedError as error:
             failed = FailedAttempt(message=f"{type(error).__name__}: {error}", retryable=True)
             return await self._record(failed)
+        await reach("transaction.after_commit")
         return ledger.succeeded(self.ticket, called.result)
 
     async def _succeed_in(self, session: Session) -> Succeeded:
@@ -245,6 +256,7 @@ class _Delivery:
         )
         if not recorded:
             raise _Undo(None)
+        await reach("transaction.before_commit")
         return called
 
     async def _refused(self) -> Recorded:

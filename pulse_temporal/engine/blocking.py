@@ -91,6 +91,8 @@ class BlockingEngine:
 
     migrate = _twin(AwaitableMethods.migrate)
 
+    reconcile = _twin(AwaitableMethods.reconcile)
+
     create_workflow = _twin(AwaitableMethods.create_workflow)
     update_workflow = _twin(AwaitableMethods.update_workflow)
     get_workflow = _twin(AwaitableMethods.get_workflow)

@@ -115,7 +115,10 @@ class Engine(Registration, AwaitableMethods):
         self.options = options
         self.registry = Registry()
         self._database = Database(
-            db, prefix=options.table_prefix, patience=options.postgres_timeout
+            db,
+            prefix=options.table_prefix,
+            patience=options.postgres_timeout,
+            statement_cache=options.statement_cache,
         )
         observers = Observers(self._database, on_step=on_step, on_run=on_run)
         self._process = Process(self._database, temporal, self.registry, observers, options)

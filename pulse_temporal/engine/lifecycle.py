@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from pulse_temporal.config import EngineOptions
+from pulse_temporal.model.reconcile import ReconcileReport
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.services.waiting import RunWaiter
 from pulse_temporal.store.connection import Connection
@@ -76,6 +77,28 @@ class Lifecycle:
             await self._waiter.close()
             await self._database.close()
 
+    async def reconcile(self, *, dry_run: bool = False, confirm: bool = False) -> ReconcileReport:
+        """Compare all open runs and all schedules with Temporal, and repair what differs.
+
+        Workers do this by themselves, a page of runs each ``reconcile_interval``. A run whose
+        workflow was terminated, timed out or failed becomes failed, and can be retried. One
+        whose workflow was deleted, or lost with Temporal's data, goes on as its next generation
+        from what is on record. Each repair is told in the run's log, and so in its timeline.
+
+        Nothing is repaired when more than a fifth of the open runs, and at least ten, are not in
+        Temporal, or when Temporal's namespace is another one than last time: it may be the wrong
+        Temporal. The report says so in ``halted``.
+
+        Args:
+            dry_run: Only say what would be repaired.
+            confirm: Repair also what would be halted.
+
+        Raises:
+            PostgresUnavailableError: Postgres does not answer.
+            TemporalUnavailableError: Temporal does not answer; what was found is repaired later.
+        """
+        return await self._process.reconcile(dry_run=dry_run, confirm=confirm)
+
     async def emit(
         self,
         signal: TriggerInput | Mapping[str, object],
@@ -104,7 +127,8 @@ class Lifecycle:
             JsonValueError: The payload is no canonical JSON, or is too large.
             IdempotencyConflictError: The key was used for other content.
             EmitBusyError: Another open transaction uses the key; emit again.
-            PostgresUnavailableError: Postgres does not answer; nothing is stored.
+            PostgresUnavailableError: Postgres does not answer. Whether the signal is stored is
+                not known when the connection broke; with an ``idempotency_key`` emit again.
         """
         return await self._process.emitter.emit(signal, connection=connection)
 

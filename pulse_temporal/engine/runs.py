@@ -44,7 +44,8 @@ class RunMethods:
         self, trigger_id: str, *, tenant_id: str | None = None
     ) -> list[WorkflowRun]:
         """Give the runs that a signal started, oldest first."""
-        return await self._history.all_runs(RunFilter(trigger_id=trigger_id, tenant_id=tenant_id))
+        wanted = RunFilter.model_construct(trigger_id=trigger_id, tenant_id=tenant_id)
+        return await self._history.all_runs(wanted)
 
     async def get_trigger(
         self, trigger_id: str, *, tenant_id: str | None = None
@@ -120,7 +121,8 @@ class RunMethods:
 
     async def get_failed_runs(self, tenant_id: str | None = None) -> list[WorkflowRun]:
         """Give all failed runs, oldest first; of one tenant when it is given."""
-        return await self._history.all_runs(RunFilter(tenant_id=tenant_id, status="failed"))
+        wanted = RunFilter.model_construct(tenant_id=tenant_id, status="failed")
+        return await self._history.all_runs(wanted)
 
     async def replay(
         self, trigger_id: str, *, dry_run: bool = False, tenant_id: str | None = None

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from pulse_temporal.clock import Clock
 from pulse_temporal.errors import ConfigurationError
 from pulse_temporal.handlers.threads import run_on_loop, running_loop
-from pulse_temporal.model.canonical import scrub_json, scrub_text
+from pulse_temporal.model.canonical import scrub_object, scrub_text
+from pulse_temporal.model.plain import spell
 from pulse_temporal.model.runs import LogLevel, WorkflowRun, WorkflowStepRun
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.model.values import JsonObject
@@ -26,6 +27,14 @@ Emit: TypeAlias = Callable[[TriggerInput | Mapping[str, object]], Awaitable[Trig
 """Emits a signal on behalf of the step that runs."""
 
 MESSAGE_BYTES = 8 * 1024
+LEVELS: Mapping[object, LogLevel] = {
+    "warn": "warn",
+    "warning": "warn",
+    "error": "error",
+    "critical": "error",
+    "fatal": "error",
+}
+"""Other levels, such as ``debug``, are ``info``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +63,12 @@ class LogBook:
     _lines: list[ContextLine] = field(default_factory=list[ContextLine])
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def write(self, level: LogLevel, message: str, data: object) -> None:
+    def write(self, level: object, message: object, data: object) -> None:
         """Add a line; what Postgres could not store is repaired, never refused."""
         line = ContextLine(
-            level=level,
+            level=LEVELS.get(spell(level).lower(), "info"),
             message=scrub_text(message, max_bytes=MESSAGE_BYTES),
-            data=None if data is None else scrub_json(data, max_bytes=self.data_bytes),
+            data=None if data is None else scrub_object(data, max_bytes=self.data_bytes),
             at=self.clock(),
         )
         with self._lock:
@@ -191,7 +200,8 @@ class WorkflowContext:
         Args:
             message: Text, cut at 8 KiB.
             data: Facts, cut at the engine's ``limits.log_data_bytes``.
-            level: ``info``, ``warn`` or ``error``.
+            level: ``info``, ``warn`` or ``error``; ``warning`` and ``critical`` are understood,
+                any other level becomes ``info``.
         """
         self._book.write(level, message, data)
 

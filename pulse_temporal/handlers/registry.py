@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from pulse_temporal.contract import RESERVED_PREFIX
 from pulse_temporal.errors import ConfigurationError, DuplicateHandlerError
 from pulse_temporal.handlers.context import WorkflowContext
+from pulse_temporal.model.plain import cut_repr
 from pulse_temporal.model.runs import ActionResult
 from pulse_temporal.model.signals import TriggerRegistration
 
@@ -19,7 +20,7 @@ ActionReturn: TypeAlias = ActionResult | Mapping[str, object] | None
 ActionHandler: TypeAlias = Callable[[WorkflowContext], Awaitable[ActionReturn] | ActionReturn]
 ConditionHandler: TypeAlias = Callable[[WorkflowContext], Awaitable[bool] | bool]
 
-HANDLER_NAME = re.compile(r"^[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}$")
+HANDLER_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +108,11 @@ class Registry:
         return f' Did you mean "{close[0]}"?' if close else ""
 
 
-def _check_name(what: str, name: str) -> None:
-    if not HANDLER_NAME.match(name):
+def _check_name(what: str, name: object) -> None:
+    if not isinstance(name, str) or not HANDLER_NAME.fullmatch(name):
         raise ConfigurationError(
-            f"{name[:100]!r} cannot name a {what}: 1 to 200 characters, no control characters."
+            f"{cut_repr(name)[:100]} cannot name a {what}: 1 to 200 characters, no control "
+            "characters."
         )
     if name.startswith(RESERVED_PREFIX):
         raise ConfigurationError(

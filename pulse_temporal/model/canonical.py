@@ -4,6 +4,10 @@ Canonical JSON has a depth of at most 64, integers of 64 bits, finite numbers, a
 without NUL or lone surrogates. ``canonical_json`` refuses anything else, at the border
 where the caller can still be told. ``scrub_json`` and ``scrub_text`` repair it instead:
 for logs and errors, where refusing would lose the message that explains the failure.
+
+Postgres keeps decimal digits and no binary fractions, so numbers are written as it gives
+them back: minus zero as 0.0, whole floats that need an exponent as integers while they
+fit into 64 bits. What is read and sent again is then the same text.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from pulse_temporal.model.plain import (
     is_list,
     json_pointer,
     repair,
+    spell,
     unwrap,
 )
 
@@ -34,6 +39,8 @@ MAX_INT = 2**63 - 1
 
 _TRUNCATED = "… [truncated]"
 _POINTER_PART_CHARS = 100
+_EXPONENT_FROM = 1e16
+"""Floats from here on are whole, and written with an exponent."""
 
 
 def canonical_json(value: object, *, where: str, max_bytes: int) -> str:
@@ -111,17 +118,23 @@ def scrub_json(value: object, *, max_bytes: int) -> str:
     return _preview(encoded.decode(), max_bytes)
 
 
-def scrub_text(text: str, *, max_bytes: int) -> str:
+def scrub_object(value: object, *, max_bytes: int) -> str:
+    """Give JSON text of an object, as ``scrub_json``; anything else becomes ``{"value": ...}``."""
+    text = scrub_json(value, max_bytes=max_bytes)
+    return text if text.startswith("{") else scrub_json({"value": value}, max_bytes=max_bytes)
+
+
+def scrub_text(value: object, *, max_bytes: int) -> str:
     """Give text that Postgres can store, cut to a size; never raises.
 
     NUL and lone surrogates become U+FFFD. Longer text is cut between two characters and
     ends in ``… [truncated]``.
 
     Args:
-        text: For example the text of an exception.
+        value: Text, or what is told as text, such as an exception.
         max_bytes: Bound of the result in UTF-8.
     """
-    encoded = repair(text[: max_bytes + 1]).encode()
+    encoded = repair(spell(value)[: max_bytes + 1]).encode()
     if len(encoded) <= max_bytes:
         return encoded.decode()
     mark = _TRUNCATED if max_bytes >= len(_TRUNCATED.encode()) else ""
@@ -225,7 +238,7 @@ class _Scrubber:
         if type(value) is int:
             return value if MIN_INT <= value <= MAX_INT else self._text(digits(value))
         if type(value) is float:
-            return value if math.isfinite(value) else self._text(float_name(value))
+            return _number(value) if math.isfinite(value) else self._text(float_name(value))
         if is_dict(value):
             return self._object(value, depth) if depth < MAX_DEPTH else self._too_deep()
         if is_list(value):
@@ -297,7 +310,9 @@ def _integer(value: int) -> int:
 def _number(value: float) -> float:
     if not math.isfinite(value):
         raise _Refused(f"{float_name(value)} is not a finite number")
-    return value
+    if abs(value) >= _EXPONENT_FROM and MIN_INT <= value < -MIN_INT:
+        return int(value)
+    return value or 0.0  # minus zero is false too
 
 
 def _too_large(max_bytes: int) -> str:

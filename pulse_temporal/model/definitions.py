@@ -58,7 +58,7 @@ class WorkflowUpdate(Value):
 
 
 class WorkflowDefinition(WorkflowInput):
-    """A stored definition.
+    """A stored definition; its names may be longer than what is accepted today.
 
     Attributes:
         id: ``wfd_`` + UUIDv7.
@@ -67,6 +67,14 @@ class WorkflowDefinition(WorkflowInput):
         version: 1, and 1 more with every update.
     """
 
+    tenant_id: str
+    name: str
+    description: str | None = None
+    trigger_type: str
+    environment_filter: str | None = None
+    resource_type_filter: str | None = None
+    cron_expression: str | None = None
+    timezone: str | None = None
     id: str
     created_at: AwareDatetime
     updated_at: AwareDatetime
@@ -81,8 +89,8 @@ class DefinitionSnapshot(Value):
         version: Its version at that moment.
     """
 
-    name: Name
-    trigger_type: Name
+    name: str
+    trigger_type: str
     steps: list[WorkflowStep]
     config: JsonObject = Field(default_factory=dict)
     description: str | None = None

@@ -120,6 +120,14 @@ def cut_repr(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
+def spell(value: object) -> str:
+    """Give a value as text, by its own ``str``; never raises, whatever that does."""
+    try:
+        return str.__str__(str(value))
+    except BaseException as error:  # noqa: BLE001 - foreign code, and SystemExit must not get out
+        return f"(its text could not be read: {type(error).__name__})"
+
+
 def digits(value: int) -> str:
     """Give the digits of an integer of any size, cut hexadecimal ones for a huge one."""
     try:

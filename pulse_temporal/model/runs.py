@@ -84,7 +84,7 @@ class WorkflowRun(Value):
 
     id: str
     definition_id: str
-    tenant_id: TenantId
+    tenant_id: str
     trigger_id: str
     status: RunStatus
     context: JsonObject = Field(default_factory=dict)
@@ -129,7 +129,7 @@ class WorkflowStepRun(Value):
 
     id: str
     run_id: str
-    tenant_id: TenantId
+    tenant_id: str
     step_index: int
     step_type: StepType
     step_name: str
@@ -240,7 +240,7 @@ class ExecutionLog(Value):
     id: str
     run_id: str
     step_run_id: str | None = None
-    tenant_id: TenantId
+    tenant_id: str
     level: LogLevel
     message: str
     data: JsonObject | None = None

@@ -32,7 +32,7 @@ class TriggerInput(Value):
 
 
 class TriggerEnvelope(TriggerInput):
-    """A stored signal.
+    """A stored signal; what is stored may be longer than what is accepted today.
 
     Attributes:
         id: ``trg_`` + UUIDv7.
@@ -45,6 +45,13 @@ class TriggerEnvelope(TriggerInput):
         is_replay: Emitted by a replayed run.
     """
 
+    tenant_id: str
+    source: str
+    type: str
+    resource_type: str | None = None
+    resource_id: str | None = None
+    environment: str | None = None
+    idempotency_key: str | None = None
     id: str
     created_at: AwareDatetime
     run_ids: tuple[str, ...] = ()

@@ -18,6 +18,8 @@ MIN_BACKOFF_MS = 100
 MAX_BACKOFF_MS = 300_000
 MAX_COEFFICIENT = 10.0
 DAY_MS = 86_400_000
+MAX_SKIP = 2**63 - 1
+"""More than there are means the rest; JSON carries no larger integers."""
 
 
 def _is_absent(value: object) -> bool:
@@ -30,12 +32,12 @@ def _check_on_false(value: object, check: ValidatorFunctionWrapHandler) -> objec
     except ValidationError:
         raise PydanticCustomError(
             "pulse_on_false",
-            'must be "complete", "skip" or the number of steps to skip, at least 1',
+            'must be "complete", "skip" or the number of steps to skip, at least 1, of 64 bits',
         ) from None
 
 
 OnFalse = Annotated[
-    Literal["complete", "skip"] | Annotated[int, Field(strict=True, ge=1)],
+    Literal["complete", "skip"] | Annotated[int, Field(strict=True, ge=1, le=MAX_SKIP)],
     WrapValidator(_check_on_false),
 ]
 """What a false condition does: end its list, or skip one or N of the next siblings."""

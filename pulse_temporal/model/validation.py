@@ -12,7 +12,7 @@ from pulse_temporal.errors import DefinitionError, Problem
 from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowInput, WorkflowUpdate
 from pulse_temporal.model.intake import Intake
 from pulse_temporal.model.paths import Path, path_numbers
-from pulse_temporal.model.plain import is_mapping, json_kind, json_pointer
+from pulse_temporal.model.plain import cut_repr, is_mapping, json_kind, json_pointer
 from pulse_temporal.model.problems import (
     MAX_PROBLEMS,
     Finding,
@@ -130,7 +130,7 @@ def _fields(data: object, *, set_only: bool) -> Mapping[str, object]:
         return {name: value for name, value in data if name in names}
     if not is_mapping(data):
         raise DefinitionError([Problem("", f"must be an object, not {json_kind(data)}")])
-    return {str(key): value for key, value in data.items()}
+    return {key if isinstance(key, str) else cut_repr(key): value for key, value in data.items()}
 
 
 def _parse(

@@ -19,7 +19,8 @@ NAME_CHARS = 200
 RESOURCE_ID_CHARS = 400
 DESCRIPTION_CHARS = 10_000
 
-_CONTROL_OR_SURROGATE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+CONTROL_OR_SURROGATE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What a line of text must not contain."""
 
 
 class Value(BaseModel):
@@ -49,7 +50,7 @@ def _line(max_chars: int) -> Callable[[str], str]:
                 "must have 1 to {max_chars} characters, not {chars}",
                 {"max_chars": max_chars, "chars": len(text)},
             )
-        if _CONTROL_OR_SURROGATE.search(text):
+        if CONTROL_OR_SURROGATE.search(text):
             raise PydanticCustomError(
                 "pulse_characters",
                 "must not contain control characters or lone surrogates",

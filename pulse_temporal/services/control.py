@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pulse_temporal.errors import NotFoundError, PulseError, RunConflictError, RunTransitionError
+from pulse_temporal.failpoints import reach
 from pulse_temporal.model.canonical import scrub_text
 from pulse_temporal.model.runs import WorkflowRun, check_run_transition
 from pulse_temporal.services.observers import Observers
@@ -38,20 +39,33 @@ class RunControl:
             check_run_transition(run_id, required(status, "a locked run"), "canceled")
             ended = await _cancel(session, run_id, row=row, reason=text)
             run = await runs.get_run(session, run_id, tenant_id=row.tenant_id)
+        await reach("cancel.after_commit")
         self._tell(run_id, tenant_id=row.tenant_id, ended=ended)
         return required(run, "a canceled run")
 
-    async def record_cancel(self, run_id: str, *, tenant_id: str, reason: str) -> None:
-        """Make a cancellation final that came from Temporal; a run that is over stays so."""
+    async def record_cancel(
+        self, run_id: str, *, tenant_id: str, reason: str, tell_temporal: bool
+    ) -> None:
+        """Make a cancellation final that came from Temporal; a run that is over stays so.
+
+        Args:
+            run_id: The run.
+            tenant_id: Its tenant.
+            reason: Why, as Temporal was told.
+            tell_temporal: For a run that is canceled already: let Temporal close its workflow.
+        """
         text = scrub_text(reason, max_bytes=REASON_BYTES)
         async with self.database.transaction() as session:
             row = await control.lock(session, run_id, tenant_id=tenant_id)
-            if row is None or row.is_canceled:
+            if row is not None and row.closed_as == "canceled" and tell_temporal:
+                await outbox.put(session, "cancel", run_id=run_id, control=row)
+            if row is None or row.closed_as:
                 return
             status = await runs.lock_run(session, run_id, tenant_id=tenant_id)
             if status not in ("pending", "running", "waiting"):
                 return
             ended = await _cancel(session, run_id, row=row, reason=text)
+        await reach("cancel.after_commit")
         self._tell(run_id, tenant_id=tenant_id, ended=ended)
 
     async def retry(self, run_id: str, *, tenant_id: str | None) -> WorkflowRun:
@@ -74,9 +88,13 @@ class RunControl:
                     f"Run {run_id} was retried by somebody else at the same moment: "
                     f"it is {status!r} in generation {row.generation}."
                 )
-            reopened = await control.reopen(session, run_id, tenant_id=row.tenant_id)
+            reopened = await control.reopen(
+                session, run_id, row=row, generation=row.generation + 1, why="retry"
+            )
             await outbox.put(session, "start", run_id=run_id, control=reopened)
             run = await runs.get_run(session, run_id, tenant_id=row.tenant_id)
+            await reach("retry.before_commit")
+        await reach("retry.after_commit")
         return required(run, "a retried run")
 
     def _tell(self, run_id: str, *, tenant_id: str, ended: list[str]) -> None:
@@ -101,4 +119,5 @@ async def _cancel(
         session, run_id, tenant_id=row.tenant_id, generation=row.generation, reason=reason
     )
     await outbox.put(session, "cancel", run_id=run_id, control=row)
+    await reach("cancel.before_commit")
     return ended

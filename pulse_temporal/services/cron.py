@@ -22,7 +22,7 @@ from temporalio.client import ScheduleCalendarSpec, ScheduleRange
 from pulse_temporal.errors import DefinitionError
 from pulse_temporal.model.cron import CronFields, CronSyntaxError, read_cron
 from pulse_temporal.model.problems import Finding, did_you_mean, to_problems
-from pulse_temporal.model.values import NAME_CHARS
+from pulse_temporal.model.values import CONTROL_OR_SURROGATE, NAME_CHARS
 
 EVERY_HOUR = frozenset(range(24))
 EVERY_DAY = frozenset(range(1, 32))
@@ -187,9 +187,9 @@ def cron_findings(definition: Mapping[str, object]) -> list[Finding]:
 
 
 def _text(value: object) -> str | None:
-    if isinstance(value, str) and 1 <= len(value) <= NAME_CHARS and value.isprintable():
-        return value
-    return None
+    if not isinstance(value, str) or CONTROL_OR_SURROGATE.search(value):
+        return None
+    return value if 1 <= len(value) <= NAME_CHARS else None
 
 
 def _findings(key: str, expression: str | None, timezone: str | None) -> list[Finding]:

@@ -17,6 +17,7 @@ from temporalio.service import RPCError
 
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import PulseError
+from pulse_temporal.failpoints import reach
 from pulse_temporal.model.runs import TERMINAL_RUN_STATUSES
 from pulse_temporal.services.observers import Observers
 from pulse_temporal.services.schedules import Schedules
@@ -98,8 +99,10 @@ class Dispatcher:
         while len(batch) < BATCH and not self._queue.empty():
             batch.append(self._queue.get_nowait())
         try:
-            started = await self._conclude(
-                [self._start(planned.command_id, planned.start, tries=1) for planned in batch]
+            started = await self._forget(
+                await _outcomes(
+                    [self._start(planned.command_id, planned.start, tries=1) for planned in batch]
+                )
             )
         except PulseError as error:
             log.warning("starts are left to the relay", extra={"error": str(error)})
@@ -109,18 +112,12 @@ class Dispatcher:
 
     async def execute(self, commands: Sequence[OutboxCommand]) -> int:
         """Execute leased commands; give how many are done."""
-        return await self._conclude([self._execute(command) for command in commands])
+        done = await _outcomes([self._execute(command) for command in commands])
+        await reach("relay.before_done")
+        return await self._forget(done)
 
-    async def _conclude(self, executions: Sequence[Coroutine[None, None, int | None]]) -> int:
-        """Wait for all executions and delete the commands that are done with.
-
-        One that fails unexpectedly keeps its lease and comes again; it holds up no other.
-        """
-        results = await asyncio.gather(*executions, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                log.error("a command failed and comes again", exc_info=result)
-        done = [result for result in results if isinstance(result, int)]
+    async def _forget(self, done: Sequence[int]) -> int:
+        """Delete the commands that are done with; give how many."""
         if done:
             async with self.database.session() as session:
                 await outbox.done(session, done)
@@ -154,8 +151,10 @@ class Dispatcher:
         client = self.client
         if client is None:
             return None
+        await reach("dispatch.before_start")
         try:
             await start_run(client, start, self.options)
+            await reach("dispatch.after_start")
         except StartRefusedError as error:
             async with self.database.transaction() as session:
                 failed = await runs.fail_unstarted(
@@ -216,3 +215,15 @@ class Dispatcher:
         )
         async with self.database.session() as session:
             await outbox.postpone(session, command_id, pause=pause, error=str(error)[:1000])
+
+
+async def _outcomes(executions: Sequence[Coroutine[None, None, int | None]]) -> list[int]:
+    """Wait for all executions and give the commands that are done with.
+
+    One that fails unexpectedly keeps its lease and comes again; it holds up no other.
+    """
+    results = await asyncio.gather(*executions, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            log.error("a command failed and comes again", exc_info=result)
+    return [result for result in results if isinstance(result, int)]

@@ -14,6 +14,7 @@ from pulse_temporal.errors import (
     PostgresUnavailableError,
     SignalError,
 )
+from pulse_temporal.failpoints import reach
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.canonical import canonical_object
 from pulse_temporal.model.ids import new_id
@@ -23,7 +24,7 @@ from pulse_temporal.services.dispatch import Dispatcher, PlannedStart
 from pulse_temporal.services.intake import Intake
 from pulse_temporal.store import outbox, triggers
 from pulse_temporal.store.connection import Connection
-from pulse_temporal.store.database import Database, Session
+from pulse_temporal.store.database import Database, Session, transact
 from pulse_temporal.store.triggers import Cause, Emitted, NewTrigger, PlannedRun
 from pulse_temporal.temporal import RunStart
 
@@ -128,11 +129,12 @@ class Emitter:
         if connection is not None:
             return await self._store_joined(trigger, connection)
         lease = self.options.emit_lease if self.dispatcher.accepts else None
-        with _busy_errors(trigger):
-            async with self.database.session() as session:
+        async with self.database.session() as session:
+            with _busy_errors(trigger):
                 emitted = await triggers.emit_signal(session, trigger, lease=lease)
                 if emitted is None:
                     return await self._known(session, trigger)
+        await reach("emit.after_commit")
         if lease is not None:
             self.dispatcher.offer([_start(trigger, planned) for planned in emitted.runs])
         return _envelope(trigger, emitted)
@@ -149,6 +151,7 @@ class Emitter:
             finally:
                 del self._joined[key]
         if starts:
+            await reach("emit.after_commit")
             async with self.database.session() as session:  # a savepoint may have undone some
                 ids = [planned.command_id for planned in starts]
                 kept = await outbox.existing(session, ids)
@@ -160,12 +163,13 @@ class Emitter:
         ours = starts is not None and self.dispatcher.accepts
         lease = self.options.emit_lease if ours else None
         with _busy_errors(trigger):
-            async with connection.transaction():
+            async with transact(session):
                 emitted = await triggers.emit_signal(
                     session, trigger, lease=lease, patience=self.options.postgres_timeout
                 )
                 if emitted is None:
                     return await self._known(session, trigger)
+        await reach("emit.before_commit")
         if starts is not None and ours:
             starts += [_start(trigger, planned) for planned in emitted.runs]
         return _envelope(trigger, emitted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import (
@@ -14,13 +14,16 @@ from pulse_temporal.errors import (
     UnknownSignalError,
 )
 from pulse_temporal.handlers.registry import Registry
-from pulse_temporal.model.canonical import canonical_object
+from pulse_temporal.model.canonical import canonical_object, scrub_text
 from pulse_temporal.model.plain import json_pointer
-from pulse_temporal.model.problems import explain, to_problems
+from pulse_temporal.model.problems import MAX_PROBLEMS, explain, to_problems
 from pulse_temporal.model.signals import TriggerInput
 
 KEY_PREFIXES = ("cron:", "chain:", "replay:")
 """Idempotency keys that begin like this belong to Pulse."""
+
+REASONS_BYTES = 8 * 1024
+"""Of what an application's schema says about one payload."""
 
 
 class Intake:
@@ -52,7 +55,7 @@ class Intake:
         Raises:
             SignalError: As ``parse``, or the signal names another tenant.
         """
-        if not isinstance(signal, TriggerInput):
+        if isinstance(signal, Mapping):
             has_tenant = "tenantId" in signal or "tenant_id" in signal
             signal = signal if has_tenant else {"tenantId": tenant_id, **signal}
         parsed = self.parse(signal)
@@ -71,14 +74,12 @@ class Intake:
             UnknownSignalError: Its type is not registered.
             SignalMismatchError: Source or resource type differs from the registration.
         """
-        if isinstance(signal, TriggerInput):
-            parsed = signal
-        else:
-            try:
-                parsed = TriggerInput.model_validate(signal)
-            except ValidationError as error:
-                reasons = _reasons(error, signal)
-                raise SignalError(f"The signal is malformed: {reasons}") from error
+        fields = _fields(signal) if isinstance(signal, TriggerInput) else signal
+        try:
+            parsed = TriggerInput.model_validate(fields)
+        except ValidationError as error:
+            reasons = _reasons(error, fields)
+            raise SignalError(f"The signal is malformed: {reasons}") from error
         self._check_registration(parsed)
         return parsed
 
@@ -88,13 +89,7 @@ class Intake:
         text = canonical_object(signal.payload, where="payload", max_bytes=limit)
         registration = self.registry.triggers.get(signal.type)
         if registration is not None and registration.payload_schema is not None:
-            try:
-                registration.payload_schema.model_validate_json(text)
-            except ValidationError as error:
-                reasons = _payload_reasons(error)
-                raise PayloadError(
-                    f"The payload of {signal.type!r} does not fit its schema: {reasons}"
-                ) from error
+            _check_payload(registration.payload_schema, text, type_=signal.type)
         return text
 
     def _check_registration(self, signal: TriggerInput) -> None:
@@ -123,9 +118,39 @@ def _reasons(error: ValidationError, data: Mapping[str, object]) -> str:
     return "; ".join(str(problem) for problem in problems)
 
 
+def _fields(signal: TriggerInput) -> Mapping[str, object]:
+    """Give the fields of a signal for another look: copies and stored signals are unchecked."""
+    names = TriggerInput.model_fields
+    return {name: value for name, value in vars(signal).items() if name in names}
+
+
+def _check_payload(schema: type[BaseModel], text: str, *, type_: str) -> None:
+    """Let an application's schema look at a payload.
+
+    Raises:
+        PayloadError: It refuses the payload, or its own code fails.
+    """
+    try:
+        schema.model_validate_json(text)
+    except ValidationError as error:
+        reasons = _payload_reasons(error)
+        raise PayloadError(
+            f"The payload of {type_!r} does not fit its schema: {reasons}"
+        ) from error
+    except Exception as error:
+        raise PayloadError(
+            f"The payload of {type_!r} could not be checked: its schema {schema.__name__} raised "
+            f"{type(error).__name__}."
+        ) from error
+
+
 def _payload_reasons(error: ValidationError) -> str:
     """Say what an application's schema refuses, without the values: they may be secrets."""
     found = error.errors(include_input=False, include_url=False, include_context=False)
-    return "; ".join(
-        f"{json_pointer(problem['loc']) or '/'}: {problem['msg']}" for problem in found
-    )
+    reasons = [
+        f"{json_pointer(problem['loc']) or '/'}: {problem['msg']}"
+        for problem in found[:MAX_PROBLEMS]
+    ]
+    if len(found) > MAX_PROBLEMS:
+        reasons.append("… and more")
+    return scrub_text("; ".join(reasons), max_bytes=REASONS_BYTES)

@@ -113,7 +113,12 @@ class Mirror:
             await runs.refresh_waiting(session, fence)
             return ended
 
-        return await self._change(fence, change)
+        return await self._change(fence, change, ends=error is not None)
+
+    async def take_over(self, fence: Fence) -> Written | Refusal:
+        """Let an execution speak from now on, and change nothing else."""
+        async with self.database.transaction() as session:
+            return await admit(session, fence) or Written()
 
     async def finish_branch(self, fence: Fence) -> Written | Refusal:
         """Note that a branch has ended: those that are left may all be waiting."""
@@ -133,7 +138,7 @@ class Mirror:
                 ended = await runs.finish(session, fence, status=status, error=None)
         if not ended:
             async with self.database.transaction() as session:
-                refusal = await admit(session, fence)
+                refusal = await admit(session, fence, ends=error is not None)
                 if refusal is not None:
                     return refusal
                 await runs.lock_run(session, fence.run_id, tenant_id=fence.tenant_id)
@@ -159,14 +164,18 @@ class Mirror:
         )
 
     async def _change(
-        self, fence: Fence, change: Callable[[Session], Awaitable[list[str]]]
+        self,
+        fence: Fence,
+        change: Callable[[Session], Awaitable[list[str]]],
+        *,
+        ends: bool = False,
     ) -> Written | Refusal:
         """Make a change under the locks: control, then the run, then its steps.
 
         The change gives the paths of the steps that it ended; their hooks follow the commit.
         """
         async with self.database.transaction() as session:
-            refusal = await admit(session, fence)
+            refusal = await admit(session, fence, ends=ends)
             if refusal is not None:
                 return refusal
             await runs.lock_run(session, fence.run_id, tenant_id=fence.tenant_id)

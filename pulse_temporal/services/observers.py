@@ -128,6 +128,13 @@ async def _call(hook: Callable[[Event], Awaitable[None] | None], event: Event) -
             if isinstance(answer, Awaitable):
                 await answer
     except asyncio.CancelledError:
-        raise
-    except (Exception, SystemExit):
+        if _is_being_canceled():
+            raise
+        log.exception("a hook failed")  # by an error of its own, such as an awaited task's
+    except BaseException:
         log.exception("a hook failed")
+
+
+def _is_being_canceled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pulse_temporal.errors import InvalidInputError
 from pulse_temporal.model.definitions import WorkflowDefinition
+from pulse_temporal.model.plain import cut_repr
 from pulse_temporal.model.runs import Page, WorkflowRun
 
 MOST_ROWS = 500
@@ -19,8 +20,10 @@ Row = TypeVar("Row", WorkflowRun, WorkflowDefinition)
 
 def check_limit(limit: int) -> None:
     """Refuse a page size outside 1 to 500."""
-    if not 1 <= limit <= MOST_ROWS:
-        raise InvalidInputError(f"limit must be 1 to {MOST_ROWS}, not {limit}.")
+    if type(limit) is not int or not 1 <= limit <= MOST_ROWS:
+        raise InvalidInputError(
+            f"limit must be a whole number of 1 to {MOST_ROWS}, not {cut_repr(limit)[:100]}."
+        )
 
 
 def read_cursor(cursor: str | None) -> str | None:
@@ -31,10 +34,10 @@ def read_cursor(cursor: str | None) -> str | None:
     """
     if cursor is None:
         return None
-    refusal = InvalidInputError(f"{cursor[:100]!r} is not a cursor of an earlier page.")
+    refusal = InvalidInputError(f"{cut_repr(cursor)[:100]} is not a cursor of an earlier page.")
     try:
         row_id = base64.b64decode(cursor, altchars="-_", validate=True).decode("ascii")
-    except (binascii.Error, ValueError) as error:
+    except (binascii.Error, TypeError, ValueError) as error:
         raise refusal from error
     if not ROW_ID.fullmatch(row_id):
         raise refusal

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import PulseError
+from pulse_temporal.failpoints import reach
 from pulse_temporal.services.dispatch import BATCH, Dispatcher
 from pulse_temporal.store import outbox
 from pulse_temporal.store.database import Database
@@ -65,5 +66,6 @@ class Relay:
                 session, task_queue=self.options.task_queue, length=LEASE, limit=BATCH
             )
         if commands:
+            await reach("relay.after_lease")
             await self.dispatcher.execute(commands)
         return len(commands)

@@ -29,6 +29,7 @@ from pulse_temporal import contract
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.contract import CronClock
 from pulse_temporal.errors import DefinitionError
+from pulse_temporal.failpoints import reach
 from pulse_temporal.services.cron import Cron, parse_cron
 from pulse_temporal.store import schedules
 from pulse_temporal.store.database import Database
@@ -63,10 +64,18 @@ class Schedules:
             await schedules.lock(session, definition_id)
             owner = await schedules.find_owner(session, definition_id, tenant_id=tenant_id)
             cron = _cron_of(owner)
+            await reach("schedule.before_sync")
             if owner is None or cron is None:
                 await self._delete(client, definition_id)
             else:
+                await schedules.keep(
+                    session,
+                    definition_id,
+                    tenant_id=tenant_id,
+                    task_queue=self.options.task_queue,
+                )
                 await self._put(client, owner, cron)
+            await reach("schedule.after_sync")
 
     async def _delete(self, client: Client, definition_id: str) -> None:
         handle = client.get_schedule_handle(self._id(definition_id))
@@ -104,7 +113,7 @@ class Schedules:
     def _schedule(
         self, clock: CronClock, cron: Cron, labels: TypedSearchAttributes, *, is_paused: bool
     ) -> Schedule:
-        title = f"{clock.cron_expression} ({clock.timezone})"
+        title = title_of(clock.cron_expression, clock.timezone)
         return Schedule(
             action=ScheduleActionStartWorkflow(
                 contract.CRON_WORKFLOW,
@@ -126,6 +135,11 @@ class Schedules:
 
     def _id(self, definition_id: str) -> str:
         return contract.schedule_id(self.options.queue_prefix, definition_id)
+
+
+def title_of(cron_expression: str, timezone: str) -> str:
+    """Give the note of a schedule: what its author wrote."""
+    return f"{cron_expression} ({timezone})"
 
 
 def _cron_of(owner: ScheduleOwner | None) -> Cron | None:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from datetime import timedelta
 
 from pulse_temporal.errors import NotFoundError, PulseError
-from pulse_temporal.model.plain import UNSAFE
+from pulse_temporal.model.plain import UNSAFE, cut_repr, spell
 from pulse_temporal.model.runs import TERMINAL_RUN_STATUSES
 from pulse_temporal.store import runs
 from pulse_temporal.store.database import Database
@@ -36,8 +36,9 @@ class RunWaiter:
             NotFoundError: No run can have this id.
             TimeoutError: It has not ended in time.
         """
-        if UNSAFE.search(run_id):  # would fail the query of all waiters
-            raise NotFoundError(f"There is no run {run_id!r}.")
+        text = spell(run_id)
+        if text != run_id or UNSAFE.search(text):  # would fail the query of all waiters
+            raise NotFoundError(f"There is no run {cut_repr(run_id)[:100]}; ids are text.")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiter = (run_id, tenant_id)
         self._waiting[waiter].add(future)

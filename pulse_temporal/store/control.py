@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from pulse_temporal.model.definitions import DefinitionSnapshot
-from pulse_temporal.store.connection import Record
 from pulse_temporal.store.database import Session
 from pulse_temporal.store.rows import required, snapshot
+
+Reopening = Literal["retry", "reset", "restart"]
+
+SOURCES: Mapping[Reopening, str | None] = {
+    "retry": None,
+    "reset": "temporal",
+    "restart": "reconciler",
+}
+"""Who lets a run go on: the application, an operator in Temporal, or the reconciler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +29,7 @@ class Fence:
         temporal_run_id: The execution that writes.
         first_execution_run_id: First of the chain that it belongs to (reset, continue-as-new).
         parent_run_id: The execution that started it, for branches.
+        parent_first_run_id: First of that one's chain.
     """
 
     run_id: str
@@ -28,16 +39,34 @@ class Fence:
     temporal_run_id: str
     first_execution_run_id: str
     parent_run_id: str | None
+    parent_first_run_id: str | None
+
+    @property
+    def of_parent(self) -> Fence:
+        """The fence of the execution that started this branch's."""
+        block = self.branch.rpartition("/")[0]
+        return replace(
+            self,
+            branch=block.rpartition("/")[0],
+            temporal_run_id=self.parent_run_id or "",
+            first_execution_run_id=self.parent_first_run_id or "",
+            parent_run_id=None,
+            parent_first_run_id=None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What the control row says; tenant_id is that of the run."""
+    """What the control row says; tenant_id is that of the run.
+
+    Attributes:
+        closed_as: How the run was ended from outside of its workflow; None: it was not.
+    """
 
     tenant_id: str
     generation: int
     task_queue: str
-    is_canceled: bool
+    closed_as: Literal["canceled", "failed"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +79,12 @@ class Lineage:
     epoch: int
 
 
-async def share(session: Session, run_id: str, *, tenant_id: str) -> Control | None:
-    """Read the control row and hold it still against cancel and retry."""
-    row = await session.row("control.share", run_id, tenant_id)
-    return _control(row, tenant_id) if row else None
-
-
 async def lock(session: Session, run_id: str, *, tenant_id: str | None) -> Control | None:
-    """Read the control row for a change; with a tenant, only that tenant's."""
+    """Read the control row and hold it still; with a tenant, only that tenant's."""
     row = await session.row("control.lock", run_id, tenant_id)
-    return _control(row, row["tenant_id"]) if row else None
+    if row is None:
+        return None
+    return Control(row["tenant_id"], row["generation"], row["task_queue"], row["closed_as"])
 
 
 async def begin(session: Session, fence: Fence) -> DefinitionSnapshot | None:
@@ -79,10 +104,10 @@ async def begin(session: Session, fence: Fence) -> DefinitionSnapshot | None:
     return snapshot(row["definition_snapshot"]) if row else None
 
 
-async def lock_lineage(session: Session, fence: Fence, *, branch: str) -> Lineage | None:
-    """Read a lineage of the fence's run for a change."""
+async def lock_lineage(session: Session, fence: Fence) -> Lineage | None:
+    """Read the lineage that the fence would belong to, for a change."""
     row = await session.row(
-        "control.lock_lineage", fence.run_id, fence.tenant_id, fence.generation, branch
+        "control.lock_lineage", fence.run_id, fence.tenant_id, fence.generation, fence.branch
     )
     if row is None:
         return None
@@ -112,20 +137,30 @@ async def cancel(
     session: Session, run_id: str, *, tenant_id: str, generation: int, reason: str | None
 ) -> list[str]:
     """Make a run canceled, and its steps; give their paths. The control row is locked."""
-    await session.run("control.request_cancel", run_id, tenant_id)
+    await session.run("control.close", run_id, tenant_id, "canceled")
     await session.run("control.cancel_run", run_id, tenant_id, reason)
     ended = await session.rows("control.cancel_steps", run_id, tenant_id, reason, generation)
     return [row["path"] for row in ended]
 
 
-async def reopen(session: Session, run_id: str, *, tenant_id: str) -> Control:
-    """Give a failed run to its next generation; the control row is locked."""
-    row = await session.row("control.next_generation", run_id, tenant_id)
-    reopened = _control(required(row, "a locked control row"), tenant_id)
-    await session.run("control.reopen_run", run_id, tenant_id, reopened.generation)
-    await session.run("control.reopen_steps", run_id, tenant_id, reopened.generation)
-    return reopened
+async def close_failed(session: Session, run_id: str, *, tenant_id: str) -> None:
+    """Let nobody act on a run that fails from outside; the control row is locked."""
+    await session.run("control.close", run_id, tenant_id, "failed")
 
 
-def _control(row: Record, tenant_id: str) -> Control:
-    return Control(tenant_id, row["generation"], row["task_queue"], row["is_canceled"])
+async def reopen(
+    session: Session, run_id: str, *, row: Control, generation: int, why: Reopening
+) -> Control:
+    """Let a run go on where it stands, in this generation; the control and run row are locked.
+
+    Args:
+        session: The transaction that holds the locks.
+        run_id: The run; it must not be completed or canceled.
+        row: What the control row says.
+        generation: The run's present one, or the next.
+        why: For the timeline.
+    """
+    await session.run("control.open", run_id, row.tenant_id, generation)
+    await session.run("control.reopen_run", run_id, row.tenant_id, generation)
+    await session.run("control.reopen_steps", run_id, row.tenant_id, generation, why, SOURCES[why])
+    return replace(row, generation=generation, closed_as=None)

@@ -21,6 +21,9 @@ from pulse_temporal.store.connection import Connection, Pool, Record
 from pulse_temporal.store.statements import statements
 
 POOL_SIZE = 20
+CACHED_STATEMENTS = 100
+"""Prepared statements that a connection keeps; what asyncpg takes when it is told nothing."""
+
 AWAY = (
     OSError,
     TimeoutError,
@@ -28,11 +31,25 @@ AWAY = (
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.DatabaseDroppedError,
+    asyncpg.IdleSessionTimeoutError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.QueryCanceledError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a fatal error came, and the end of the connection did not
+    asyncpg.TargetServerAttributeNotMatched,
 )
-"""What asyncpg raises when Postgres is gone, restarting, full, or told to give up a statement."""
+"""What asyncpg raises when Postgres is gone, restarting, or told to give up a statement."""
+
+UNABLE = (
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresIOError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.OutdatedSchemaCacheError,
+)
+"""What Postgres says when it lives and cannot do it now: full, out of connections, read-only, or
+a migration has just changed what a prepared statement gives. The same call works later."""
 
 TURNED_AWAY = (
     asyncpg.ClientConfigurationError,
@@ -41,15 +58,22 @@ TURNED_AWAY = (
 )
 """What asyncpg raises when the DSN is wrong: its form, the role, the password, the database."""
 
+STATEMENT_LOST = (
+    asyncpg.InvalidSQLStatementNameError,
+    asyncpg.DuplicatePreparedStatementError,
+)
+"""What Postgres says when a pooler has changed the server connection under asyncpg's cache."""
+
 
 @contextmanager
 def typed_errors() -> Generator[None]:
     """Raise what Postgres and asyncpg say as errors of this library.
 
     Raises:
-        ConfigurationError: The DSN is wrong.
+        ConfigurationError: The DSN is wrong, or a pooler forbids cached statements.
         InvalidInputError: An argument is no text that Postgres can store.
-        PostgresUnavailableError: No connection, no answer in time, or the connection broke.
+        PostgresUnavailableError: No connection, no answer in time, the connection broke, or
+            Postgres is full, read-only or otherwise unable for now.
         SchemaError: A table or column is missing.
         TransactionFailedError: The transaction is beyond use.
     """
@@ -60,7 +84,14 @@ def typed_errors() -> Generator[None]:
     except AWAY as error:
         reason = str(error) or type(error).__name__
         raise PostgresUnavailableError(f"Postgres does not answer: {reason}") from error
-    except asyncpg.DataError as error:
+    except UNABLE as error:
+        raise PostgresUnavailableError(f"Postgres cannot do this now: {error}") from error
+    except STATEMENT_LOST as error:
+        raise ConfigurationError(
+            f"Postgres has lost a prepared statement: {error}. Behind a pooler in transaction "
+            "mode, such as PgBouncer, create the engine with statement_cache=False."
+        ) from error
+    except (asyncpg.DataError, ValueError) as error:  # ValueError: not even asyncpg can name it
         raise InvalidInputError(
             "Postgres cannot take a value: ids are text without NUL and lone surrogates."
         ) from error
@@ -134,6 +165,18 @@ async def transact(session: Session) -> AsyncGenerator[None]:
         raise TransactionFailedError(f"The transaction did not commit: {error}") from error
 
 
+def _not_lent(pool: Pool, *, seconds: float) -> PostgresUnavailableError:
+    """Say why a pool gave no connection in time: it has none left, or cannot connect."""
+    if pool.get_size() >= pool.get_max_size() and pool.get_idle_size() == 0:
+        return PostgresUnavailableError(
+            f"All {pool.get_max_size()} connections of the pool to Postgres are in use, and none "
+            f"came free within {seconds:g} s."
+        )
+    return PostgresUnavailableError(
+        f"Postgres does not answer: no connection within {seconds:g} s"
+    )
+
+
 class Database:
     """The engine's way to Postgres; opens its pool when it is first needed.
 
@@ -144,9 +187,10 @@ class Database:
         bounded: Whether statements are bounded; those of transactional actions are not.
         size: Connections of a pool that is opened here, at most.
         turns: Connections in use at the same time, at most; for a part of a shared pool.
+        statement_cache: Whether connections that are opened here keep prepared statements.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the source are given by name
         self,
         source: str | Pool,
         *,
@@ -155,12 +199,14 @@ class Database:
         bounded: bool = True,
         size: int = POOL_SIZE,
         turns: int | None = None,
+        statement_cache: bool = True,
     ) -> None:
         self.source = source
         self.prefix = prefix
         self.timeout = patience.total_seconds()
         self.bounded = bounded
         self.size = size
+        self.statement_cache = statement_cache
         self._turns = asyncio.Semaphore(turns) if turns else nullcontext()
         self._pool: Pool | None = None
         self._schema: str | None = None
@@ -217,8 +263,15 @@ class Database:
                 connection = await pool.acquire(timeout=self.timeout)
             except ValueError as error:  # such as a port that is no number
                 raise ConfigurationError("The DSN of Postgres cannot be read.") from error
+            except TimeoutError as error:
+                raise _not_lent(pool, seconds=self.timeout) from error
         try:
             yield connection
+        except PostgresUnavailableError as error:
+            if isinstance(error.__cause__, asyncpg.ReadOnlySQLTransactionError):
+                # The server may have been demoted: no connection to it is used again.
+                await pool.expire_connections()
+            raise
         finally:
             # A connection that does not answer is cut by the pool, and hides no other error.
             with suppress(*AWAY, asyncpg.PostgresError):
@@ -251,6 +304,7 @@ class Database:
                         max_size=self.size,
                         timeout=self.timeout,
                         command_timeout=self.timeout if self.bounded else None,
+                        statement_cache_size=CACHED_STATEMENTS if self.statement_cache else 0,
                     )
                     if isinstance(self.source, str)
                     else self.source

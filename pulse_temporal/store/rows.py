@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TypeVar
 
-from pydantic import TypeAdapter
-from pydantic_core import from_json
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from pulse_temporal.errors import StoreError
+from pulse_temporal.model.canonical import MAX_INT, MIN_INT
 from pulse_temporal.model.definitions import DefinitionSnapshot, WorkflowDefinition
 from pulse_temporal.model.runs import ExecutionLog, WorkflowRun, WorkflowStepRun
 from pulse_temporal.model.signals import TriggerEnvelope
@@ -20,12 +21,46 @@ ADOPTED = "(adopted)"
 """Stands for what a snapshot of the TypeScript Pulse does not say."""
 
 Found = TypeVar("Found")
-_OBJECT: TypeAdapter[JsonObject] = TypeAdapter(JsonObject)
+PREVIEW_CHARS = 1_000
+
+_JSON: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
+_LONG_NUMBER = re.compile("[0-9]{19}")
 
 
 def json_object(text: str | None) -> JsonObject:
-    """Parse a JSON object column; NULL is an empty object."""
-    return _OBJECT.validate_json(text) if text else {}
+    """Parse a JSON object column; NULL is an empty object.
+
+    Other programs write these columns too: what is no object comes as ``{"value": ...}``, what
+    cannot be parsed (deeper than 200 levels, thousands of digits) as the mark of cut values.
+    """
+    value = json_value(text) if text else {}
+    return value if isinstance(value, dict) else {"value": value}
+
+
+def json_value(text: str) -> JsonValue:
+    """Parse a JSON column.
+
+    Postgres writes every whole number in digits. One that does not fit into 64 bits was a
+    float, for canonical JSON has no such integers, and becomes one again.
+    """
+    try:
+        value = _JSON.validate_json(text)
+    except ValidationError:
+        return {"truncated": True, "preview": text[:PREVIEW_CHARS]}
+    return _with_floats(value) if _LONG_NUMBER.search(text) else value
+
+
+def _with_floats(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return {key: _with_floats(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_floats(item) for item in value]
+    if type(value) is int and not MIN_INT <= value <= MAX_INT:
+        try:
+            return float(value)
+        except OverflowError:
+            return str(value)
+    return value
 
 
 @lru_cache(maxsize=1024)
@@ -43,7 +78,7 @@ def snapshot(text: str) -> DefinitionSnapshot:
 def definition(row: Record) -> WorkflowDefinition:
     """Read a row of ``pulse_workflow_definitions``."""
     fields = dict(row.items())
-    fields["steps"] = from_json(row["steps"])
+    fields["steps"] = json_value(row["steps"])
     fields["config"] = json_object(row["config"])
     return WorkflowDefinition.model_validate(fields, extra="ignore")
 

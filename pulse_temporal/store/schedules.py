@@ -34,6 +34,13 @@ async def lock(session: Session, definition_id: str) -> None:
     await session.row("schedules.lock", definition_id)
 
 
+async def keep(
+    session: Session, definition_id: str, *, tenant_id: str, task_queue: str
+) -> None:
+    """Note whose engines keep a definition's schedule."""
+    await session.run("schedules.keep", definition_id, tenant_id, task_queue)
+
+
 async def find_owner(
     session: Session, definition_id: str, *, tenant_id: str
 ) -> ScheduleOwner | None:

@@ -19,8 +19,10 @@ from pulse_temporal.activities.steps import StepActivities
 from pulse_temporal.clock import utc_now
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import ConfigurationError, PulseError, TemporalUnavailableError
+from pulse_temporal.failpoints import arm_from_environment
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.ids import new_id
+from pulse_temporal.model.reconcile import ReconcileReport
 from pulse_temporal.services.control import RunControl
 from pulse_temporal.services.definitions import WORKER_SILENCE
 from pulse_temporal.services.dispatch import Dispatcher
@@ -28,6 +30,7 @@ from pulse_temporal.services.emit import Emitter
 from pulse_temporal.services.ledger import Ledger
 from pulse_temporal.services.mirror import Mirror
 from pulse_temporal.services.observers import Observers
+from pulse_temporal.services.reconcile import Reconciler
 from pulse_temporal.services.relay import Relay
 from pulse_temporal.store import workers
 from pulse_temporal.store.database import Database
@@ -59,6 +62,7 @@ class Process:
         observers: Observers,
         options: EngineOptions,
     ) -> None:
+        arm_from_environment()
         self.database = database
         self.target = target
         self.registry = registry
@@ -68,6 +72,7 @@ class Process:
         self.dispatcher = Dispatcher(database, observers, options)
         self.emitter = Emitter(database, registry, self.dispatcher, options)
         self.relay = Relay(database, self.dispatcher, options)
+        self.reconciler = Reconciler(database, observers, options, clock=utc_now)
         self._worker: Worker | None = None
         self._main: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -113,6 +118,15 @@ class Process:
             main, self._main = self._main, None
             _raise_first(main)
 
+    async def reconcile(self, *, dry_run: bool, confirm: bool) -> ReconcileReport:
+        """Compare the mirror with Temporal; see ``Engine.reconcile``."""
+        client = self.dispatcher.client or await connect(
+            self.target, namespace=self.options.namespace
+        )
+        report = await self.reconciler.compare(client, dry_run=dry_run, confirm=confirm)
+        self.nudge()
+        return report
+
     async def stop(self) -> None:
         """Take no more work, let running handlers finish within the grace, end the loops."""
         main, self._main = self._main, None
@@ -138,7 +152,11 @@ class Process:
     async def _run(self, ready: asyncio.Future[None], *, work: bool) -> None:
         loops = {"dispatcher": self.dispatcher.run, "observers": self.observers.run}
         if work:
-            loops |= {"relay": self.relay.run, "publisher": self._keep_publishing}
+            loops |= {
+                "relay": self.relay.run,
+                "publisher": self._keep_publishing,
+                "reconciler": self._keep_reconciling,
+            }
         async with asyncio.TaskGroup() as group:
             for name, loop in loops.items():
                 group.create_task(_keep_alive(name, loop), name=f"pulse-{name}")
@@ -187,6 +205,7 @@ class Process:
             size=self.options.concurrency,
             # Of the application's own pool, half is left to everything else.
             turns=None if isinstance(source, str) else max(1, source.get_max_size() // 2),
+            statement_cache=self.options.statement_cache,
         )
         try:
             activities = self._activities(transactions, threads)
@@ -231,6 +250,18 @@ class Process:
                 await self._publish()
             except PulseError as error:
                 log.warning("this worker cannot show that it lives", extra={"error": str(error)})
+
+    async def _keep_reconciling(self) -> None:
+        """Look now and then whether a comparison with Temporal is due, and make it."""
+        while True:
+            await asyncio.sleep(self.options.reconcile_interval.total_seconds() / 2)
+            client = self.dispatcher.client
+            if client is None:
+                continue
+            try:
+                await self.reconciler.turn(client)
+            except PulseError as error:
+                log.warning("the mirror was not compared", extra={"error": str(error)})
 
     async def _check_schema(self) -> None:
         async with self.database.session() as session:

@@ -13,6 +13,7 @@ from temporalio.exceptions import (
     ApplicationError,
     ChildWorkflowError,
     FailureError,
+    WorkflowAlreadyStartedError,
     is_cancelled_exception,
 )
 
@@ -24,6 +25,7 @@ from pulse_temporal.contract import (
     Bone,
     DelayAnswer,
     DelayInput,
+    EndBranchInput,
     Failure,
     InterpreterInput,
     ParallelInput,
@@ -208,20 +210,35 @@ class Interpreter:
             raise StepFailed(Failure(path=block.path, name=bone.name, message=error))
 
     async def _branch(self, bone: Bone, index: int, number: int) -> None:
-        scope = self.job.scope
         path = branch_path(self.path(index), number)
+        while True:
+            try:
+                await self._start_branch(bone, number, path)
+            except WorkflowAlreadyStartedError:
+                # This execution is a reset, and the branch works for the one before.
+                ending = EndBranchInput(**dict(self.speaker), path=path)
+                await write(contract.END_BRANCH, ending, WriteAnswer, summary=f"restart {path}")
+            else:
+                return
+
+    async def _start_branch(self, bone: Bone, number: int, path: str) -> None:
+        scope = self.job.scope
         info = workflow.info()
-        root_id = contract.workflow_id(scope.run_id, scope.generation)
+        parent = {
+            "branch": path,
+            "parent_run_id": info.run_id,
+            "parent_first_run_id": info.first_execution_run_id,
+        }
         await workflow.execute_child_workflow(
             contract.BRANCH_WORKFLOW,
             InterpreterInput(
-                scope=scope.model_copy(update={"branch": path, "parent_run_id": info.run_id}),
+                scope=scope.model_copy(update=parent),
                 title=bone.name,
                 steps=bone.branches[number],
                 has_delays=self.job.has_delays,
                 task_timeout_ms=self.job.task_timeout_ms,
             ),
-            id=f"{root_id}/{path}",
+            id=contract.branch_workflow_id(scope, path),
             task_timeout=timedelta(milliseconds=self.job.task_timeout_ms),
             parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
             search_attributes=info.typed_search_attributes,

@@ -59,7 +59,7 @@ class PulseRun:
     async def _leave(self, speaker: Speaker, refusal: Refusal) -> str:
         """End without touching the run; a canceled run closes as canceled."""
         if refusal.reason == "canceled":
-            await _record_cancel(speaker, refusal.message)
+            await _record_cancel(speaker, refusal.message, tell_temporal=True)
             await workflow.sleep(CANCEL_ARRIVAL, summary="canceled; Temporal's cancel is coming")
         return refusal.reason
 
@@ -108,7 +108,7 @@ async def _outcome(interpreter: Interpreter) -> Failure | None:
     return None
 
 
-async def _record_cancel(speaker: Speaker, reason: str) -> None:
+async def _record_cancel(speaker: Speaker, reason: str, *, tell_temporal: bool = False) -> None:
     """Make a cancellation that came from Temporal final in Postgres; harmless when it is."""
-    argument = CancelInput(**dict(speaker), reason=reason)
+    argument = CancelInput(**dict(speaker), reason=reason, tell_temporal=tell_temporal)
     await write(contract.CANCEL_RUN, argument, WriteAnswer, summary="cancel")

@@ -11,6 +11,7 @@
 --                            pulse_step_attempts       every claim of a step and how it ended
 -- Commands to Temporal       pulse_outbox              written with the change, executed by the relay
 -- Who works                  pulse_workers             live processes and the handlers they know
+-- What was repaired          pulse_reconcilers         the last comparison with Temporal
 --
 -- Lock order in every transaction: control, run, steps by path, inserts.
 -- The first five tables carry the columns of the TypeScript Pulse; a database made by it is
@@ -72,11 +73,15 @@ ALTER TABLE pulse_workflow_definitions
     ADD COLUMN IF NOT EXISTS enabled_at timestamptz,
     ADD COLUMN IF NOT EXISTS version integer NOT NULL DEFAULT 1,
     ADD COLUMN IF NOT EXISTS deleted_at timestamptz,
+    -- The engines that keep its Temporal Schedule; NULL: it never had one.
+    ADD COLUMN IF NOT EXISTS schedule_queue text,
     -- The steps as flat rows (path, numbers, name …), made when the definition is stored, so
     -- that emit copies them instead of walking the tree. NULL: written by the TypeScript Pulse.
     ADD COLUMN IF NOT EXISTS step_plan jsonb;
 CREATE INDEX IF NOT EXISTS pulse_workflow_definitions_match
     ON pulse_workflow_definitions (tenant_id, trigger_type) WHERE is_enabled AND deleted_at IS NULL;
+CREATE INDEX IF NOT EXISTS pulse_workflow_definitions_schedule
+    ON pulse_workflow_definitions (schedule_queue) WHERE schedule_queue IS NOT NULL;
 CREATE INDEX IF NOT EXISTS pulse_workflow_definitions_tenant
     ON pulse_workflow_definitions (tenant_id, id) WHERE deleted_at IS NULL;
 
@@ -121,7 +126,7 @@ CREATE INDEX IF NOT EXISTS pulse_workflow_runs_trigger ON pulse_workflow_runs (t
 CREATE INDEX IF NOT EXISTS pulse_workflow_runs_failed
     ON pulse_workflow_runs (id) WHERE status = 'failed';
 CREATE INDEX IF NOT EXISTS pulse_workflow_runs_open
-    ON pulse_workflow_runs (updated_at) WHERE status IN ('pending', 'running', 'waiting');
+    ON pulse_workflow_runs (id) WHERE status IN ('pending', 'running', 'waiting');
 
 CREATE TABLE IF NOT EXISTS pulse_workflow_step_runs (
     id text PRIMARY KEY,
@@ -247,7 +252,9 @@ CREATE TABLE pulse_run_control (
     generation integer NOT NULL DEFAULT 1,
     -- The engines that share this queue share the run; a retry goes back to it.
     task_queue text NOT NULL,
-    cancel_requested_at timestamptz
+    -- canceled, or failed from outside: nobody acts on the run any more, and whoever waits for
+    -- this row's lock learns it. Runs that end by themselves leave it NULL.
+    closed_as text
 );
 
 CREATE TABLE pulse_run_lineages (
@@ -301,6 +308,17 @@ CREATE TABLE pulse_outbox (
 );
 CREATE INDEX pulse_outbox_due ON pulse_outbox (task_queue, leased_until, id);
 CREATE INDEX pulse_outbox_run ON pulse_outbox (run_id, id);
+
+CREATE TABLE pulse_reconcilers (
+    task_queue text PRIMARY KEY,
+    -- When the next comparison of this queue's runs with Temporal is due; by any one worker.
+    due_at timestamptz NOT NULL DEFAULT now(),
+    -- The id that Temporal gave its namespace: a server that lost its data has another one.
+    namespace_id text,
+    -- The run after which the next comparison goes on; NULL: from the start.
+    position text,
+    report jsonb
+);
 
 CREATE TABLE pulse_workers (
     id text PRIMARY KEY,

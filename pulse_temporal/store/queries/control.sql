@@ -1,27 +1,22 @@
--- name: share
--- Read who may act on a run and hold it still against cancel and retry; first lock of all.
--- $1 run_id, $2 tenant_id
-SELECT generation, task_queue, cancel_requested_at IS NOT NULL AS is_canceled
-FROM pulse_run_control WHERE run_id = $1 AND tenant_id = $2
-FOR SHARE;
-
 -- name: lock
--- As share, for a transaction that will change it.
+-- Read who may act on a run and hold it still; first lock of all.
 -- $1 run_id, $2 tenant_id, NULL for any
-SELECT tenant_id, generation, task_queue, cancel_requested_at IS NOT NULL AS is_canceled
+SELECT tenant_id, generation, task_queue, closed_as
 FROM pulse_run_control WHERE run_id = $1 AND ($2::text IS NULL OR tenant_id = $2)
 FOR UPDATE;
 
 -- name: begin
 -- Let an interpreter begin, when it is the first to speak for its run or branch and generation;
--- a pending run starts running. No row: it is not the first, or the run is canceled.
+-- a pending run starts running. No row: it is not the first, or the run is over.
 -- $1 run_id, $2 tenant_id, $3 generation, $4 branch, $5 first_execution_run_id,
 -- $6 temporal_run_id
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
+    JOIN pulse_workflow_runs AS r
+        ON r.id = c.run_id AND r.status IN ('pending', 'running', 'waiting')
     WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $3
-        AND c.cancel_requested_at IS NULL
-    FOR SHARE
+        AND c.closed_as IS NULL
+    FOR SHARE OF c
 ), run AS (
     UPDATE pulse_workflow_runs AS r
     SET status = 'running', started_at = coalesce(r.started_at, now()), updated_at = now()
@@ -57,9 +52,10 @@ SET
 WHERE run_id = $1 AND tenant_id = $2 AND generation = $3 AND branch = $4
 RETURNING epoch;
 
--- name: request_cancel
--- $1 run_id, $2 tenant_id
-UPDATE pulse_run_control SET cancel_requested_at = now() WHERE run_id = $1 AND tenant_id = $2;
+-- name: close
+-- Let nobody act on a run any more.
+-- $1 run_id, $2 tenant_id, $3 canceled or failed
+UPDATE pulse_run_control SET closed_as = $3 WHERE run_id = $1 AND tenant_id = $2;
 
 -- name: cancel_run
 -- $1 run_id, $2 tenant_id, $3 reason
@@ -110,24 +106,25 @@ WITH before AS (
 )
 SELECT path FROM step ORDER BY path_numbers;
 
--- name: next_generation
--- $1 run_id, $2 tenant_id
-UPDATE pulse_run_control SET generation = generation + 1
-WHERE run_id = $1 AND tenant_id = $2
-RETURNING generation, task_queue, cancel_requested_at IS NOT NULL AS is_canceled;
+-- name: open
+-- Let a run go on, in its present generation or in a new one.
+-- $1 run_id, $2 tenant_id, $3 generation
+UPDATE pulse_run_control SET generation = $3, closed_as = NULL
+WHERE run_id = $1 AND tenant_id = $2;
 
 -- name: reopen_run
 -- $1 run_id, $2 tenant_id, $3 generation
 UPDATE pulse_workflow_runs
 SET status = 'running', generation = $3, started_at = coalesce(started_at, now()),
     failed_at = NULL, error_message = NULL, updated_at = now()
-WHERE id = $1 AND tenant_id = $2 AND status = 'failed';
+WHERE id = $1 AND tenant_id = $2 AND status IN ('pending', 'running', 'waiting', 'failed');
 
 -- name: reopen_steps
--- Give what has not ended well to the new generation, with a fresh budget of attempts. What
--- completed or was skipped stays as it is; a failed block runs on, its failed branches start over
--- at the step that failed.
--- $1 run_id, $2 tenant_id, $3 generation
+-- Give what has not ended well to the generation that goes on, with a fresh budget of attempts.
+-- What completed or was skipped stays as it is; a block runs on, its branches start over at the
+-- step that had not ended. Workers that are still at it have lost the step.
+-- $1 run_id, $2 tenant_id, $3 generation, $4 why: retry, reset or restart, $5 source: who says so,
+-- NULL for the application
 WITH before AS (
     SELECT id, status FROM pulse_workflow_step_runs
     WHERE run_id = $1 AND tenant_id = $2 AND status NOT IN ('completed', 'skipped')
@@ -137,16 +134,21 @@ WITH before AS (
     UPDATE pulse_workflow_step_runs AS s
     SET
         status = CASE
-            WHEN b.status = 'failed' AND s.step_type = 'parallel' THEN 'running'
+            WHEN b.status IN ('failed', 'running') AND s.step_type = 'parallel' THEN 'running'
             ELSE 'pending'
         END,
         generation = $3, attempt = 0, completed_at = NULL, next_attempt_at = NULL,
         blocked_reason = NULL, blocked_since = NULL
     FROM before AS b
     WHERE s.id = b.id
-    RETURNING s.path, s.path_numbers, b.status AS status_before
+    RETURNING s.id, s.path, s.path_numbers, b.status AS status_before
+), attempt AS (
+    UPDATE pulse_step_attempts AS a
+    SET status = 'lost', ended_at = now(), error_message = 'the run went on without it'
+    FROM step
+    WHERE a.step_run_id = step.id AND a.status = 'open'
 )
 INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
 SELECT $1, $2, $3, 'step_scheduled', path, now(),
-    jsonb_build_object('reason', 'retry', 'generation', $3::int)
-FROM step WHERE status_before = 'failed' ORDER BY path_numbers;
+    jsonb_strip_nulls(jsonb_build_object('reason', $4::text, 'generation', $3::int, 'source', $5::text))
+FROM step WHERE status_before IN ('failed', 'running', 'scheduled') ORDER BY path_numbers;

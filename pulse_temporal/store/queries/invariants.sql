@@ -24,12 +24,16 @@ WHERE (status = 'completed') <> (completed_at IS NOT NULL)
     OR completed_at < started_at OR started_at < created_at;
 
 -- name: run_ended_and_went_on
--- Within a generation nothing follows the end of a run.
+-- Within a generation nothing follows the end of a run, unless a reset in Temporal let it go on.
 SELECT DISTINCT e.run_id AS id
 FROM pulse_run_events AS e
 JOIN pulse_run_events AS f
     ON f.run_id = e.run_id AND f.generation = e.generation AND f.seq > e.seq
-WHERE e.kind IN ('run_completed', 'run_failed', 'run_canceled');
+WHERE e.kind IN ('run_completed', 'run_failed', 'run_canceled')
+    AND NOT (e.kind = 'run_failed' AND EXISTS (
+        SELECT 1 FROM pulse_execution_logs AS l
+        WHERE l.run_id = e.run_id AND l.data ->> 'repair' = 'reset' AND l.seq > e.seq
+    ));
 
 -- name: completed_run_with_open_step
 SELECT DISTINCT r.id FROM pulse_workflow_runs AS r

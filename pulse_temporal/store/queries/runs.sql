@@ -63,7 +63,7 @@ WHERE r.id = $1 AND r.tenant_id = $2;
 WITH control AS (
     SELECT c.generation FROM pulse_run_control AS c
     WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $3
-        AND c.cancel_requested_at IS NULL
+        AND c.closed_as IS NULL
     FOR SHARE
 ), run AS (
     UPDATE pulse_workflow_runs AS r
@@ -97,7 +97,7 @@ SELECT id FROM run;
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
-        AND c.cancel_requested_at IS NULL
+        AND c.closed_as IS NULL
     FOR SHARE
 ), run AS (
     UPDATE pulse_workflow_runs AS r

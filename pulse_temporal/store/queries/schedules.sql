@@ -11,3 +11,9 @@ SELECT
     enabled_at, cron_expression, coalesce(timezone, 'UTC') AS timezone
 FROM pulse_workflow_definitions
 WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL;
+
+-- name: keep
+-- Note who keeps a definition's schedule.
+-- $1 definition_id, $2 tenant_id, $3 task_queue
+UPDATE pulse_workflow_definitions SET schedule_queue = $3
+WHERE id = $1 AND tenant_id = $2 AND schedule_queue IS DISTINCT FROM $3;

@@ -7,7 +7,7 @@
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
-        AND c.cancel_requested_at IS NULL
+        AND c.closed_as IS NULL
     FOR SHARE
 ), run AS (
     UPDATE pulse_workflow_runs AS r
@@ -59,8 +59,9 @@ SELECT
     t.caused_by_run_id AS t_caused_by_run_id, t.root_trigger_id AS t_root_trigger_id,
     t.depth AS t_depth, t.is_replay AS t_is_replay, t.created_at AS t_created_at,
     -- What a handler may see: the earlier siblings in each list that its path goes through,
-    -- and all below them; never a step of a sibling branch.
-    (r.context || coalesce((
+    -- and all below them; never a step of a sibling branch, so never the run's own context,
+    -- which takes in all branches while the run waits and when it has failed.
+    coalesce((
         SELECT jsonb_object_agg(e.step_name, e.result) FROM pulse_workflow_step_runs AS e
         WHERE e.run_id = $1 AND e.step_type = 'action' AND e.result IS NOT NULL
             AND e.status IN ('completed', 'skipped')
@@ -69,7 +70,7 @@ SELECT
                 WHERE e.path_numbers[1:d.depth - 1] = s.path_numbers[1:d.depth - 1]
                     AND e.path_numbers[d.depth] < s.path_numbers[d.depth]
             )
-    ), '{}'))::text AS context
+    ), '{}')::text AS context
 FROM step AS s
 JOIN pulse_workflow_runs AS r ON r.id = s.run_id
 JOIN pulse_triggers AS t ON t.id = r.trigger_id;
@@ -147,7 +148,7 @@ RETURNING id, now() - blocked_since AS blocked_for;
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
-        AND c.cancel_requested_at IS NULL
+        AND c.closed_as IS NULL
     FOR SHARE
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
@@ -195,7 +196,7 @@ SELECT id FROM step;
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
-        AND c.cancel_requested_at IS NULL
+        AND c.closed_as IS NULL
     FOR SHARE
 ), current AS (
     SELECT
@@ -393,7 +394,7 @@ ORDER BY 1, 2;
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
-        AND c.cancel_requested_at IS NULL
+        AND c.closed_as IS NULL
     FOR SHARE
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s

@@ -1,0 +1,69 @@
+"""What a comparison of the mirror with Temporal has found, and what was done about it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime
+
+from pulse_temporal.model.values import Value
+
+Found = Literal[
+    "completed",
+    "failed",
+    "canceled",
+    "terminated",
+    "timed_out",
+    "not_found",
+    "never_started",
+    "still_open",
+    "schedule_differs",
+    "schedule_left_over",
+]
+"""How a workflow or schedule stands in Temporal while Postgres says otherwise."""
+
+Remedy = Literal["fail", "cancel", "restart", "start", "end_workflow", "sync_schedule"]
+
+
+class Repair(Value):
+    """One difference and its remedy.
+
+    Attributes:
+        subject_id: The run, or for schedules the definition.
+        tenant_id: Its owner; empty for the schedule of a definition that is gone.
+        generation: Of the run, before the repair; 0 for schedules.
+        found: What Temporal says.
+        remedy: ``fail`` and ``cancel`` end the run as its workflow has ended. ``restart`` lets it
+            go on as its next generation, from what is on record. ``start`` starts a workflow that
+            was never started. ``end_workflow`` cancels one whose run is over. ``sync_schedule``
+            makes a schedule equal to its definition.
+        reason: In words.
+    """
+
+    subject_id: str
+    tenant_id: str
+    generation: int = 0
+    found: Found
+    remedy: Remedy
+    reason: str
+
+
+class ReconcileReport(Value):
+    """The outcome of one comparison.
+
+    Attributes:
+        at: When it ended.
+        checked: Open runs that Temporal was asked about.
+        repairs: What was repaired; with ``applied`` false, what would be.
+        applied: False for a dry run, and when the comparison was halted.
+        halted: Why nothing was repaired although something differs; None: it was not halted.
+        unknown_workflows: Open workflows of this task queue for which there is no run, at most
+            100; they are left alone.
+    """
+
+    at: AwareDatetime
+    checked: int = 0
+    repairs: tuple[Repair, ...] = ()
+    applied: bool = True
+    halted: str | None = None
+    unknown_workflows: tuple[str, ...] = ()

@@ -1,0 +1,116 @@
+"""Ask Temporal how workflows and schedules stand."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHistoryEventFilterType
+from temporalio.service import RPCError, RPCStatusCode
+
+from pulse_temporal import contract
+from pulse_temporal.errors import TemporalUnavailableError
+
+State = Literal["open", "completed", "failed", "canceled", "terminated", "timed_out"]
+
+STATES: dict[WorkflowExecutionStatus, State] = {
+    WorkflowExecutionStatus.COMPLETED: "completed",
+    WorkflowExecutionStatus.FAILED: "failed",
+    WorkflowExecutionStatus.CANCELED: "canceled",
+    WorkflowExecutionStatus.TERMINATED: "terminated",
+    WorkflowExecutionStatus.TIMED_OUT: "timed_out",
+}
+LISTED_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """The newest execution of a workflow; ``reason`` says why it failed or was terminated."""
+
+    state: State
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSchedule:
+    """A schedule as lists show it, which may be a moment old."""
+
+    definition_id: str
+    is_paused: bool
+    note: str
+
+
+@contextmanager
+def temporal_answers() -> Generator[None]:
+    """Raise what the client says when Temporal does not answer as an error of this library.
+
+    Raises:
+        TemporalUnavailableError: An RPC failed.
+    """
+    try:
+        yield
+    except RPCError as error:
+        raise TemporalUnavailableError(f"Temporal does not answer: {error}") from error
+
+
+async def namespace_id(client: Client, *, patience: timedelta) -> str:
+    """Give Temporal's own id of the client's namespace; a server that was wiped has a new one."""
+    answer = await client.workflow_service.describe_namespace(
+        DescribeNamespaceRequest(namespace=client.namespace), timeout=patience
+    )
+    return answer.namespace_info.id
+
+
+async def look_up(client: Client, workflow_id: str, *, patience: timedelta) -> Execution | None:
+    """Describe the newest execution of a workflow; None when Temporal has none.
+
+    Raises:
+        RPCError: Temporal does not answer.
+    """
+    handle = client.get_workflow_handle(workflow_id)
+    try:
+        found = await handle.describe(rpc_timeout=patience)
+        state = STATES.get(found.status) if found.status else None
+        if state is None:
+            return Execution("open")
+        closed = client.get_workflow_handle(workflow_id, run_id=found.run_id)
+        events = closed.fetch_history_events(
+            event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT, rpc_timeout=patience
+        )
+        async for event in events:
+            failure = event.workflow_execution_failed_event_attributes.failure.message
+            terminated = event.workflow_execution_terminated_event_attributes.reason
+            return Execution(state, failure or terminated)
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
+        return None
+    return Execution(state)
+
+
+async def open_workflows(client: Client, *, task_queue: str, limit: int | None) -> list[str]:
+    """List ids of runs' workflows that are open; lists may be a moment old."""
+    query = (
+        f"WorkflowType = '{contract.RUN_WORKFLOW}' AND ExecutionStatus = 'Running'"
+        f" AND TaskQueue = '{task_queue}'"
+    )
+    patience = timedelta(seconds=LISTED_SECONDS)
+    listed = client.list_workflows(query, limit=limit, rpc_timeout=patience)
+    return [execution.id async for execution in listed]
+
+
+async def listed_schedules(client: Client, *, queue_prefix: str) -> list[ListedSchedule]:
+    """List the schedules of definitions that engines with this prefix keep."""
+    prefix = contract.schedule_id(queue_prefix, "")
+    found: list[ListedSchedule] = []
+    listed = await client.list_schedules(rpc_timeout=timedelta(seconds=LISTED_SECONDS))
+    async for entry in listed:
+        if entry.id.startswith(prefix) and entry.schedule is not None:
+            state = entry.schedule.state
+            definition_id = entry.id.removeprefix(prefix)
+            found.append(ListedSchedule(definition_id, state.paused, state.note or ""))
+    return found

@@ -1,0 +1,70 @@
+-- name: take_turn
+-- Let one process a period compare this queue's runs with Temporal. No row: it is not yet due.
+-- $1 task_queue, $2 pause until the next turn
+INSERT INTO pulse_reconcilers AS r (task_queue, due_at) VALUES ($1, now() + $2)
+ON CONFLICT (task_queue) DO UPDATE SET due_at = now() + $2 WHERE r.due_at <= now()
+RETURNING task_queue;
+
+-- name: state
+-- $1 task_queue
+SELECT namespace_id, position, report::text AS report FROM pulse_reconcilers WHERE task_queue = $1;
+
+-- name: note
+-- Keep what a comparison has found.
+-- $1 task_queue, $2 namespace_id, $3 position, $4 report as text
+INSERT INTO pulse_reconcilers (task_queue, namespace_id, position, report)
+VALUES ($1, $2, $3, $4::text::jsonb)
+ON CONFLICT (task_queue) DO UPDATE
+SET namespace_id = $2, position = $3, report = $4::text::jsonb;
+
+-- name: open_runs
+-- Runs that are not over and about which no command is on its way to Temporal, in id order.
+-- $1 task_queue, $2 id to continue after or NULL, $3 age of the last change at least, $4 rows
+SELECT
+    r.id, r.tenant_id, c.generation,
+    EXISTS (
+        SELECT 1 FROM pulse_run_lineages AS l
+        WHERE l.run_id = r.id AND l.generation = c.generation AND l.branch = ''
+    ) AS has_begun
+FROM pulse_workflow_runs AS r
+JOIN pulse_run_control AS c ON c.run_id = r.id
+WHERE r.status IN ('pending', 'running', 'waiting') AND r.engine = 'temporal'
+    AND c.task_queue = $1 AND r.id > coalesce($2, '') AND r.updated_at <= now() - $3::interval
+    AND NOT EXISTS (SELECT 1 FROM pulse_outbox AS o WHERE o.run_id = r.id)
+ORDER BY r.id
+LIMIT $4;
+
+-- name: standing
+-- $1 run ids; an id that is missing from the answer is unknown
+SELECT r.id, r.tenant_id, r.status, c.generation
+FROM pulse_workflow_runs AS r
+JOIN pulse_run_control AS c ON c.run_id = r.id
+WHERE r.id = ANY ($1::text[]);
+
+-- name: has_command
+-- Whether a command about a run is on its way to Temporal.
+-- $1 run_id, $2 tenant_id
+SELECT id FROM pulse_outbox WHERE run_id = $1 AND tenant_id = $2 LIMIT 1;
+
+-- name: fail_run
+-- Fail a run whose workflow has ended without saying so; its control and run row are locked.
+-- $1 id, $2 tenant_id, $3 generation, $4 error_message
+WITH run AS (
+    UPDATE pulse_workflow_runs
+    SET status = 'failed', error_message = $4, failed_at = now(), updated_at = now(),
+        started_at = coalesce(started_at, now())
+    WHERE id = $1 AND tenant_id = $2 AND status IN ('pending', 'running', 'waiting')
+    RETURNING id
+)
+INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at, detail)
+SELECT id, $2, $3, 'run_failed', now(),
+    jsonb_build_object('error', $4::text, 'source', 'reconciler')
+FROM run;
+
+-- name: scheduled
+-- Definitions whose schedule this queue keeps.
+-- $1 task_queue
+SELECT
+    id, tenant_id, is_enabled, cron_expression, coalesce(timezone, 'UTC') AS timezone
+FROM pulse_workflow_definitions
+WHERE schedule_queue = $1 AND deleted_at IS NULL AND cron_expression IS NOT NULL;

@@ -1,0 +1,121 @@
+"""What the reconciler reads and keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pulse_temporal.model.reconcile import ReconcileReport
+from pulse_temporal.model.runs import RunStatus
+from pulse_temporal.store.database import Session
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcilerState:
+    """Where the comparison of a queue's runs stands.
+
+    Attributes:
+        namespace_id: Temporal's own id of the namespace that the runs live in.
+        position: Id of the run after which the next turn goes on; None: from the start.
+        report: Of the last comparison.
+    """
+
+    namespace_id: str | None = None
+    position: str | None = None
+    report: ReconcileReport | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that is not over; ``has_begun``: a workflow of its generation has spoken."""
+
+    id: str
+    tenant_id: str
+    generation: int
+    has_begun: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StandingRun:
+    """How a run stands."""
+
+    id: str
+    tenant_id: str
+    status: RunStatus
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledDefinition:
+    """A definition that has a schedule."""
+
+    id: str
+    tenant_id: str
+    is_enabled: bool
+    cron_expression: str
+    timezone: str
+
+
+async def take_turn(session: Session, *, task_queue: str, pause: timedelta) -> bool:
+    """Say whether this process is to compare now; nobody else is, until the pause is over."""
+    return await session.row("reconcile.take_turn", task_queue, pause) is not None
+
+
+async def state(session: Session, *, task_queue: str) -> ReconcilerState:
+    """Read where the comparison stands."""
+    row = await session.row("reconcile.state", task_queue)
+    if row is None:
+        return ReconcilerState()
+    report = row["report"]
+    return ReconcilerState(
+        namespace_id=row["namespace_id"],
+        position=row["position"],
+        report=ReconcileReport.model_validate_json(report, extra="ignore") if report else None,
+    )
+
+
+async def note(session: Session, state: ReconcilerState, *, task_queue: str) -> None:
+    """Keep where the comparison stands."""
+    report = state.report.model_dump_json() if state.report else None
+    await session.run("reconcile.note", task_queue, state.namespace_id, state.position, report)
+
+
+async def open_runs(
+    session: Session, *, task_queue: str, after: str | None, age: timedelta, limit: int
+) -> list[OpenRun]:
+    """Read runs that are not over, in id order.
+
+    Args:
+        session: Where to read.
+        task_queue: Whose runs.
+        after: Id to continue after.
+        age: Leaves out what has changed since.
+        limit: Rows.
+    """
+    found = await session.rows("reconcile.open_runs", task_queue, after, age, limit)
+    return [OpenRun(**dict(row.items())) for row in found]
+
+
+async def standing(session: Session, run_ids: Sequence[str]) -> dict[str, StandingRun]:
+    """Read how the runs stand that exist among these ids."""
+    found = await session.rows("reconcile.standing", run_ids)
+    return {row["id"]: StandingRun(**dict(row.items())) for row in found}
+
+
+async def has_command(session: Session, run_id: str, *, tenant_id: str) -> bool:
+    """Say whether a command about a run is on its way to Temporal."""
+    return await session.row("reconcile.has_command", run_id, tenant_id) is not None
+
+
+async def fail_run(
+    session: Session, run_id: str, *, tenant_id: str, generation: int, error: str
+) -> None:
+    """Fail a run from outside; its control and run row are locked."""
+    await session.run("reconcile.fail_run", run_id, tenant_id, generation, error)
+
+
+async def scheduled(session: Session, *, task_queue: str) -> list[ScheduledDefinition]:
+    """Read the definitions whose schedules a queue keeps."""
+    found = await session.rows("reconcile.scheduled", task_queue)
+    return [ScheduledDefinition(**dict(row.items())) for row in found]
