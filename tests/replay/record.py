@@ -35,6 +35,7 @@ from pulse_temporal.contract import schedule_id
 from pulse_temporal.embedded import embedded_postgres
 from pulse_temporal.embedded.binaries import find_temporal
 from tests.harness import PulseTest, action, condition, delay, eventually, parallel
+from tests.temporal_operator import Operator
 
 HISTORIES = Path(__file__).with_name("histories")
 LONG = 60
@@ -174,6 +175,70 @@ async def long_run(pulse: PulseTest) -> list[str]:
     return [await finished(pulse, "completed")]
 
 
+async def reset_with_open_branches(pulse: PulseTest) -> list[str]:
+    """A reset that finds the branches of the execution before still open."""
+    left, right = pulse.gate("left"), pulse.gate("right")
+    await pulse.define("recorded", parallel("both", ["left"], ["right"]))
+    (run_id,) = (await pulse.emit("recorded")).run_ids
+    await left.reached()
+    await right.reached()
+    await (await operator_of(pulse)).reset(run_id, to=0)
+
+    async def restarted() -> bool:
+        return len(left.contexts) > 1 and len(right.contexts) > 1
+
+    await eventually(restarted)
+    left.open()
+    right.open()
+    return [await settled(pulse, run_id, "completed"), f"{run_id}/0/b0"]
+
+
+async def reset_of_a_canceled_run(pulse: PulseTest) -> list[str]:
+    """A reset of a run that is canceled: it waits for Temporal's cancel."""
+    gate = pulse.gate("gate")
+    await pulse.define("recorded", "gate")
+    (run_id,) = (await pulse.emit("recorded")).run_ids
+    await gate.reached()
+    await pulse.engine.cancel_run(run_id, "for the record")
+    await closed(pulse, run_id)
+    await (await operator_of(pulse)).reset(run_id, to=0)
+    return [await closed(pulse, run_id)]
+
+
+async def branch_terminated(pulse: PulseTest) -> list[str]:
+    """A block of which one branch is terminated in Temporal."""
+    gate = pulse.gate("gate")
+    pulse.action("good")
+    await pulse.define("recorded", parallel("both", ["gate"], ["good"]))
+    (run_id,) = (await pulse.emit("recorded")).run_ids
+    await gate.reached()
+    await (await operator_of(pulse)).terminate(f"{run_id}/0/b0")
+    return [await settled(pulse, run_id, "failed")]
+
+
+async def short_then_queued(pulse: PulseTest) -> list[str]:
+    """A short action whose handler its worker has forgotten: it goes on in the queue."""
+    gate = pulse.gate("gate")
+    pulse.action("note")
+    await pulse.define("recorded", "gate", action("note", timeoutMs=SHORT))
+    (run_id,) = (await pulse.emit("recorded")).run_ids
+    await gate.reached()
+    forgotten = pulse.engine.registry.actions.pop("note")
+    gate.open()
+
+    async def blocked() -> bool:
+        return (await pulse.steps(run_id))["1"].blocked_reason is not None
+
+    await eventually(blocked)
+    pulse.engine.registry.actions["note"] = forgotten
+    return [await settled(pulse, run_id, "completed")]
+
+
+async def operator_of(pulse: PulseTest) -> Operator:
+    """Give somebody with the Temporal CLI."""
+    return Operator(await Client.connect(pulse.temporal_address))
+
+
 async def cron_tick(pulse: PulseTest) -> list[str]:
     """A tick of a definition's cron."""
     pulse.action("clean")
@@ -211,6 +276,10 @@ SCENARIOS: Mapping[str, Scenario] = {
         canceled_in_action,
         canceled_in_branches,
         long_run,
+        reset_with_open_branches,
+        reset_of_a_canceled_run,
+        branch_terminated,
+        short_then_queued,
         cron_tick,
     )
 }
