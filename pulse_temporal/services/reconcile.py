@@ -103,6 +103,14 @@ class Reconciler:
         await self._keep(state)
         return report
 
+    async def glance(self, client: Client) -> ReconcileReport:
+        """Compare the oldest page of runs and repair nothing; takes no worker's turn."""
+        async with self.database.session() as session:
+            before = await reconcile.state(session, task_queue=self.options.task_queue)
+        scope = Scope(runs=PAGE, settled_for=SETTLED)
+        report, _ = await self._compare(client, scope, before, dry_run=True)
+        return report
+
     async def _keep(self, state: ReconcilerState) -> None:
         async with self.database.session() as session:
             await reconcile.note(session, state, task_queue=self.options.task_queue)
@@ -126,7 +134,8 @@ class Reconciler:
         halted = None if confirm else _reason_to_halt(runs, found, moved=moved)
         wanted = [*found, *left_open, *schedules]
         if halted is None and not dry_run:
-            wanted = [repair for repair in wanted if await self._repair(repair)]
+            made = [await self._repair(repair) for repair in wanted]
+            wanted = [repair for repair in made if repair is not None]
         if halted is not None:
             log.error("the reconciler has stopped: %s", halted)
         report = ReconcileReport(
@@ -140,19 +149,19 @@ class Reconciler:
         known = before.namespace_id if halted and moved else namespace
         return report, ReconcilerState(known, before.position if halted else position, report)
 
-    async def _repair(self, repair: Repair) -> bool:
+    async def _repair(self, repair: Repair) -> Repair | None:
         try:
-            done = await self.repairs.apply(repair)
+            made = await self.repairs.apply(repair)
         except PulseError as error:
             log.warning("a repair failed and comes again", extra={"error": str(error)})
-            return False
-        if done:
+            return None
+        if made is not None:
             log.warning(
                 "repaired: %s",
-                repair.reason,
-                extra={"subject_id": repair.subject_id, "remedy": repair.remedy},
+                made.reason,
+                extra={"subject_id": made.subject_id, "remedy": made.remedy},
             )
-        return done
+        return made
 
     async def _open_runs(self, scope: Scope) -> tuple[list[OpenRun], str | None]:
         """Read the runs to ask about, and after which one the next turn goes on."""

@@ -20,6 +20,7 @@ from pulse_temporal.store.database import Database, Session
 from pulse_temporal.store.timeline import LogLine
 
 OPEN = ("pending", "running", "waiting")
+MAX_RESTARTS = 5
 
 
 class Repairs:
@@ -34,8 +35,14 @@ class Repairs:
         self.clock = clock
         self.control = RunControl(database, observers)
 
-    async def apply(self, repair: Repair) -> bool:
-        """Apply a remedy; False: the run has moved on since, and nothing was done."""
+    async def apply(self, repair: Repair) -> Repair | None:
+        """Apply a remedy and say what was done; None: the run has moved on since."""
+        if repair.remedy == "restart" and await self._is_in_vain(repair):
+            reason = f"{repair.reason} It was restarted {MAX_RESTARTS} times before."
+            repair = repair.model_copy(update={"remedy": "fail", "reason": reason})
+        return repair if await self._apply(repair) else None
+
+    async def _apply(self, repair: Repair) -> bool:
         match repair.remedy:
             case "fail":
                 return await self._fail(repair)
@@ -47,6 +54,14 @@ class Repairs:
                 return await self._end_workflow(repair)
             case "sync_schedule":
                 return await self._sync_schedule(repair)
+
+    async def _is_in_vain(self, repair: Repair) -> bool:
+        """Say whether a run was restarted so often that another time will not help."""
+        async with self.database.session() as session:
+            restarts = await reconcile.restarts(
+                session, repair.subject_id, tenant_id=repair.tenant_id
+            )
+        return restarts >= MAX_RESTARTS
 
     async def _fail(self, repair: Repair) -> bool:
         run_id, tenant_id = repair.subject_id, repair.tenant_id

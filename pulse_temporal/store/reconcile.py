@@ -9,6 +9,7 @@ from datetime import timedelta
 from pulse_temporal.model.reconcile import ReconcileReport
 from pulse_temporal.model.runs import RunStatus
 from pulse_temporal.store.database import Session
+from pulse_temporal.store.rows import required
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,12 @@ async def standing(session: Session, run_ids: Sequence[str]) -> dict[str, Standi
 async def has_command(session: Session, run_id: str, *, tenant_id: str) -> bool:
     """Say whether a command about a run is on its way to Temporal."""
     return await session.row("reconcile.has_command", run_id, tenant_id) is not None
+
+
+async def restarts(session: Session, run_id: str, *, tenant_id: str) -> int:
+    """Say how often the reconciler has restarted a run."""
+    row = await session.row("reconcile.restarts", run_id, tenant_id)
+    return required(row, "a count")["restarts"]
 
 
 async def fail_run(

@@ -201,6 +201,45 @@ async def test_a_run_that_was_deleted_in_temporal_goes_on_from_what_is_on_record
     assert await repairs_told(pulse, run_id) == ["restart"]
 
 
+async def test_a_start_that_comes_again_after_its_workflow_was_purged_does_nothing(
+    pulse: PulseTest, operator: Operator, connection: asyncpg.Connection
+) -> None:
+    """Temporal takes the id a second time then; Postgres knows who spoke first."""
+    first, gate = pulse.action("first"), pulse.gate("gate")
+    await pulse.define("found.wanting", "first", "gate")
+    run_id = await emitted(pulse)
+    await gate.reached()
+    await begun(pulse, run_id)
+    await operator.delete(run_id)
+    await connection.execute(
+        """INSERT INTO pulse_outbox (kind, tenant_id, run_id, task_queue)
+        SELECT 'start', tenant_id, run_id, task_queue FROM pulse_run_control"""
+    )
+    await begun(pulse, run_id)
+    assert await operator.ended(run_id) == WorkflowExecutionStatus.COMPLETED
+    assert (first.calls, len(gate.contexts)) == (1, 1)
+    report = await pulse.engine.reconcile()
+    assert found(report) == [(run_id, "completed", "restart")]
+    gate.open()
+    assert (await pulse.engine.wait_for_run(run_id)).status == "completed"
+    assert first.calls == 1
+
+
+async def test_a_run_that_is_lost_again_and_again_fails_in_the_end(
+    pulse: PulseTest, operator: Operator
+) -> None:
+    await pulse.define("found.wanting", delay("pause", HOUR))
+    run_id = await emitted(pulse)
+    for generation in range(1, 7):
+        await pulse.wait_for_status(run_id, "waiting")
+        await begun(pulse, run_id)
+        await operator.delete(contract.workflow_id(run_id, generation))
+        await pulse.engine.reconcile()
+    run = await pulse.engine.wait_for_run(run_id)
+    assert (run.status, run.generation) == ("failed", 6)
+    assert await repairs_told(pulse, run_id) == [*["restart"] * 5, "fail"]
+
+
 async def test_a_restarted_delay_waits_its_rest(pulse: PulseTest, operator: Operator) -> None:
     await pulse.define("found.wanting", delay("pause", HOUR))
     run_id = await emitted(pulse)

@@ -46,6 +46,13 @@ WHERE r.id = ANY ($1::text[]);
 -- $1 run_id, $2 tenant_id
 SELECT id FROM pulse_outbox WHERE run_id = $1 AND tenant_id = $2 LIMIT 1;
 
+-- name: restarts
+-- How often a run was restarted.
+-- $1 run_id, $2 tenant_id
+SELECT count(*) AS restarts FROM pulse_execution_logs
+WHERE run_id = $1 AND tenant_id = $2 AND step_run_id IS NULL
+    AND data ->> 'source' = 'reconciler' AND data ->> 'repair' = 'restart';
+
 -- name: fail_run
 -- Fail a run whose workflow has ended without saying so; its control and run row are locked.
 -- $1 id, $2 tenant_id, $3 generation, $4 error_message
