@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator
 from datetime import timedelta
+from typing import Literal
 
 import asyncpg
 import pytest
@@ -242,3 +243,38 @@ async def test_what_a_savepoint_undoes_never_starts(pulse: PulseTest) -> None:
     await pulse.engine.wait_for_run(kept.run_ids[0])
     with pytest.raises(RPCError, match="not found"):
         await (await pulse.workflow(undone.run_ids[0])).describe()
+
+
+@pytest.mark.parametrize("isolation", ["repeatable_read", "serializable"])
+async def test_a_stricter_isolation_of_the_caller_will_do(
+    pulse: PulseTest,
+    connection: asyncpg.Connection,
+    isolation: Literal["repeatable_read", "serializable"],
+) -> None:
+    await pulse.define("order.paid")
+
+    async with connection.transaction(isolation=isolation):
+        first = await joined(pulse, connection, idempotencyKey="k")
+        again = await joined(pulse, connection, idempotencyKey="k")
+
+    assert (again.id, again.duplicate) == (first.id, True)
+    assert (await pulse.engine.wait_for_run(first.run_ids[0])).status == "completed"
+
+
+async def test_a_key_taken_behind_the_callers_snapshot_is_the_callers_to_repeat(
+    pulse: PulseTest, connection: asyncpg.Connection
+) -> None:
+    """As with any other row: Postgres says that the transaction must be tried again."""
+    await pulse.define("order.paid")
+
+    transaction = connection.transaction(isolation="repeatable_read")
+    await transaction.start()
+    await connection.fetchval("SELECT 1 FROM pulse_triggers")
+    first = await pulse.emit("order.paid", idempotencyKey="k")
+    with pytest.raises(asyncpg.SerializationError):
+        await joined(pulse, connection, idempotencyKey="k")
+    await transaction.rollback()
+
+    async with connection.transaction(isolation="repeatable_read"):
+        again = await joined(pulse, connection, idempotencyKey="k")
+    assert (again.id, again.duplicate) == (first.id, True)
