@@ -13,13 +13,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
 from pulse_temporal.model.runs import RunStatus
-from pulse_temporal.model.steps import (
-    ConditionStep,
-    DelayStep,
-    HandlerStep,
-    StepType,
-    WorkflowStep,
-)
+from pulse_temporal.model.steps import StepType
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
@@ -381,26 +375,3 @@ def fairness_key(tenant_id: str) -> str:
     if len(tenant_id.encode()) <= FAIRNESS_KEY_BYTES:
         return tenant_id
     return sha256(tenant_id.encode()).hexdigest()
-
-
-def skeleton(steps: list[WorkflowStep]) -> tuple[Bone, ...]:
-    """Strip a list of steps to what control flow needs."""
-    return tuple(_bone(step) for step in steps)
-
-
-def _bone(step: WorkflowStep) -> Bone:
-    if isinstance(step, HandlerStep):
-        return Bone(
-            type=step.type,
-            name=step.name,
-            uses=step.handler,
-            timeout_ms=step.timeout_ms,
-            on_false=step.on_false if isinstance(step, ConditionStep) else "complete",
-        )
-    if isinstance(step, DelayStep):
-        return Bone(type=step.type, name=step.name, delay_ms=step.delay_ms)
-    return Bone(
-        type=step.type,
-        name=step.name,
-        branches=tuple(skeleton(branch) for branch in step.branches),
-    )

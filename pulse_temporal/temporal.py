@@ -7,6 +7,7 @@ import atexit
 import dataclasses
 import json
 import logging
+import re
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -34,10 +35,16 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from pulse_temporal import contract
 from pulse_temporal.config import EngineOptions
-from pulse_temporal.contract import InterpreterInput, Scope, skeleton
+from pulse_temporal.contract import Bone, InterpreterInput, Scope
 from pulse_temporal.errors import ConfigurationError, TemporalUnavailableError
 from pulse_temporal.model.definitions import DefinitionSnapshot
-from pulse_temporal.model.steps import DelayStep, walk
+from pulse_temporal.model.steps import (
+    ConditionStep,
+    DelayStep,
+    HandlerStep,
+    WorkflowStep,
+    walk,
+)
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +61,9 @@ ATTRIBUTE_BYTES = 2_048
 LOCAL = "localhost:7233"
 CONNECT_PATIENCE = timedelta(seconds=10)
 OURS_TO_FIX = "search attribute"
+REASON = re.compile(r'message: "([^"]+)"')
+"""The part of a failed connection's long text that people understand."""
+
 TOO_LARGE = ("exceeds limit", "larger than max")
 
 
@@ -96,7 +106,8 @@ async def connect(
         async with asyncio.timeout(patience.total_seconds()):
             return await Client.connect(**settings, data_converter=pydantic_data_converter)
     except (RuntimeError, TimeoutError) as error:  # what the SDK raises for a failed connection
-        reason = str(error) or f"no answer within {patience}"
+        found = REASON.search(str(error))
+        reason = found[1] if found else str(error) or f"no answer within {patience}"
         raise TemporalUnavailableError(
             f"Temporal at {address} does not answer: {reason}"
         ) from error
@@ -105,15 +116,13 @@ async def connect(
 async def ensure_search_attributes(client: Client, *, patience: timedelta) -> None:
     """Register the search attributes that are missing; only warn where that is not allowed."""
     try:
-        known = await _known_attributes(client, patience=patience)
-        missing = {
-            name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
-            for name in SEARCH_ATTRIBUTES
-            if name not in known
-        }
+        missing = await missing_search_attributes(client, patience=patience)
         if missing:
             request = AddSearchAttributesRequest(
-                namespace=client.namespace, search_attributes=missing
+                namespace=client.namespace,
+                search_attributes=dict.fromkeys(
+                    missing, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+                ),
             )
             await client.operator_service.add_search_attributes(request, timeout=patience)
     except RPCError as error:
@@ -123,16 +132,20 @@ async def ensure_search_attributes(client: Client, *, patience: timedelta) -> No
         )
 
 
-async def _known_attributes(client: Client, *, patience: timedelta) -> frozenset[str]:
-    """Name the search attributes that exist; none where the server cannot tell."""
+async def missing_search_attributes(client: Client, *, patience: timedelta) -> list[str]:
+    """Name our search attributes that are not there; all of them where the server cannot tell.
+
+    Raises:
+        RPCError: No answer, or it may not be asked.
+    """
     request = ListSearchAttributesRequest(namespace=client.namespace)
     try:
         known = await client.operator_service.list_search_attributes(request, timeout=patience)
     except RPCError as error:
         if error.status == RPCStatusCode.UNIMPLEMENTED:  # Temporal's test server
-            return frozenset()
+            return list(SEARCH_ATTRIBUTES)
         raise
-    return frozenset(known.custom_attributes)
+    return [name for name in SEARCH_ATTRIBUTES if name not in known.custom_attributes]
 
 
 def search_attributes(values: Mapping[str, str]) -> TypedSearchAttributes:
@@ -277,4 +290,27 @@ def _details(start: RunStart) -> str:
     }
     return "\n".join(
         f"- **{name}** `{value.replace('`', chr(39))}`" for name, value in lines.items()
+    )
+
+
+def skeleton(steps: list[WorkflowStep]) -> tuple[Bone, ...]:
+    """Strip a list of steps to what control flow needs."""
+    return tuple(_bone(step) for step in steps)
+
+
+def _bone(step: WorkflowStep) -> Bone:
+    if isinstance(step, HandlerStep):
+        return Bone(
+            type=step.type,
+            name=step.name,
+            uses=step.handler,
+            timeout_ms=step.timeout_ms,
+            on_false=step.on_false if isinstance(step, ConditionStep) else "complete",
+        )
+    if isinstance(step, DelayStep):
+        return Bone(type=step.type, name=step.name, delay_ms=step.delay_ms)
+    return Bone(
+        type=step.type,
+        name=step.name,
+        branches=tuple(skeleton(branch) for branch in step.branches),
     )
