@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 from temporalio import activity
 from temporalio.common import RawValue
@@ -36,8 +37,10 @@ from pulse_temporal.store.database import Database, Session, transact
 from pulse_temporal.store.steps import Claimed, FailedAttempt
 from pulse_temporal.store.timeline import LogLine
 
-RECORD_ROUNDS = 6
-RECORD_PAUSE = timedelta(milliseconds=250)
+Result = TypeVar("Result")
+
+ROUNDS = 6
+FIRST_PAUSE = timedelta(milliseconds=250)
 HEARTBEATS_IN_TIMEOUT = 3
 AROUND_THE_CALL = timedelta(seconds=10)
 """Heartbeats cover the claim and the record too, and end at Temporal's own backstop."""
@@ -203,15 +206,7 @@ class _Delivery:
         return called
 
     async def _record(self, called: Called) -> Recorded:
-        """Record an outcome; Postgres may be away for a moment."""
-        for round_ in range(RECORD_ROUNDS):
-            try:
-                return await self._record_once(called)
-            except PostgresUnavailableError:
-                if round_ == RECORD_ROUNDS - 1:
-                    raise
-                await asyncio.sleep(RECORD_PAUSE.total_seconds() * 2**round_)
-        raise AssertionError("unreachable: the last round returns or raises")
+        return await _patiently(lambda: self._record_once(called))
 
     async def _record_once(self, called: Called) -> Recorded:
         ledger = self.home.ledger
@@ -271,13 +266,18 @@ class _Delivery:
         parsed = self.home.emitter.intake.parse_for(signal, tenant_id=run.tenant_id)
         ordinal = self.emits[parsed.type]
         self.emits[parsed.type] += 1
-        return await self.home.emitter.emit_caused(
-            parsed,
-            run=run,
-            trigger=trigger,
-            key=f"chain:{run.id}:{self.ticket.path}:{parsed.type}:{ordinal}",
-            connection=self.connection,
-        )
+
+        async def emit() -> TriggerEnvelope:
+            return await self.home.emitter.emit_caused(
+                parsed,
+                run=run,
+                trigger=trigger,
+                key=f"chain:{run.id}:{self.ticket.path}:{parsed.type}:{ordinal}",
+                connection=self.connection,
+            )
+
+        # The key makes repeating harmless; in a transaction, its connection is what is lost.
+        return await (emit() if self.connection is not None else _patiently(emit))
 
     def _lines(self) -> list[LogLine]:
         return [
@@ -290,6 +290,16 @@ class _Delivery:
             )
             for line in self.book.lines()
         ]
+
+
+async def _patiently(work: Callable[[], Awaitable[Result]]) -> Result:
+    """Do what may be repeated; Postgres may be away for a moment."""
+    for round_ in range(ROUNDS - 1):
+        try:
+            return await work()
+        except PostgresUnavailableError:
+            await asyncio.sleep(FIRST_PAUSE.total_seconds() * 2**round_)
+    return await work()
 
 
 class _Undo(Exception):  # noqa: N818 - rolls a transaction back, never leaves this module
