@@ -39,6 +39,7 @@ class Limits(Options):
         depth: Nesting of parallel steps.
         delay: Longest delay step.
         chain_depth: Signals caused by signals, counted from the first.
+        chain_signals: Signals that one signal causes altogether, at any depth.
     """
 
     payload_bytes: JsonBytes = 256 * KIBIBYTE
@@ -52,6 +53,7 @@ class Limits(Options):
     depth: Annotated[int, Field(ge=1), Field(le=64)] = 16
     delay: Positive = timedelta(days=30)
     chain_depth: Annotated[int, Field(ge=1), Field(le=1_000)] = 16
+    chain_signals: Annotated[int, Field(ge=1), Field(le=1_000_000)] = 10_000
 
 
 class EngineSettings(TypedDict, total=False):

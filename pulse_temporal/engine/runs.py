@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 
 from pulse_temporal.errors import NotFoundError
 from pulse_temporal.model.runs import (
+    TERMINAL_RUN_STATUSES,
     ExecutionLog,
     LogLevel,
     Page,
@@ -167,11 +169,17 @@ class RunMethods:
             tenant_id: Narrows to one tenant; another tenant's run is never over.
 
         Raises:
+            InvalidInputError: ``timeout`` is NaN.
             TimeoutError: The run is not over in time.
             NotFoundError: No run can have this id.
         """
-        await self._waiter.wait(run_id, tenant_id=tenant_id, seconds=timeout)
-        run = await self.get_run(run_id, tenant_id=tenant_id)
-        if run is None:
-            raise NotFoundError(f"There is no run {run_id}.")
-        return run
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout
+        while True:
+            await self._waiter.wait(run_id, tenant_id=tenant_id, seconds=deadline - clock())
+            run = await self.get_run(run_id, tenant_id=tenant_id)
+            if run is None:
+                raise NotFoundError(f"There is no run {run_id}.")
+            if run.status in TERMINAL_RUN_STATUSES:
+                return run
+            # It was over and goes on: somebody has retried it, or reset it in Temporal.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import itemgetter
 
 from pydantic import JsonValue
 from pydantic_core import to_json
@@ -196,9 +197,9 @@ class _Gate:
     def _object(self, value: dict[object, object], depth: int) -> JsonValue:
         self._enter(len(value), depth)
         clean: dict[str, JsonValue] = {}
-        for key in sorted(_keys(value)):
+        for key, item in sorted(_fields(value).items(), key=itemgetter(0)):
             try:
-                clean[self._text(key)] = self.copy(value[key], depth + 1)
+                clean[self._text(key)] = self.copy(item, depth + 1)
             except _Refused as refused:
                 refused.path.append(key)
                 raise
@@ -285,13 +286,17 @@ class _Scrubber:
         return self.cut
 
 
-def _keys(value: dict[object, object]) -> list[str]:
-    keys: list[str] = []
-    for key in value:
+def _fields(value: dict[object, object]) -> dict[str, object]:
+    """Give the entries by keys of plain text; kinds of text that differ may be the same text."""
+    fields: dict[str, object] = {}
+    for key, item in value.items():
         if not isinstance(key, str):
             raise _Refused(f"a key is {article(key)}; keys must be text")
-        keys.append(key if type(key) is str else str.__str__(key))
-    return keys
+        name = key if type(key) is str else str.__str__(key)
+        if name in fields:
+            raise _Refused(f'the key "{_readable(name)}" comes twice; keys must be unique')
+        fields[name] = item
+    return fields
 
 
 def _check_text(text: str) -> None:

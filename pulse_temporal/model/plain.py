@@ -115,8 +115,8 @@ def json_kind(value: object) -> str:
 def cut_repr(value: object) -> str:
     """Give at most 500 characters of a value's ``repr``; never raises."""
     try:
-        return repr(value)[:REPR_CHARS]
-    except Exception:  # noqa: BLE001 - a repr is foreign code, and a log must not fail on it
+        return str.__str__(repr(value))[:REPR_CHARS]
+    except BaseException:  # noqa: BLE001 - foreign code; a log must not fail or end on it
         return f"<{type(value).__name__}>"
 
 

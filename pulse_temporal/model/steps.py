@@ -30,9 +30,13 @@ def _check_on_false(value: object, check: ValidatorFunctionWrapHandler) -> objec
     try:
         return check(value)
     except ValidationError:
+        if isinstance(value, int) and value > MAX_SKIP:
+            raise PydanticCustomError(
+                "pulse_on_false", "must be at most {most}", {"most": MAX_SKIP}
+            ) from None
         raise PydanticCustomError(
             "pulse_on_false",
-            'must be "complete", "skip" or the number of steps to skip, at least 1, of 64 bits',
+            'must be "complete", "skip" or the number of steps to skip, at least 1',
         ) from None
 
 

@@ -76,7 +76,7 @@ class Emitter:
             connection: Of a transactional action, which the signal then joins.
 
         Raises:
-            SignalError: The chain of signals is too long.
+            SignalError: The chain of signals is too long, or the first one has caused too many.
         """
         if run.is_dry_run:
             return _unsent(signal, run=run)
@@ -87,14 +87,35 @@ class Emitter:
                 f"other; at most {self.options.limits.chain_depth} are accepted. "
                 "Do two workflows start each other?"
             )
+        root = trigger.root_trigger_id or trigger.id
+        await self._check_number(signal, root_trigger_id=root, key=key)
         cause = Cause(
             run_id=run.id,
-            root_trigger_id=trigger.root_trigger_id or trigger.id,
+            root_trigger_id=root,
             depth=depth,
             is_replay=run.is_replay,
         )
         keyed = signal.model_copy(update={"idempotency_key": key})
         return await self.store(self._new_trigger(keyed, cause=cause), connection=connection)
+
+    async def _check_number(self, signal: TriggerInput, *, root_trigger_id: str, key: str) -> None:
+        """Refuse what would grow for ever in breadth; signals at the same moment may pass."""
+        limit = self.options.limits.chain_signals
+        async with self.database.session() as session:
+            caused = await triggers.count_caused(
+                session,
+                tenant_id=signal.tenant_id,
+                root_trigger_id=root_trigger_id,
+                limit=limit,
+            )
+            if caused < limit:
+                return
+            known = await triggers.find_by_key(session, tenant_id=signal.tenant_id, key=key)
+        if known is None:
+            raise SignalError(
+                f"Signal {signal.type!r} is one too many: trigger {root_trigger_id} has caused "
+                f"{limit} signals already, which is what limits.chain_signals allows."
+            )
 
     async def emit_tick(self, signal: TriggerInput, *, owner: str) -> TriggerEnvelope:
         """Store the signal of a cron tick; needs no registration and no payload schema.

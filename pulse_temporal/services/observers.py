@@ -124,7 +124,7 @@ async def _call(hook: Callable[[Event], Awaitable[None] | None], event: Event) -
             if inspect.iscoroutinefunction(hook):
                 await hook(event)
                 return
-            answer = await asyncio.to_thread(hook, event)
+            answer = await asyncio.to_thread(_call_here, hook, event)
             if isinstance(answer, Awaitable):
                 await answer
     except asyncio.CancelledError:
@@ -133,6 +133,21 @@ async def _call(hook: Callable[[Event], Awaitable[None] | None], event: Event) -
         log.exception("a hook failed")  # by an error of its own, such as an awaited task's
     except BaseException:
         log.exception("a hook failed")
+
+
+def _call_here(
+    hook: Callable[[Event], Awaitable[None] | None], event: Event
+) -> Awaitable[None] | None:
+    """Call a hook in a thread, which some errors must not leave.
+
+    Thrown into a coroutine, ``GeneratorExit`` would end all that await it, the loop of the
+    hooks included; for ``StopIteration`` the coroutine would wait for ever.
+    """
+    try:
+        return hook(event)
+    except BaseException:
+        log.exception("a hook failed")
+        return None
 
 
 def _is_being_canceled() -> bool:

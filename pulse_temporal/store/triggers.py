@@ -134,6 +134,14 @@ async def emit_signal(
     return Emitted(created_at=found[0]["created_at"], runs=tuple(planned))
 
 
+async def count_caused(
+    session: Session, *, tenant_id: str, root_trigger_id: str, limit: int
+) -> int:
+    """Say how many signals a first signal has caused, at most ``limit``."""
+    row = await session.row("triggers.count_caused", tenant_id, root_trigger_id, limit)
+    return rows.required(row, "a count")["caused"]
+
+
 async def find_by_key(session: Session, *, tenant_id: str, key: str) -> KnownTrigger | None:
     """Read the trigger that a tenant's idempotency key belongs to."""
     row = await session.row("triggers.find_by_key", tenant_id, key)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from datetime import timedelta
 
 import pytest
 
-from pulse_temporal import Limits, TriggerEnvelope, WorkflowContext
+from pulse_temporal import Limits, TriggerEnvelope, WorkflowContext, WorkflowRun
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import SOURCE, PulseTest, action, make_pulse
+from tests.harness import SOURCE, PulseTest, action, eventually, make_pulse
 
 TWO = {"maxAttempts": 2, "backoffMs": 100}
 
@@ -139,3 +140,26 @@ async def test_workflows_that_start_each_other_come_to_an_end(short_chains: Puls
     assert [envelope.depth for envelope in emitted] == [1, 2, 3]
     assert last.status == "failed"
     assert "number 4 in a chain of signals" in (last.error_message or "")
+
+
+async def test_workflows_that_multiply_come_to_an_end(
+    servers: EmbeddedServices, database: str
+) -> None:
+    """Each run emits two signals; what one signal causes altogether is bounded."""
+    limits = Limits(chain_signals=20)
+    pulse = make_pulse(database, servers.temporal_address, limits=limits)
+    emits(pulse, "twice", "tick", "tick")
+    async with pulse.engine:
+        await pulse.define("tick", "twice")
+        first = await pulse.emit("tick")
+
+        async def over() -> Sequence[WorkflowRun] | None:
+            runs = (await pulse.engine.list_runs(limit=500)).items
+            return runs if all(run.status in ("completed", "failed") for run in runs) else None
+
+        runs = await eventually(over, within=timedelta(seconds=60))
+
+    assert 20 <= len(runs) - len(first.run_ids) < 40
+    errors = {run.error_message or "" for run in runs if run.status == "failed"}
+    assert errors
+    assert all("limits.chain_signals" in error for error in errors)

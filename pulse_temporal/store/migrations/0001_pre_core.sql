@@ -43,6 +43,8 @@ ALTER TABLE pulse_triggers
     ADD COLUMN IF NOT EXISTS is_replay boolean NOT NULL DEFAULT false;
 CREATE UNIQUE INDEX IF NOT EXISTS pulse_triggers_idempotency
     ON pulse_triggers (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX IF NOT EXISTS pulse_triggers_tenant_root
+    ON pulse_triggers (tenant_id, root_trigger_id) WHERE root_trigger_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS pulse_triggers_tenant_type ON pulse_triggers (tenant_id, type, id);
 CREATE INDEX IF NOT EXISTS pulse_triggers_tenant_resource
     ON pulse_triggers (tenant_id, resource_id, id) WHERE resource_id IS NOT NULL;
@@ -184,6 +186,8 @@ SET path = f.path, path_numbers = f.numbers, handler = s.step_name
 FROM first AS f WHERE f.id = s.id;
 CREATE UNIQUE INDEX IF NOT EXISTS pulse_workflow_step_runs_path
     ON pulse_workflow_step_runs (run_id, path);
+CREATE INDEX IF NOT EXISTS pulse_workflow_step_runs_blocked
+    ON pulse_workflow_step_runs (run_id) WHERE blocked_reason IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS pulse_execution_logs (
     id text PRIMARY KEY,

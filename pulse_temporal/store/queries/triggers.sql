@@ -133,3 +133,10 @@ SELECT
     ) AS run_ids
 FROM pulse_triggers AS t
 WHERE t.id = $1 AND ($2::text IS NULL OR t.tenant_id = $2);
+
+-- name: count_caused
+-- How many signals a first signal has caused so far; counting ends at the limit.
+-- $1 tenant_id, $2 root_trigger_id, $3 limit
+SELECT count(*) AS caused FROM (
+    SELECT 1 FROM pulse_triggers WHERE tenant_id = $1 AND root_trigger_id = $2 LIMIT $3
+) AS counted;
