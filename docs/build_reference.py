@@ -49,6 +49,7 @@ MODEL_PARTS: Mapping[str, Sequence[str]] = {
     "Runs": ("WorkflowRun", "WorkflowStepRun", "RunTimelineEntry", "ExecutionLog"),
     "Lists": ("RunFilter", "Page"),
     "Handlers and hooks": ("ActionResult", "StepCompleteEvent", "RunCompleteEvent"),
+    "Operation": ("HealthReport", "HealthCheck", "ReconcileReport", "Repair"),
 }
 KNOWN_TYPES = {id(pulse_temporal.WorkflowStep): "WorkflowStep"}
 

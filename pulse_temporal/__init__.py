@@ -35,6 +35,7 @@ from pulse_temporal.model.definitions import (
     WorkflowInput,
     WorkflowUpdate,
 )
+from pulse_temporal.model.health import HealthCheck, HealthReport
 from pulse_temporal.model.reconcile import ReconcileReport, Repair
 from pulse_temporal.model.runs import (
     ActionResult,
@@ -73,6 +74,8 @@ __all__ = [
     "Engine",
     "EngineOptions",
     "ExecutionLog",
+    "HealthCheck",
+    "HealthReport",
     "IdempotencyConflictError",
     "InvalidInputError",
     "JsonValueError",

@@ -46,6 +46,19 @@ app.command(
     sort_key=1,
 )
 
+app.command(
+    "pulse_temporal.cli.doctor:doctor",
+    name="doctor",
+    help="Check Postgres, Temporal, workers, and what waits between them.",
+    sort_key=2,
+)
+app.command(
+    "pulse_temporal.cli.reconcile:reconcile",
+    name="reconcile",
+    help="Compare all open runs and schedules with Temporal; repair what differs.",
+    sort_key=3,
+)
+
 
 @app.command(sort_key=9)
 def version() -> None:

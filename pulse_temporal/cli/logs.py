@@ -1,4 +1,4 @@
-"""Keeps the library's log away from the screen: it goes to a file."""
+"""Keeps the library's log away from the screen."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ def log_file(path: Path) -> Generator[None]:
     What Temporal's SDK writes from its native part would go straight to the terminal; it is
     turned off, for this process: what matters in it reaches Python as an exception.
     """
-    Runtime.set_default(
-        Runtime(telemetry=TelemetryConfig(logging=None)), error_if_already_set=False
-    )
+    _silence_native_log()
     handler = logging.FileHandler(path, encoding="utf-8", delay=True)
     handler.setFormatter(FactsFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
@@ -47,6 +45,25 @@ def log_file(path: Path) -> Generator[None]:
         logging.captureWarnings(capture=False)
         root.removeHandler(handler)
         handler.close()
+
+
+@contextmanager
+def no_log() -> Generator[None]:
+    """Keep the log off the screen inside the block: what matters in it is in the result."""
+    _silence_native_log()
+    handler = logging.NullHandler()
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+
+
+def _silence_native_log() -> None:
+    Runtime.set_default(
+        Runtime(telemetry=TelemetryConfig(logging=None)), error_if_already_set=False
+    )
 
 
 def log_tail(path: Path, *, lines: int = 20) -> list[str]:

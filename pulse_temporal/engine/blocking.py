@@ -92,6 +92,7 @@ class BlockingEngine:
     migrate = _twin(AwaitableMethods.migrate)
 
     reconcile = _twin(AwaitableMethods.reconcile)
+    check_health = _twin(AwaitableMethods.check_health)
 
     create_workflow = _twin(AwaitableMethods.create_workflow)
     update_workflow = _twin(AwaitableMethods.update_workflow)

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from pulse_temporal.config import EngineOptions
+from pulse_temporal.model.health import HealthReport
 from pulse_temporal.model.reconcile import ReconcileReport
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.services.waiting import RunWaiter
@@ -98,6 +99,21 @@ class Lifecycle:
             TemporalUnavailableError: Temporal does not answer; what was found is repaired later.
         """
         return await self._process.reconcile(dry_run=dry_run, confirm=confirm)
+
+    async def check_health(self, *, compare: bool = True) -> HealthReport:
+        """Look at everything that Pulse stands on; ``pulse doctor`` prints the report.
+
+        A server that does not answer is a finding in the report, not an error. The checks, by
+        name: ``postgres``, ``tables``, ``temporal``, ``search_attributes``, ``workers`` (of this
+        engine's task queue), ``outbox``, ``pending_runs``, ``blocked_steps``, ``reconciler``
+        (its last comparison) and ``mirror`` (a comparison now, without a repair). Works without
+        ``start``, and costs the same however many runs there are.
+
+        Args:
+            compare: Check ``mirror``, which asks Temporal about up to 500 runs. False where
+                health is asked for often.
+        """
+        return await self._process.check_health(compare=compare)
 
     async def emit(
         self,

@@ -57,6 +57,7 @@ class Dispatcher:
         self.client: Client | None = None
         self._queue: asyncio.Queue[PlannedStart] = asyncio.Queue(QUEUE_LIMIT)
         self._held: set[int] = set()
+        self._under_way: set[asyncio.Future[list[int | BaseException | None]]] = set()
         self._running = False
 
     @property
@@ -76,6 +77,17 @@ class Dispatcher:
         """Move into the running event loop; what an earlier one left waits in the outbox."""
         self._queue = asyncio.Queue(QUEUE_LIMIT)
         self._held.clear()
+
+    async def rest(self) -> None:
+        """Begin nothing more; return when what is under way has ended, or is overdue.
+
+        A run that was started eagerly belongs to this process's worker, and waits for its
+        ``task_timeout`` when that worker no longer listens.
+        """
+        self.client = None
+        if self._under_way:
+            patience = self.options.temporal_timeout.total_seconds()
+            await asyncio.wait(self._under_way, timeout=patience)
 
     async def give_back(self) -> None:
         """Let other processes start at once what this one has leased and will not start."""
@@ -100,21 +112,40 @@ class Dispatcher:
             batch.append(self._queue.get_nowait())
         try:
             started = await self._forget(
-                await _outcomes(
+                await self._outcomes(
                     [self._start(planned.command_id, planned.start, tries=1) for planned in batch]
                 )
             )
         except PulseError as error:
             log.warning("starts are left to the relay", extra={"error": str(error)})
             started = 0
-        self._held.difference_update(planned.command_id for planned in batch)
+        if self.client is not None:  # else they were not tried
+            self._held.difference_update(planned.command_id for planned in batch)
         return started
 
     async def execute(self, commands: Sequence[OutboxCommand]) -> int:
         """Execute leased commands; give how many are done."""
-        done = await _outcomes([self._execute(command) for command in commands])
+        done = await self._outcomes([self._execute(command) for command in commands])
         await reach("relay.before_done")
         return await self._forget(done)
+
+    async def _outcomes(
+        self, executions: Sequence[Coroutine[None, None, int | None]]
+    ) -> list[int]:
+        """Wait for all executions and give the commands that are done with.
+
+        One that fails unexpectedly keeps its lease and comes again; it holds up no other.
+        """
+        together = asyncio.gather(*executions, return_exceptions=True)
+        self._under_way.add(together)
+        try:
+            results = await together
+        finally:
+            self._under_way.discard(together)
+        for result in results:
+            if isinstance(result, BaseException):
+                log.error("a command failed and comes again", exc_info=result)
+        return [result for result in results if isinstance(result, int)]
 
     async def _forget(self, done: Sequence[int]) -> int:
         """Delete the commands that are done with; give how many."""
@@ -215,15 +246,3 @@ class Dispatcher:
         )
         async with self.database.session() as session:
             await outbox.postpone(session, command_id, pause=pause, error=str(error)[:1000])
-
-
-async def _outcomes(executions: Sequence[Coroutine[None, None, int | None]]) -> list[int]:
-    """Wait for all executions and give the commands that are done with.
-
-    One that fails unexpectedly keeps its lease and comes again; it holds up no other.
-    """
-    results = await asyncio.gather(*executions, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            log.error("a command failed and comes again", exc_info=result)
-    return [result for result in results if isinstance(result, int)]

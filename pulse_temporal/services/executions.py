@@ -29,10 +29,16 @@ LISTED_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """The newest execution of a workflow; ``reason`` says why it failed or was terminated."""
+    """The newest execution of a workflow.
+
+    Attributes:
+        reason: Why it failed or was terminated.
+        is_canceling: It is open and was asked to end.
+    """
 
     state: State
     reason: str = ""
+    is_canceling: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,8 @@ async def look_up(client: Client, workflow_id: str, *, patience: timedelta) -> E
         found = await handle.describe(rpc_timeout=patience)
         state = STATES.get(found.status) if found.status else None
         if state is None:
-            return Execution("open")
+            asked = found.raw_description.workflow_extended_info.cancel_requested
+            return Execution("open", is_canceling=asked)
         closed = client.get_workflow_handle(workflow_id, run_id=found.run_id)
         events = closed.fetch_history_events(
             event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT, rpc_timeout=patience

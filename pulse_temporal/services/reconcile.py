@@ -21,6 +21,7 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import PulseError
 from pulse_temporal.model.canonical import scrub_text
 from pulse_temporal.model.reconcile import Found, ReconcileReport, Remedy, Repair
+from pulse_temporal.model.runs import TERMINAL_RUN_STATUSES
 from pulse_temporal.services.executions import (
     Execution,
     listed_schedules,
@@ -46,6 +47,9 @@ REASON_BYTES = 1_000
 SHOWN_UNKNOWN = 100
 SETTLED = timedelta(seconds=30)
 """In a worker's turn, runs that have changed since are left out: they are plainly alive."""
+
+CLOSING = timedelta(seconds=3)
+"""A run is over a moment before its workflow is; in that moment nothing is wrong."""
 
 ENDINGS: dict[str, tuple[Remedy, str]] = {
     "terminated": ("fail", "The run's workflow was terminated in Temporal"),
@@ -194,22 +198,31 @@ class Reconciler:
             return _difference(run, execution)
 
         answers = await asyncio.gather(*(ask(run) for run in runs))
-        return [answer for answer in answers if answer is not None]
+        found = [answer for answer in answers if answer is not None]
+        async with self.database.session() as session:
+            now = await reconcile.standing(
+                session, [repair.subject_id for repair in found], age=timedelta()
+            )
+        return [repair for repair in found if _still_stands(repair, now.get(repair.subject_id))]
 
     async def _left_open(self, client: Client, scope: Scope) -> tuple[list[str], list[Repair]]:
         """Find open workflows without a run, and those whose run is over or has moved on."""
         listed = await open_workflows(client, task_queue=self.options.task_queue, limit=scope.runs)
         names = {workflow_id: _run_of(workflow_id) for workflow_id in listed}
         async with self.database.session() as session:
-            known = await reconcile.standing(session, [run_id for run_id, _ in names.values()])
+            known = await reconcile.standing(
+                session,
+                [run_id for run_id, _ in names.values()],
+                age=max(scope.settled_for, CLOSING),
+            )
         unknown = [name for name, (run_id, _) in names.items() if run_id not in known]
         repairs: list[Repair] = []
         for workflow_id, (run_id, generation) in names.items():
             run = known.get(run_id)
-            if run is None or not _is_over(run, generation):
+            if run is None or not run.is_settled or not _is_over(run, generation):
                 continue
             execution = await look_up(client, workflow_id, patience=self.options.temporal_timeout)
-            if execution is not None and execution.state == "open":
+            if execution == Execution("open"):  # and has not been asked to end
                 repairs.append(
                     Repair(
                         subject_id=run.id,
@@ -264,6 +277,15 @@ def _difference(run: OpenRun, execution: Execution | None) -> Repair | None:
         found=found,
         remedy=remedy,
         reason=scrub_text(f"{reason}.", max_bytes=REASON_BYTES),
+    )
+
+
+def _still_stands(repair: Repair, run: StandingRun | None) -> bool:
+    """Say whether a run has not moved on while Temporal was asked about it."""
+    return (
+        run is not None
+        and run.generation == repair.generation
+        and run.status not in TERMINAL_RUN_STATUSES
     )
 
 

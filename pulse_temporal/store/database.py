@@ -109,10 +109,14 @@ class Session:
 
     Statements are named as in ``queries/``, for example ``runs.get_run``. Failures are those
     of ``typed_errors``; other database errors pass through.
+
+    Attributes:
+        seconds: Bound of beginning and of undoing a transaction.
     """
 
     connection: Connection
     texts: Mapping[str, str]
+    seconds: float
 
     async def row(self, name: str, /, *arguments: object) -> Record | None:
         """Run a statement and give its first row; None when it gave none."""
@@ -150,13 +154,17 @@ async def transact(session: Session) -> AsyncGenerator[None]:
     """
     with typed_errors():
         transaction = session.connection.transaction()
-        await transaction.start()
+        async with asyncio.timeout(session.seconds):
+            await transaction.start()
     try:
         yield
     except BaseException:
-        if not session.connection.is_closed():
-            with suppress(*AWAY, asyncpg.PostgresError):  # the pool cuts what does not answer
-                await transaction.rollback()
+        # The pool cuts what does not answer, and has taken back what broke meanwhile. Bounded
+        # here: a connection whose statements may take their time would wait for ever.
+        with suppress(*AWAY, asyncpg.PostgresError):
+            async with asyncio.timeout(session.seconds):
+                if not session.connection.is_closed():
+                    await transaction.rollback()
         raise
     try:
         with typed_errors():
@@ -217,7 +225,7 @@ class Database:
     async def session(self) -> AsyncGenerator[Session]:
         """Lend a connection on which each statement commits for itself."""
         async with self._connection() as connection:
-            yield Session(connection, await self._texts(connection))
+            yield Session(connection, await self._texts(connection), self.timeout)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Session]:
@@ -230,7 +238,7 @@ class Database:
         if self._schema is None:
             async with self.session():
                 pass
-        return Session(connection, await self._texts(connection))
+        return Session(connection, await self._texts(connection), self.timeout)
 
     async def close(self) -> None:
         """Close the pool, unless it is the application's."""

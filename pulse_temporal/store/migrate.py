@@ -84,6 +84,20 @@ async def migrate(database: Database, *, task_queue: str) -> list[str]:
     return applied
 
 
+async def missing(session: Session) -> list[str]:
+    """Name the migrations of this release that were not applied.
+
+    Raises:
+        MigrationError: A migration that was applied differs from this release's, or the
+            database is newer than this code.
+        SchemaError: None ever was.
+    """
+    done = await session.rows("migrations.applied")
+    _compare(done)
+    applied = {row["version"] for row in done}
+    return [migration.name for migration in migrations() if migration.version not in applied]
+
+
 async def _apply(session: Session, migration: Migration, *, prefix: str) -> bool:
     await session.rows("migrations.lock", f"{prefix}migrations", patience=PATIENCE)
     await session.run("migrations.create_ledger")

@@ -39,12 +39,13 @@ class OpenRun:
 
 @dataclass(frozen=True, slots=True)
 class StandingRun:
-    """How a run stands."""
+    """How a run stands; ``is_settled``: it has not just changed, and no command is on its way."""
 
     id: str
     tenant_id: str
     status: RunStatus
     generation: int
+    is_settled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +99,11 @@ async def open_runs(
     return [OpenRun(**dict(row.items())) for row in found]
 
 
-async def standing(session: Session, run_ids: Sequence[str]) -> dict[str, StandingRun]:
-    """Read how the runs stand that exist among these ids."""
-    found = await session.rows("reconcile.standing", run_ids)
+async def standing(
+    session: Session, run_ids: Sequence[str], *, age: timedelta
+) -> dict[str, StandingRun]:
+    """Read how the runs stand that exist among these ids; settled are those of this age."""
+    found = await session.rows("reconcile.standing", run_ids, age)
     return {row["id"]: StandingRun(**dict(row.items())) for row in found}
 
 

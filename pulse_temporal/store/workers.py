@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pulse_temporal.store.database import Session
 from pulse_temporal.store.rows import required
@@ -26,10 +26,12 @@ async def publish(
     task_queue: str,
     actions: Collection[str],
     conditions: Collection[str],
-) -> None:
-    """Say that a process lives and which handlers it knows."""
+) -> datetime:
+    """Say that a process lives and which handlers it knows; give the server's time."""
     names = (sorted(actions), sorted(conditions))
-    await session.run("workers.publish", worker_id, task_queue, *names)
+    row = await session.row("workers.publish", worker_id, task_queue, *names)
+    published_at: datetime = required(row, "the worker's row")["at"]
+    return published_at
 
 
 async def withdraw(session: Session, worker_id: str) -> None:

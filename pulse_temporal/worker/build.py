@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -50,7 +50,11 @@ def workflow_runner() -> SandboxedWorkflowRunner:
 
 
 def build_worker(
-    client: Client, activities: Sequence[Callable[..., object]], options: EngineOptions
+    client: Client,
+    activities: Sequence[Callable[..., object]],
+    options: EngineOptions,
+    *,
+    on_fatal_error: Callable[[BaseException], Awaitable[None]] | None = None,
 ) -> Worker:
     """Give a worker for one task queue; the caller runs it.
 
@@ -58,6 +62,7 @@ def build_worker(
         client: The one that also starts runs, so that starts can be eager.
         activities: Mirror writes and the dynamic step activity.
         options: Queue, concurrency and bounds.
+        on_fatal_error: Awaited when the worker has failed, before it shuts itself down.
     """
     return Worker(
         client,
@@ -72,6 +77,7 @@ def build_worker(
         max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
         default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
         graceful_shutdown_timeout=options.shutdown_grace,
+        on_fatal_error=on_fatal_error,
         # An eager activity skips the queue and with it the fairness between tenants.
         disable_eager_activity_execution=True,
     )

@@ -16,17 +16,19 @@ from temporalio.worker import Worker
 from pulse_temporal.activities.cron import CronActivities
 from pulse_temporal.activities.mirror import MirrorActivities
 from pulse_temporal.activities.steps import StepActivities
-from pulse_temporal.clock import utc_now
+from pulse_temporal.clock import ServerClock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import ConfigurationError, PulseError, TemporalUnavailableError
 from pulse_temporal.failpoints import arm_from_environment
 from pulse_temporal.handlers.registry import Registry
+from pulse_temporal.model.health import HealthReport
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.reconcile import ReconcileReport
 from pulse_temporal.services.control import RunControl
 from pulse_temporal.services.definitions import WORKER_SILENCE
 from pulse_temporal.services.dispatch import Dispatcher
 from pulse_temporal.services.emit import Emitter
+from pulse_temporal.services.health import HealthChecks
 from pulse_temporal.services.ledger import Ledger
 from pulse_temporal.services.mirror import Mirror
 from pulse_temporal.services.observers import Observers
@@ -40,6 +42,7 @@ from pulse_temporal.worker.build import build_worker
 log = logging.getLogger(__name__)
 
 STOP_PATIENCE = timedelta(seconds=30)
+WORKER_PATIENCE = timedelta(seconds=15)
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=10)
 PUBLISH_INTERVAL = timedelta(seconds=5)
@@ -51,6 +54,7 @@ class Process:
 
     Attributes:
         worker_id: Name of this process in attempts and in the table of workers.
+        clock: Postgres's, for the lines that this process writes; set when it shows that it lives.
         dispatcher: Starts runs; has a client while Temporal is connected.
     """
 
@@ -72,7 +76,8 @@ class Process:
         self.dispatcher = Dispatcher(database, observers, options)
         self.emitter = Emitter(database, registry, self.dispatcher, options)
         self.relay = Relay(database, self.dispatcher, options)
-        self.reconciler = Reconciler(database, observers, options, clock=utc_now)
+        self.clock = ServerClock()
+        self.reconciler = Reconciler(database, observers, options, clock=self.clock)
         self._worker: Worker | None = None
         self._main: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -120,12 +125,21 @@ class Process:
 
     async def reconcile(self, *, dry_run: bool, confirm: bool) -> ReconcileReport:
         """Compare the mirror with Temporal; see ``Engine.reconcile``."""
-        client = self.dispatcher.client or await connect(
-            self.target, namespace=self.options.namespace
-        )
+        client = await self._client()
         report = await self.reconciler.compare(client, dry_run=dry_run, confirm=confirm)
         self.nudge()
         return report
+
+    async def check_health(self, *, compare: bool) -> HealthReport:
+        """Look at servers, workers and what waits; see ``Engine.check_health``."""
+        checks = HealthChecks(self.database, self.reconciler, self.options, clock=self.clock)
+        return await checks.report(self._client, compare=compare)
+
+    async def _client(self) -> Client:
+        """Give the client that is connected, or a new one."""
+        return self.dispatcher.client or await connect(
+            self.target, namespace=self.options.namespace, patience=self.options.temporal_timeout
+        )
 
     async def stop(self) -> None:
         """Take no more work, let running handlers finish within the grace, end the loops."""
@@ -133,21 +147,35 @@ class Process:
         if main is None:
             return
         self._stopping.set()
-        if self._worker is not None:
-            await self._worker.shutdown()
+        await self.dispatcher.rest()
+        await self._end_worker()
         await self.observers.drain()
         main.cancel()
         _, late = await asyncio.wait({main}, timeout=STOP_PATIENCE.total_seconds())
         if late:
             log.error("the engine's loops did not end; they are left behind")
             return
-        self.dispatcher.client = None
+        self.dispatcher.client = None  # it may have connected in the meantime
         with contextlib.suppress(PulseError):
             await self.dispatcher.give_back()
             async with self.database.session() as session:
                 await workers.withdraw(session, self.worker_id)
         if not main.cancelled():
             _raise_first(main)
+
+    @property
+    def _worker_seconds(self) -> float:
+        """Bound of a worker's shutdown: its handlers' grace, and some time to clean up."""
+        return (self.options.shutdown_grace + WORKER_PATIENCE).total_seconds()
+
+    async def _end_worker(self) -> None:
+        """Shut the worker down; it is left behind when that takes too long."""
+        if self._worker is None:
+            return
+        try:
+            await asyncio.wait_for(self._worker.shutdown(), self._worker_seconds)
+        except TimeoutError:
+            log.error("Temporal's worker did not end; it is left behind")  # noqa: TRY400 - the trace shows only this wait
 
     async def _run(self, ready: asyncio.Future[None], *, work: bool) -> None:
         loops = {"dispatcher": self.dispatcher.run, "observers": self.observers.run}
@@ -209,9 +237,17 @@ class Process:
         )
         try:
             activities = self._activities(transactions, threads)
-            worker = self._worker = build_worker(client, activities, self.options)
-            _settle(ready)
-            await worker.run()
+            async with asyncio.timeout(None) as bound:
+
+                async def bound_the_end(_: BaseException) -> None:
+                    """A worker that has failed may wait for ever for what it had begun."""
+                    bound.reschedule(asyncio.get_running_loop().time() + self._worker_seconds)
+
+                worker = self._worker = build_worker(
+                    client, activities, self.options, on_fatal_error=bound_the_end
+                )
+                _settle(ready)
+                await worker.run()
         finally:
             self._worker = None
             # Not a `with` block: that would stop the loop until the last sync handler returns.
@@ -231,12 +267,12 @@ class Process:
                 self.observers,
                 self.options,
                 worker_id=self.worker_id,
-                clock=utc_now,
+                clock=self.clock,
             ),
             registry=self.registry,
             emitter=self.emitter,
             options=self.options,
-            clock=utc_now,
+            clock=self.clock,
             transactions=transactions,
             threads=threads,
         )
@@ -269,13 +305,14 @@ class Process:
 
     async def _publish(self) -> None:
         async with self.database.session() as session:
-            await workers.publish(
+            published_at = await workers.publish(
                 session,
                 self.worker_id,
                 task_queue=self.options.task_queue,
                 actions=self.registry.actions,
                 conditions=self.registry.conditions,
             )
+            self.clock.set(published_at)
             await workers.forget(session, silence=FORGET_AFTER)
 
 

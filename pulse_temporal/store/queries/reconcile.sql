@@ -35,8 +35,11 @@ ORDER BY r.id
 LIMIT $4;
 
 -- name: standing
--- $1 run ids; an id that is missing from the answer is unknown
-SELECT r.id, r.tenant_id, r.status, c.generation
+-- $1 run ids; an id that is missing from the answer is unknown, $2 age of the last change
+SELECT
+    r.id, r.tenant_id, r.status, c.generation,
+    r.updated_at <= now() - $2::interval
+        AND NOT EXISTS (SELECT 1 FROM pulse_outbox AS o WHERE o.run_id = r.id) AS is_settled
 FROM pulse_workflow_runs AS r
 JOIN pulse_run_control AS c ON c.run_id = r.id
 WHERE r.id = ANY ($1::text[]);

@@ -141,7 +141,8 @@ RETURNING id, now() - blocked_since AS blocked_for;
 
 -- name: record_success
 -- Write a handler's result. Any claim of this generation and epoch may, while its attempt is
--- open or lost. No row: canceled, superseded, or recorded by another claim.
+-- open or lost. No row: canceled, superseded, or recorded by another claim. The transaction may
+-- be as old as the handler's call, so the time of the record is the clock's.
 -- $1 run_id, $2 tenant_id, $3 path, $4 generation, $5 branch, $6 temporal_run_id, $7 claim,
 -- $8 result as text, $9 log ids, $10 log levels, $11 log messages, $12 log data as texts,
 -- $13 log times
@@ -152,7 +153,7 @@ WITH control AS (
     FOR SHARE
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
-    SET status = 'completed', result = $8::text::jsonb, completed_at = now(),
+    SET status = 'completed', result = $8::text::jsonb, completed_at = clock_timestamp(),
         error_message = NULL, next_attempt_at = NULL
     FROM control
     JOIN pulse_run_lineages AS l
@@ -162,10 +163,12 @@ WITH control AS (
         AND a.status IN ('open', 'lost')
     WHERE s.run_id = $1 AND s.path = $3 AND s.tenant_id = $2 AND s.generation = $4
         AND a.step_run_id = s.id AND s.status IN ('running', 'scheduled')
-    RETURNING s.id, s.run_id, s.tenant_id, s.generation, s.path, a.attempt
+    RETURNING s.id, s.run_id, s.tenant_id, s.generation, s.path, s.completed_at, a.attempt
 ), attempt AS (
     UPDATE pulse_step_attempts AS a
-    SET status = CASE WHEN a.claim = $7 THEN 'completed' ELSE 'lost' END, ended_at = now()
+    SET status = CASE WHEN a.claim = $7 THEN 'completed' ELSE 'lost' END,
+        ended_at = step.completed_at,
+        error_message = CASE WHEN a.claim = $7 THEN NULL ELSE a.error_message END
     FROM step
     WHERE a.step_run_id = step.id AND (a.claim = $7 OR a.status = 'open')
 ), logs AS (
@@ -181,7 +184,7 @@ WITH control AS (
     RETURNING 1
 ), event AS (
     INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
-    SELECT run_id, tenant_id, generation, 'step_completed', path, now(),
+    SELECT run_id, tenant_id, generation, 'step_completed', path, completed_at,
         jsonb_build_object('attempt', attempt)
     FROM step, (SELECT count(*) FROM logs) AS logs_first
 )
@@ -425,11 +428,18 @@ RETURNING seq;
 -- $1 run_id, $2 tenant_id, $3 generation, $4 path of the block, NULL for the whole run, $5 reason
 WITH step AS (
     UPDATE pulse_workflow_step_runs
-    SET status = 'failed', error_message = $5, completed_at = now(), next_attempt_at = NULL
+    SET status = 'failed', error_message = $5, completed_at = now(), next_attempt_at = NULL,
+        blocked_reason = NULL
     WHERE run_id = $1 AND tenant_id = $2 AND generation = $3
         AND status IN ('running', 'scheduled')
         AND ($4::text IS NULL OR path LIKE $4 || '/%')
     RETURNING id, path, path_numbers
+), unblocked AS (
+    UPDATE pulse_workflow_step_runs
+    SET blocked_reason = NULL
+    WHERE run_id = $1 AND tenant_id = $2 AND generation = $3
+        AND status = 'pending' AND blocked_reason IS NOT NULL
+        AND ($4::text IS NULL OR path LIKE $4 || '/%')
 ), attempt AS (
     UPDATE pulse_step_attempts AS a
     SET status = 'lost', ended_at = now(), error_message = $5

@@ -1,0 +1,108 @@
+"""``pulse doctor``: is everything there that runs need, and does it work?"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.text import Text
+
+from pulse_temporal.cli.exits import Exit
+from pulse_temporal.cli.logs import no_log
+from pulse_temporal.cli.paragraphs import tell
+from pulse_temporal.engine.facade import engine_from_environment
+from pulse_temporal.model.health import (
+    CHECK_NAMES,
+    CheckName,
+    HealthCheck,
+    HealthReport,
+    HealthStatus,
+)
+
+MARKS: Mapping[HealthStatus, tuple[str, str]] = {
+    "ok": ("✓", "green"),
+    "warning": ("!", "bold yellow"),
+    "failed": ("✗", "bold red"),
+}
+SERVERS: tuple[CheckName, ...] = ("postgres", "temporal")
+NAME_COLUMNS = max(map(len, CHECK_NAMES)) + 2
+
+
+def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> int:
+    """Check Postgres, Temporal, workers, and what waits between them.
+
+    Connects as a worker does: DATABASE_URL, TEMPORAL_* or temporal.toml, PULSE_*. It changes
+    nothing. The exit code is 0 when nothing has failed (warnings may be there), 1 when a check
+    has failed, 3 when Postgres or Temporal cannot be used at all.
+
+    Parameters
+    ----------
+    json:
+        Print the report as JSON, for machines.
+    """
+    with no_log():
+        report = asyncio.run(examine())
+    if json:
+        sys.stdout.write(report.model_dump_json(indent=2) + "\n")
+    else:
+        print_report(Console(highlight=False), report)
+    return exit_of(report)
+
+
+async def examine() -> HealthReport:
+    """Check what the environment names."""
+    engine = engine_from_environment()
+    try:
+        return await engine.check_health()
+    finally:
+        await engine.stop()
+
+
+def exit_of(report: HealthReport) -> Exit:
+    """Give the exit code for a report."""
+    failed = {check.name for check in report.checks if check.status == "failed"}
+    if failed.intersection(SERVERS):
+        return Exit.UNREACHABLE
+    return Exit.FAILED if failed else Exit.OK
+
+
+def print_report(console: Console, report: HealthReport) -> None:
+    """Print a line or two for each check, and how many went how."""
+    for name in CHECK_NAMES:
+        check = report.check(name)
+        if check is not None:
+            print_check(console, check)
+        else:
+            head = Text(f"· {in_words(name)}", style="dim")
+            tell(console, "not checked", head=head, style="dim")
+    counts = dict.fromkeys(MARKS, 0)
+    for check in report.checks:
+        counts[check.status] += 1
+    parts = [
+        (f"{counts['ok']} ok", "green"),
+        (f"{counts['warning']} to look at", "yellow" if counts["warning"] else "dim"),
+        (f"{counts['failed']} failed", "bold red" if counts["failed"] else "dim"),
+    ]
+    if report.not_checked:
+        parts.append((f"{len(report.not_checked)} not checked", "dim"))
+    console.print()
+    console.print(Text(" · ").join(Text(text, style=style) for text, style in parts))
+
+
+def print_check(console: Console, check: HealthCheck) -> None:
+    """Print a check: its mark and name, what was found, what to do."""
+    mark, style = MARKS[check.status]
+    head = Text.assemble((mark, style), " ", (in_words(check.name), "bold"))
+    tell(console, check.summary, head=head)
+    if check.advice is not None:
+        arrow = Text.assemble(" " * head.cell_len, ("→ ", style))
+        tell(console, check.advice, head=arrow)
+
+
+def in_words(name: CheckName) -> str:
+    """Give a check's name for people, as wide as the longest."""
+    return f"{name.replace('_', ' '):<{NAME_COLUMNS}}"

@@ -1,0 +1,98 @@
+"""Numbers that tell how a task queue stands; each costs the same however many runs there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pulse_temporal.store.database import Session
+from pulse_temporal.store.rows import required
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What answers at the other end of the DSN."""
+
+    database: str
+    version: str
+    version_number: int
+    is_read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Processes of the queue.
+
+    Attributes:
+        alive: Seen lately.
+        silent_for: Since the last sign of any; None: none is on record.
+        alive_for: Since the start of the oldest that is alive.
+        other_queues: Task queues that processes of this database work on besides.
+    """
+
+    alive: int
+    silent_for: timedelta | None
+    alive_for: timedelta | None
+    other_queues: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """Commands that wait; ``tries`` and ``error`` are those of the most often tried one."""
+
+    commands: int
+    age: timedelta | None
+    tries: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRuns:
+    """Runs that have not begun for a while."""
+
+    runs: int
+    age: timedelta | None
+    oldest_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedSteps:
+    """Steps that cannot start for one reason; ``run_id`` is an example."""
+
+    reason: str
+    steps: int
+    age: timedelta
+    run_id: str
+
+
+async def server(session: Session) -> Server:
+    """Ask what answers."""
+    return Server(**dict(required(await session.row("health.server"), "the server").items()))
+
+
+async def workers(session: Session, *, task_queue: str, silence: timedelta) -> Workers:
+    """Read who works; a process that has been silent for so long counts as gone."""
+    row = required(await session.row("health.workers", task_queue, silence), "the workers")
+    return Workers(
+        row["alive"], row["silent_for"], row["alive_for"], tuple(sorted(row["other_queues"]))
+    )
+
+
+async def outbox(session: Session, *, task_queue: str, limit: int) -> Outbox:
+    """Read what waits, looking at the oldest ``limit`` commands."""
+    row = required(await session.row("health.outbox", task_queue, limit), "the outbox")
+    return Outbox(**dict(row.items()))
+
+
+async def pending_runs(
+    session: Session, *, task_queue: str, age: timedelta, limit: int
+) -> PendingRuns:
+    """Read which runs are pending for so long, looking at the oldest ``limit`` of them."""
+    row = await session.row("health.pending_runs", task_queue, age, limit)
+    return PendingRuns(**dict(required(row, "the pending runs").items()))
+
+
+async def blocked_steps(session: Session, *, task_queue: str, limit: int) -> list[BlockedSteps]:
+    """Read why steps cannot start, looking at ``limit`` of them, the commonest reason first."""
+    found = await session.rows("health.blocked_steps", task_queue, limit)
+    return [BlockedSteps(**dict(row.items())) for row in found]

@@ -1,0 +1,67 @@
+-- name: server
+-- What answers, and whether it takes writes.
+SELECT
+    current_database() AS database, current_setting('server_version') AS version,
+    current_setting('server_version_num')::int AS version_number,
+    current_setting('transaction_read_only')::bool AS is_read_only;
+
+-- name: workers
+-- Processes of a queue, and the queues of the others.
+-- $1 task_queue, $2 silence after which a process counts as gone
+SELECT
+    count(*) FILTER (WHERE task_queue = $1 AND seen_at > now() - $2::interval) AS alive,
+    now() - max(seen_at) FILTER (WHERE task_queue = $1) AS silent_for,
+    now() - min(started_at) FILTER (
+        WHERE task_queue = $1 AND seen_at > now() - $2::interval
+    ) AS alive_for,
+    coalesce(
+        array_agg(DISTINCT task_queue) FILTER (
+            WHERE task_queue <> $1 AND seen_at > now() - $2::interval
+        ),
+        '{}'
+    ) AS other_queues
+FROM pulse_workers;
+
+-- name: outbox
+-- Commands of a queue that wait, as far as the oldest ones tell.
+-- $1 task_queue, $2 rows to look at
+SELECT
+    count(*) AS commands, now() - min(created_at) AS age, coalesce(max(tries), 0) AS tries,
+    (array_agg(last_error ORDER BY tries DESC, id) FILTER (WHERE last_error IS NOT NULL))[1]
+        AS error
+FROM (
+    SELECT id, created_at, tries, last_error FROM pulse_outbox
+    WHERE task_queue = $1
+    ORDER BY id
+    LIMIT $2
+) AS oldest;
+
+-- name: pending_runs
+-- Runs of a queue that have not begun for a while, oldest first.
+-- $1 task_queue, $2 age, $3 rows to look at
+SELECT count(*) AS runs, now() - min(created_at) AS age, min(id) AS oldest_id
+FROM (
+    SELECT r.id, r.created_at FROM pulse_workflow_runs AS r
+    JOIN pulse_run_control AS c ON c.run_id = r.id AND c.task_queue = $1
+    WHERE r.status = 'pending' AND r.engine = 'temporal'
+        AND r.created_at <= now() - $2::interval
+    ORDER BY r.id
+    LIMIT $3
+) AS oldest;
+
+-- name: blocked_steps
+-- Why steps of a queue's open runs cannot start, the commonest reason first.
+-- $1 task_queue, $2 rows to look at
+SELECT
+    blocked_reason AS reason, count(*) AS steps, max(now() - blocked_since) AS age,
+    min(run_id) AS run_id
+FROM (
+    SELECT s.run_id, s.blocked_reason, s.blocked_since FROM pulse_workflow_step_runs AS s
+    JOIN pulse_workflow_runs AS r ON r.id = s.run_id
+    JOIN pulse_run_control AS c ON c.run_id = s.run_id AND c.task_queue = $1
+    WHERE s.blocked_reason IS NOT NULL
+        AND r.status IN ('pending', 'running', 'waiting')
+    LIMIT $2
+) AS found
+GROUP BY blocked_reason
+ORDER BY steps DESC, reason;
