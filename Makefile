@@ -12,7 +12,7 @@ LOCK := requirements/dev.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt docs bench lock clean
+.PHONY: help demo test chaos check fmt docs bench soak lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ demo: $(READY) ## Start Postgres and Temporal, run the sample workflow, show its
 
 test: $(READY) ## Run the whole test suite; it starts the servers it needs
 	@$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(READY) ## Kill workers, Postgres and Temporal for a minute, then count what is wrong
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 check: $(READY) ## Lint, format, types, rooms, dependencies, house rules; changes nothing
 	$(BIN)/ruff check .
@@ -40,6 +43,9 @@ docs: $(READY) ## Write the reference pages anew from the docstrings
 
 bench: $(READY) ## Measure; slow, and only comparable on a quiet machine
 	@$(BIN)/python -m pytest -m bench -p no:randomly --capture=no $(ARGS)
+
+soak: $(READY) ## Work for ten minutes and show what grows (ARGS='--seconds 60')
+	@$(BIN)/python -m tests.soak.soak $(ARGS)
 
 # Hashes must be those of the index itself, so what a pip.conf adds to it is left out here.
 # Compiled with the oldest Python that we support: newer ones need a subset.

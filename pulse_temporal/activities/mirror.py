@@ -114,13 +114,14 @@ class MirrorActivities:
     async def cancel_run(self, cancel: CancelInput) -> WriteAnswer:
         """Record a cancellation that came from Temporal."""
         scope = cancel.scope
-        await self.control.record_cancel(
+        status = await self.control.record_cancel(
             scope.run_id,
             tenant_id=scope.tenant_id,
+            generation=scope.generation,
             reason=cancel.reason,
             tell_temporal=cancel.tell_temporal,
         )
-        return WriteAnswer(Written(status="canceled"))
+        return WriteAnswer(Written(status=status or "canceled"))
 
     def all(self) -> list[Callable[..., object]]:
         """Give every activity of this class, for the worker."""

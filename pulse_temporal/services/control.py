@@ -5,7 +5,7 @@ from __future__ import annotations
 from pulse_temporal.errors import NotFoundError, PulseError, RunConflictError, RunTransitionError
 from pulse_temporal.failpoints import reach
 from pulse_temporal.model.canonical import scrub_text
-from pulse_temporal.model.runs import WorkflowRun, check_run_transition
+from pulse_temporal.model.runs import RunStatus, WorkflowRun, check_run_transition
 from pulse_temporal.services.observers import Observers
 from pulse_temporal.store import control, outbox, runs
 from pulse_temporal.store.database import Database, Session
@@ -44,13 +44,16 @@ class RunControl:
         return required(run, "a canceled run")
 
     async def record_cancel(
-        self, run_id: str, *, tenant_id: str, reason: str, tell_temporal: bool
-    ) -> None:
+        self, run_id: str, *, tenant_id: str, generation: int, reason: str, tell_temporal: bool
+    ) -> RunStatus | None:
         """Make a cancellation final that came from Temporal; a run that is over stays so.
+
+        Gives how the run stands then; None when another generation acts.
 
         Args:
             run_id: The run.
             tenant_id: Its tenant.
+            generation: Of the workflow that was canceled; another one's is left alone.
             reason: Why, as Temporal was told.
             tell_temporal: For a run that is canceled already: let Temporal close its workflow.
         """
@@ -59,14 +62,15 @@ class RunControl:
             row = await control.lock(session, run_id, tenant_id=tenant_id)
             if row is not None and row.closed_as == "canceled" and tell_temporal:
                 await outbox.put(session, "cancel", run_id=run_id, control=row)
-            if row is None or row.closed_as:
-                return
+            if row is None or row.generation != generation:
+                return None
             status = await runs.lock_run(session, run_id, tenant_id=tenant_id)
             if status not in ("pending", "running", "waiting"):
-                return
+                return status
             ended = await _cancel(session, run_id, row=row, reason=text)
         await reach("cancel.after_commit")
         self._tell(run_id, tenant_id=tenant_id, ended=ended)
+        return "canceled"
 
     async def retry(self, run_id: str, *, tenant_id: str | None) -> WorkflowRun:
         """Retry a failed run from where it failed; see ``Engine.retry_run``."""

@@ -300,8 +300,12 @@ def _schedule_repair(definition_id: str, tenant_id: str, *, found: Found) -> Rep
 
 
 def _is_over(run: StandingRun, generation: int) -> bool:
-    """Say whether nothing can come of a workflow; a reset of a failed run still may act."""
-    return run.generation > generation or run.status in ("completed", "canceled")
+    """Say whether an open workflow must be told to end.
+
+    One whose run is completed is about to close by itself, and one whose run has failed may be
+    a reset that is about to speak.
+    """
+    return run.generation > generation or run.status == "canceled"
 
 
 def _run_of(workflow_id: str) -> tuple[str, int]:

@@ -97,6 +97,7 @@ class Repairs:
         await self.control.record_cancel(
             repair.subject_id,
             tenant_id=repair.tenant_id,
+            generation=repair.generation,
             reason=repair.reason,
             tell_temporal=False,
         )

@@ -18,6 +18,7 @@ from pulse_temporal.contract import (
     Speaker,
     WriteAnswer,
 )
+from pulse_temporal.model.runs import RunStatus
 from pulse_temporal.workflows.calls import Refused, write
 from pulse_temporal.workflows.interpreter import Interpreter, StepFailed
 
@@ -41,7 +42,13 @@ class PulseRun:
         except (Exception, asyncio.CancelledError) as error:
             if is_cancelled_exception(error):
                 reason = workflow.cancellation_reason() or "canceled in Temporal"
-                await _record_cancel(interpreter.speaker, reason)
+                status = await _record_cancel(interpreter.speaker, reason)
+                # A cancel that comes after the end of the run does not change how it ended.
+                if status == "completed":
+                    return status
+                if status == "failed":
+                    message = "The run has failed."
+                    raise ApplicationError(message, type=contract.RUN_FAILED) from error
             raise
 
     async def _finish(self, speaker: Speaker, failure: Failure | None) -> str:
@@ -108,7 +115,10 @@ async def _outcome(interpreter: Interpreter) -> Failure | None:
     return None
 
 
-async def _record_cancel(speaker: Speaker, reason: str, *, tell_temporal: bool = False) -> None:
-    """Make a cancellation that came from Temporal final in Postgres; harmless when it is."""
+async def _record_cancel(
+    speaker: Speaker, reason: str, *, tell_temporal: bool = False
+) -> RunStatus | None:
+    """Make a cancellation that came from Temporal final in Postgres; give how the run stands."""
     argument = CancelInput(**dict(speaker), reason=reason, tell_temporal=tell_temporal)
-    await write(contract.CANCEL_RUN, argument, WriteAnswer, summary="cancel")
+    written = await write(contract.CANCEL_RUN, argument, WriteAnswer, summary="cancel")
+    return written.status

@@ -115,6 +115,37 @@ async def test_a_branch_sees_what_was_before_the_block_and_its_own_results(
     assert right_end.contexts[0].run.context == {"before": {"n": 0}, "right": {"n": 2}}
 
 
+async def test_waiting_does_not_show_a_branch_what_its_siblings_did(pulse: PulseTest) -> None:
+    """While all branches wait, the run's own context takes in what all of them have done."""
+    pulse.action("left", returns={"n": 1})
+    right_end = pulse.action("right_end")
+    await pulse.define(
+        "order.paid",
+        parallel("both", ["left", delay("long", 1_100)], [delay("short", 1_000), "right_end"]),
+    )
+    trigger = await pulse.emit("order.paid")
+    waiting = await pulse.wait_for_status(trigger.run_ids[0], "waiting")
+    assert waiting.context == {"left": {"n": 1}}
+
+    await pulse.engine.wait_for_run(waiting.id)
+
+    assert right_end.contexts[0].run.context == {}
+
+
+async def test_a_retried_branch_does_not_see_what_its_siblings_did(pulse: PulseTest) -> None:
+    """Not even though they had ended, and the run with them, before it goes on."""
+    pulse.action("left", returns={"n": 1})
+    right = pulse.action("right", fails=1)
+    await pulse.define("order.paid", parallel("both", ["left"], ["right"]))
+    failed = await pulse.emit_and_wait("order.paid")
+    assert failed.context == {"left": {"n": 1}}
+
+    await pulse.engine.retry_run(failed.id)
+    await pulse.engine.wait_for_run(failed.id)
+
+    assert [ctx.run.context for ctx in right.contexts] == [{}, {}]
+
+
 async def test_results_of_all_branches_join_the_context_after_the_block(
     pulse: PulseTest,
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pulse_temporal import NotFoundError, RunTransitionError
+from pulse_temporal import NotFoundError, RunTransitionError, WorkflowRun
 from tests.harness import TENANT, PulseTest, action, condition, delay, parallel
 
 
@@ -106,6 +106,26 @@ async def test_a_run_may_fail_and_be_retried_again_and_again(pulse: PulseTest) -
         assert retried.temporal_workflow_id == f"{run.id}:{generation}"
         run = await pulse.engine.wait_for_run(run.id)
     assert (run.status, run.generation) == ("completed", 4)
+
+
+async def test_a_run_that_is_retried_while_it_is_waited_for_is_not_over(
+    pulse: PulseTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits gets a run that has ended, though it failed and went on in between."""
+    pulse.action("flaky", fails=1)
+    await pulse.define("invoice", "flaky")
+    failed = await pulse.emit_and_wait("invoice")
+    look = pulse.engine.get_run
+
+    async def retried_first(run_id: str, *, tenant_id: str | None = None) -> WorkflowRun | None:
+        monkeypatch.undo()
+        await pulse.engine.retry_run(run_id)
+        return await look(run_id, tenant_id=tenant_id)
+
+    monkeypatch.setattr(pulse.engine, "get_run", retried_first)
+    run = await pulse.engine.wait_for_run(failed.id)
+
+    assert (run.status, run.generation) == ("completed", 2)
 
 
 @pytest.mark.parametrize("status", ["completed", "canceled"])

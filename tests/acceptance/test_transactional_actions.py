@@ -11,7 +11,7 @@ import pytest
 
 from pulse_temporal import ConfigurationError, TriggerEnvelope, WorkflowContext, create_engine
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import SOURCE, PulseTest, action
+from tests.harness import SOURCE, Gate, PulseTest, action
 
 TWO = {"maxAttempts": 2, "backoffMs": 100}
 
@@ -49,6 +49,34 @@ async def test_effect_and_record_commit_together(
     assert run.status == "completed"
     assert run.context == {"pay": {"paid": True}}
     assert await attempts_paid(payments) == [1]
+
+
+async def test_the_time_of_the_record_is_not_that_of_the_transaction(
+    pulse: PulseTest, payments: asyncpg.Connection
+) -> None:
+    """The transaction is as old as the handler's call; the step ends when it is recorded."""
+    gate = Gate()
+
+    @pulse.engine.action("pay", transactional=True)
+    async def pay_slowly(ctx: WorkflowContext) -> None:
+        await pay(ctx)
+        await gate(ctx)
+
+    await pulse.define("order.paid", "pay")
+    (run_id,) = (await pulse.emit("order.paid")).run_ids
+    await gate.reached()
+    before_the_end = await payments.fetchval("SELECT clock_timestamp()")
+    gate.open()
+    await pulse.engine.wait_for_run(run_id)
+
+    paid_at = (await pulse.steps(run_id))["0"].completed_at
+    assert paid_at is not None
+    assert paid_at >= before_the_end
+    assert [
+        entry.timestamp
+        for entry in await pulse.engine.get_run_timeline(run_id)
+        if entry.type == "step_completed"
+    ] == [paid_at]
 
 
 async def test_a_failed_attempt_leaves_no_effect(
