@@ -47,16 +47,22 @@ app.command(
 )
 
 app.command(
+    "pulse_temporal.cli.migrate:migrate",
+    name="migrate",
+    help="Create or update the tables.",
+    sort_key=2,
+)
+app.command(
     "pulse_temporal.cli.doctor:doctor",
     name="doctor",
     help="Check Postgres, Temporal, workers, and what waits between them.",
-    sort_key=2,
+    sort_key=3,
 )
 app.command(
     "pulse_temporal.cli.reconcile:reconcile",
     name="reconcile",
     help="Compare all open runs and schedules with Temporal; repair what differs.",
-    sort_key=3,
+    sort_key=4,
 )
 
 

@@ -41,7 +41,7 @@ UNREACHABLE = (EmbeddedServiceError, PostgresUnavailableError, TemporalUnavailab
 ADVICE: Mapping[type[PulseError], str] = {
     PostgresUnavailableError: "Check that the server runs and that the address names it.",
     TemporalUnavailableError: "Check that the server runs and that TEMPORAL_ADDRESS names it.",
-    SchemaError: "Call engine.migrate() once before the engine starts.",
+    SchemaError: "Run pulse migrate, or call engine.migrate(), before the engine starts.",
     MigrationError: "Use the newest version of Pulse that has worked on this database.",
 }
 """What to do, for errors whose own message does not say it."""

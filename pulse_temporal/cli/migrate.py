@@ -1,0 +1,32 @@
+"""``pulse migrate``: bring the tables to this version."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from pulse_temporal.cli.logs import no_log
+from pulse_temporal.engine.facade import engine_from_environment
+
+
+def migrate() -> None:
+    """Create or update the tables, as engine.migrate() does.
+
+    Safe to repeat, and from many places at once. Connects with DATABASE_URL; PULSE_TABLE_PREFIX
+    and PULSE_QUEUE_PREFIX as the workers have them.
+    """
+    with no_log():
+        applied = asyncio.run(apply())
+    for name in applied:
+        sys.stdout.write(f"applied {name}\n")
+    if not applied:
+        sys.stdout.write("The tables are up to date.\n")
+
+
+async def apply() -> list[str]:
+    """Migrate and give the names of what was applied."""
+    engine = engine_from_environment()
+    try:
+        return await engine.migrate()
+    finally:
+        await engine.stop()
