@@ -12,6 +12,7 @@ import pytest
 from pulse_temporal import create_engine
 from pulse_temporal.embedded import EmbeddedServices, embedded_services
 from tests.harness import PulseTest, checked_invariants, make_pulse
+from tests.leaks import assert_nothing_left
 
 TEMPLATE = "pulse_template"
 _databases = count(1)
@@ -54,6 +55,7 @@ async def database(servers: EmbeddedServices, template: str) -> AsyncGenerator[s
     dsn = dsn_of(servers.dsn, name)
     async with checked_invariants(dsn):
         yield dsn
+    await assert_nothing_left(servers.dsn, database=name)
     await run_sql(servers.dsn, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 

@@ -78,11 +78,13 @@ class Crew:
 
     Attributes:
         pulse: Defines, emits and asks; does no work itself.
+        environment: Of the workers that are started from now on.
     """
 
     def __init__(self, pulse: PulseTest, folder: Path) -> None:
         self.pulse = pulse
         self.folder = folder
+        self.environment = dict(os.environ)
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -113,7 +115,7 @@ class Crew:
                 ],
                 stdout=subprocess.PIPE,
                 text=True,
-                env=dict(os.environ),
+                env=self.environment,
             )
         )
         self._stack.callback(process.kill)

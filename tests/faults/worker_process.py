@@ -37,6 +37,7 @@ class Desk:
     def note(self, ctx: WorkflowContext) -> Path:
         """Write the call down; give the file name that the step's orders begin with."""
         name = ctx.step.step_name
+        ctx.log("called")
         with (self.folder / "calls").open("a", encoding="utf-8") as calls:
             calls.write(f"{name} {os.getpid()} {ctx.step.attempt}\n")
         if (self.folder / f"{name}.suicide").exists():
