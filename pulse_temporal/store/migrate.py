@@ -24,6 +24,9 @@ from pulse_temporal.store.statements import RELATION
 log = logging.getLogger(__name__)
 
 NAME = re.compile(r"^(\d{4})_(?:pre|post)_\w+\.sql$")
+ADDITIVE = "_pre_"
+"""Migrations of this name only add; an older release works on what they leave."""
+
 PATIENCE = timedelta(hours=1)
 """Bound of one migration, and of waiting for another process that migrates."""
 
@@ -66,7 +69,7 @@ async def migrate(database: Database, *, task_queue: str) -> list[str]:
 
     Raises:
         MigrationError: A migration that was applied differs from this release's, or the
-            database is newer than this code.
+            database is newer than this code, by more than additions.
     """
     applied: list[str] = []
     for migration in migrations():
@@ -116,6 +119,8 @@ def _compare(done: list[Record]) -> None:
     known = {migration.version: migration for migration in migrations()}
     for row in done:
         migration = known.get(row["version"])
+        if migration is None and ADDITIVE in row["name"]:
+            continue  # a newer release is being rolled out; what it has added does not matter
         if migration is None:
             raise MigrationError(
                 f"The database has migration {row['name']!r}, which this release does not know. "

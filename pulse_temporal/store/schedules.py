@@ -34,9 +34,7 @@ async def lock(session: Session, definition_id: str) -> None:
     await session.row("schedules.lock", definition_id)
 
 
-async def keep(
-    session: Session, definition_id: str, *, tenant_id: str, task_queue: str
-) -> None:
+async def keep(session: Session, definition_id: str, *, tenant_id: str, task_queue: str) -> None:
     """Note whose engines keep a definition's schedule."""
     await session.run("schedules.keep", definition_id, tenant_id, task_queue)
 

@@ -75,4 +75,5 @@ async def root_fence(connection: asyncpg.Connection, run_id: str) -> Fence:
         temporal_run_id=row["temporal_run_id"],
         first_execution_run_id=row["first_execution_run_id"],
         parent_run_id=None,
+        parent_first_run_id=None,
     )
