@@ -40,6 +40,7 @@ RUN_FAILED = "PulseRunFailed"
 BRANCH_FAILED = "PulseBranchFailed"
 BRANCH_REFUSED = "PulseBranchRefused"
 HANDLER_MISSING = "PulseHandlerMissing"
+THREADS_TAKEN = "PulseThreadsTaken"
 
 TENANT_ATTRIBUTE = "PulseTenant"
 DEFINITION_ATTRIBUTE = "PulseDefinition"
@@ -360,9 +361,10 @@ def workflow_id(run_id: str, generation: int) -> str:
     return run_id if generation == 1 else f"{run_id}:{generation}"
 
 
-def branch_workflow_id(scope: Scope, path: str) -> str:
-    """Give the id of the workflow of a branch of the same run."""
-    return f"{workflow_id(scope.run_id, scope.generation)}/{path}"
+def branch_workflow_id(run_id: str, generation: int, branch: str) -> str:
+    """Give the id of the workflow of a branch; for ``""`` that of the run itself."""
+    root = workflow_id(run_id, generation)
+    return f"{root}/{branch}" if branch else root
 
 
 def schedule_id(queue_prefix: str, definition_id: str) -> str:

@@ -246,6 +246,21 @@ async def cancel_run(client: Client, run_id: str, *, generation: int, patience: 
     return True
 
 
+async def current_run_id(client: Client, workflow_id: str, *, patience: timedelta) -> str | None:
+    """Give the run id of the newest execution of a workflow; None when there is none.
+
+    Raises:
+        RPCError: Anything but NOT_FOUND; try again.
+    """
+    try:
+        found = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=patience)
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
+        return None
+    return found.run_id
+
+
 async def end_branch(
     client: Client, workflow_id: str, *, parent_run_id: str, patience: timedelta
 ) -> None:

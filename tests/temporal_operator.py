@@ -25,19 +25,23 @@ class Operator:
     def __init__(self, client: Client) -> None:
         self.client = client
 
-    async def decisions(self, workflow_id: str) -> list[int]:
+    async def decisions(self, workflow_id: str, run_id: str | None = None) -> list[int]:
         """Give the events to which a workflow can be reset, oldest first."""
-        history = await self.client.get_workflow_handle(workflow_id).fetch_history()
+        handle = self.client.get_workflow_handle(workflow_id, run_id=run_id)
+        history = await handle.fetch_history()
         wanted = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
         return [event.event_id for event in history.events if event.event_type == wanted]
 
-    async def reset(self, workflow_id: str, *, to: int) -> str:
-        """Reset a workflow to one of its decisions, counted as in a list; give the new run id."""
-        decisions = await self.decisions(workflow_id)
+    async def reset(self, workflow_id: str, *, to: int, run_id: str | None = None) -> str:
+        """Reset a workflow, or an old execution of it, to one of its decisions.
+
+        Gives the new run id; decisions are counted as in a list.
+        """
+        decisions = await self.decisions(workflow_id, run_id)
         answer = await self.client.workflow_service.reset_workflow_execution(
             ResetWorkflowExecutionRequest(
                 namespace=self.client.namespace,
-                workflow_execution=WorkflowExecution(workflow_id=workflow_id),
+                workflow_execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id or ""),
                 workflow_task_finish_event_id=decisions[to],
                 request_id=new_id("log"),
                 reason="test",

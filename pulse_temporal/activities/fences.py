@@ -2,10 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import TypeVar
+
 from temporalio import activity
 
-from pulse_temporal.contract import Speaker
+from pulse_temporal import contract
+from pulse_temporal.contract import Refusal, Speaker
+from pulse_temporal.services.admission import NotKnownToBeCurrent
 from pulse_temporal.store.control import Fence
+from pulse_temporal.temporal import current_run_id
+
+Answer = TypeVar("Answer")
+
+
+async def speak(
+    speaker: Speaker, say: Callable[[Fence], Awaitable[Answer]], *, patience: timedelta
+) -> Answer | Refusal:
+    """Say something for a workflow execution; Temporal is asked when it is new in its place.
+
+    Args:
+        speaker: Sent along by the workflow.
+        say: What to do under the execution's fence; it may be called twice.
+        patience: Bound of a question to Temporal.
+    """
+    fence = fence_of(speaker)
+    try:
+        return await say(fence)
+    except NotKnownToBeCurrent:
+        if await _is_current(fence, patience=patience):
+            return await say(replace(fence, is_current=True))
+    message = f"Execution {fence.temporal_run_id} is not the newest one of its workflow."
+    return Refusal(reason="superseded", message=message)
+
+
+async def _is_current(fence: Fence, *, patience: timedelta) -> bool:
+    """Ask Temporal about an execution, and for a branch about the one that started it."""
+    for each in (fence, fence.of_parent) if fence.branch else (fence,):
+        workflow_id = contract.branch_workflow_id(each.run_id, each.generation, each.branch)
+        current = await current_run_id(activity.client(), workflow_id, patience=patience)
+        if current != each.temporal_run_id:
+            return False
+    return True
 
 
 def fence_of(speaker: Speaker) -> Fence:

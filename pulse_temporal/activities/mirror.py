@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from temporalio import activity
 
 from pulse_temporal import contract
-from pulse_temporal.activities.fences import fence_of
+from pulse_temporal.activities.fences import speak
 from pulse_temporal.contract import (
     BeginAnswer,
     CancelInput,
@@ -26,7 +27,10 @@ from pulse_temporal.contract import (
 from pulse_temporal.failpoints import reach
 from pulse_temporal.services.control import RunControl
 from pulse_temporal.services.mirror import Mirror, moment
+from pulse_temporal.store.control import Fence
 from pulse_temporal.temporal import end_branch
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +44,17 @@ class MirrorActivities:
     async def begin(self, speaker: Speaker) -> BeginAnswer:
         """Let an interpreter begin."""
         await reach("begin.before_write")
-        answer = await self.mirror.begin(fence_of(speaker))
+        answer = await self._speak(speaker, self.mirror.begin)
         await reach("begin.after_write")
         return BeginAnswer(answer)
 
     @activity.defn(name=contract.START_DELAY)
     async def start_delay(self, delay: DelayInput) -> DelayAnswer:
         """Begin a delay."""
-        answer = await self.mirror.start_delay(
-            fence_of(delay), delay.path, now=moment(delay.now_ms), until=moment(delay.until_ms)
+        now, until = moment(delay.now_ms), moment(delay.until_ms)
+        answer = await self._speak(
+            delay,
+            lambda fence: self.mirror.start_delay(fence, delay.path, now=now, until=until),
         )
         await reach("start_delay.after_write")
         return DelayAnswer(answer)
@@ -56,41 +62,51 @@ class MirrorActivities:
     @activity.defn(name=contract.END_DELAY)
     async def end_delay(self, delay: DelayInput) -> WriteAnswer:
         """End a delay."""
-        answer = await self.mirror.end_delay(fence_of(delay), delay.path, now=moment(delay.now_ms))
+        now = moment(delay.now_ms)
+        answer = await self._speak(
+            delay, lambda fence: self.mirror.end_delay(fence, delay.path, now=now)
+        )
         await reach("end_delay.after_write")
         return WriteAnswer(answer)
 
     @activity.defn(name=contract.SKIP)
     async def skip(self, skip: SkipInput) -> WriteAnswer:
         """Pass over steps."""
-        answer = await self.mirror.skip(fence_of(skip), skip.paths, by=skip.by)
+        answer = await self._speak(
+            skip, lambda fence: self.mirror.skip(fence, skip.paths, by=skip.by)
+        )
         await reach("skip.after_write")
         return WriteAnswer(answer)
 
     @activity.defn(name=contract.START_PARALLEL)
     async def start_parallel(self, block: ParallelInput) -> WriteAnswer:
         """Begin a parallel step."""
-        answer = await self.mirror.start_parallel(fence_of(block), block.path)
+        answer = await self._speak(
+            block, lambda fence: self.mirror.start_parallel(fence, block.path)
+        )
         await reach("start_parallel.after_write")
         return WriteAnswer(answer)
 
     @activity.defn(name=contract.FINISH_PARALLEL)
     async def finish_parallel(self, block: ParallelInput) -> WriteAnswer:
         """Join the branches of a parallel step."""
-        answer = await self.mirror.finish_parallel(fence_of(block), block.path, error=block.error)
+        answer = await self._speak(
+            block,
+            lambda fence: self.mirror.finish_parallel(fence, block.path, error=block.error),
+        )
         await reach("finish_parallel.after_write")
         return WriteAnswer(answer)
 
     @activity.defn(name=contract.END_BRANCH)
     async def end_branch(self, ending: EndBranchInput) -> WriteAnswer:
         """End the workflow of a branch that speaks for an earlier execution of its parent."""
-        fence = fence_of(ending)
-        answer = await self.mirror.take_over(fence)
+        answer = await self._speak(ending, self.mirror.take_over)
         if not isinstance(answer, Refusal):
+            scope = ending.scope
             await end_branch(
                 activity.client(),
-                contract.branch_workflow_id(ending.scope, ending.path),
-                parent_run_id=fence.temporal_run_id,
+                contract.branch_workflow_id(scope.run_id, scope.generation, ending.path),
+                parent_run_id=activity.info().workflow_run_id or "",
                 patience=self.mirror.options.temporal_timeout,
             )
         return WriteAnswer(answer)
@@ -98,7 +114,7 @@ class MirrorActivities:
     @activity.defn(name=contract.FINISH_BRANCH)
     async def finish_branch(self, speaker: Speaker) -> WriteAnswer:
         """Note the end of a branch."""
-        answer = await self.mirror.finish_branch(fence_of(speaker))
+        answer = await self._speak(speaker, self.mirror.finish_branch)
         await reach("finish_branch.after_write")
         return WriteAnswer(answer)
 
@@ -106,7 +122,9 @@ class MirrorActivities:
     async def finish_run(self, finish: FinishInput) -> WriteAnswer:
         """End a run."""
         await reach("finish_run.before_write")
-        answer = await self.mirror.finish_run(fence_of(finish), error=finish.error)
+        answer = await self._speak(
+            finish, lambda fence: self.mirror.finish_run(fence, error=finish.error)
+        )
         await reach("finish_run.after_write")
         return WriteAnswer(answer)
 
@@ -122,6 +140,11 @@ class MirrorActivities:
             tell_temporal=cancel.tell_temporal,
         )
         return WriteAnswer(Written(status=status or "canceled"))
+
+    async def _speak(
+        self, speaker: Speaker, say: Callable[[Fence], Awaitable[Answer]]
+    ) -> Answer | Refusal:
+        return await speak(speaker, say, patience=self.mirror.options.temporal_timeout)
 
     def all(self) -> list[Callable[..., object]]:
         """Give every activity of this class, for the worker."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -17,14 +17,21 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from pulse_temporal import contract
 from pulse_temporal.activities.calls import Called, Succeeded, call, heartbeats
-from pulse_temporal.activities.fences import fence_of
+from pulse_temporal.activities.fences import speak
 from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.contract import AttemptFailure, StepAnswer, StepDone, StepInput
-from pulse_temporal.errors import PostgresUnavailableError, PulseError, TransactionFailedError
+from pulse_temporal.errors import (
+    HandlerResultError,
+    PostgresUnavailableError,
+    PulseError,
+    TransactionFailedError,
+)
 from pulse_temporal.failpoints import reach
 from pulse_temporal.handlers.context import LogBook, WorkflowContext
 from pulse_temporal.handlers.registry import Action, Condition, Registry
+from pulse_temporal.handlers.threads import HandlerThread, HandlerThreads
+from pulse_temporal.model.canonical import scrub_text
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.model.steps import HandlerStep, walk
@@ -33,15 +40,21 @@ from pulse_temporal.services.emit import Emitter
 from pulse_temporal.services.ledger import Ledger, Recorded
 from pulse_temporal.store.connection import Connection
 from pulse_temporal.store.control import Fence
-from pulse_temporal.store.database import Database, Session, transact
+from pulse_temporal.store.database import Database, Session
+from pulse_temporal.store.loan import Loan
 from pulse_temporal.store.steps import Claimed, FailedAttempt
 from pulse_temporal.store.timeline import LogLine
 
 Result = TypeVar("Result")
 
+log = logging.getLogger(__name__)
+
 ROUNDS = 6
 FIRST_PAUSE = timedelta(milliseconds=250)
 HEARTBEATS_IN_TIMEOUT = 3
+REASON_BYTES = 1_000
+THREAD_PATIENCE = timedelta(seconds=1)
+"""There are as many threads as handlers at work: one is missing only where handlers hang."""
 AROUND_THE_CALL = timedelta(seconds=10)
 """Heartbeats cover the claim and the record too, and end at Temporal's own backstop."""
 
@@ -61,7 +74,7 @@ class StepActivities:
     options: EngineOptions
     clock: Clock
     transactions: Database
-    threads: Executor
+    threads: HandlerThreads
 
     @activity.defn(dynamic=True)
     async def run(self, args: Sequence[RawValue]) -> StepAnswer:
@@ -72,7 +85,11 @@ class StepActivities:
                 details); or no handler of this name is known here yet.
         """
         step = activity.payload_converter().from_payload(args[0].payload, StepInput)
-        recorded = await self._deliver(step, fence_of(step))
+        recorded = await speak(
+            step,
+            lambda fence: self._deliver(step, fence),
+            patience=self.options.temporal_timeout,
+        )
         if isinstance(recorded, AttemptFailure):
             raise ApplicationError(
                 recorded.message,
@@ -86,7 +103,7 @@ class StepActivities:
     async def _deliver(self, step: StepInput, fence: Fence) -> Recorded:
         handler = self.registry.find(step.type, step.handler)
         if handler is None:
-            return await self._blocked(step, fence)
+            return await self._handler_missing(step, fence)
         if isinstance(handler, Action):
             reason = _reason_to_pass_over(step, handler)
             if reason is not None:
@@ -105,21 +122,21 @@ class StepActivities:
     ) -> Recorded:
         """Claim a step and make its delivery.
 
-        A transactional action's connection comes first: waiting for one must not look like
-        work on the step.
+        A transactional action's connection and a sync handler's thread come first: waiting for
+        one must not look like work on the step.
         """
-        if not isinstance(handler, Action) or not handler.transactional:
-            return await self._claim_with(step, fence, handler, session=None)
-        async with self.transactions.session() as session:
-            return await self._claim_with(step, fence, handler, session=session)
+        if isinstance(handler, Action) and handler.transactional:
+            async with self.transactions.session() as session:
+                return await self._claim_with(step, fence, handler, means=_Means(session=session))
+        if handler.is_async:
+            return await self._claim_with(step, fence, handler, means=_Means())
+        async with self.threads.take(within=THREAD_PATIENCE) as thread:
+            if thread is None:
+                return await self._threads_taken(step, fence)
+            return await self._claim_with(step, fence, handler, means=_Means(thread=thread))
 
     async def _claim_with(
-        self,
-        step: StepInput,
-        fence: Fence,
-        handler: Action | Condition,
-        *,
-        session: Session | None,
+        self, step: StepInput, fence: Fence, handler: Action | Condition, *, means: _Means
     ) -> Recorded:
         bound = timedelta(milliseconds=step.timeout_ms)
         await reach("step.before_claim")
@@ -129,18 +146,46 @@ class StepActivities:
         if not isinstance(claimed, Claimed):
             return claimed
         await reach("step.after_claim")
-        return await _Delivery(self, handler, claimed, bound=bound).make(session)
+        return await _Delivery(self, handler, claimed, bound=bound, means=means).make()
 
-    async def _blocked(self, step: StepInput, fence: Fence) -> Recorded:
-        reason = f"No live worker knows the {step.type} {step.handler!r}."
+    async def _handler_missing(self, step: StepInput, fence: Fence) -> Recorded:
+        return await self._blocked(
+            step,
+            fence,
+            reason=f"No live worker knows the {step.type} {step.handler!r}.",
+            error=f"This worker does not know the {step.type} {step.handler!r}; another may.",
+            kind=contract.HANDLER_MISSING,
+        )
+
+    async def _threads_taken(self, step: StepInput, fence: Fence) -> Recorded:
+        reason = (
+            f"All {self.threads.size} threads of a worker are held by handlers that have not "
+            f"returned, so the {step.type} {step.handler!r} was not called."
+        )
+        log.warning(
+            "no thread is free for a handler that is not async",
+            extra={"run_id": fence.run_id, "path": step.path, "threads": self.threads.size},
+        )
+        return await self._blocked(
+            step, fence, reason=reason, error=reason, kind=contract.THREADS_TAKEN
+        )
+
+    async def _blocked(
+        self, step: StepInput, fence: Fence, *, reason: str, error: str, kind: str
+    ) -> Recorded:
+        """Say in the run why a step cannot start, and let Temporal deliver it again."""
         recorded = await self.ledger.block(fence, step.path, reason=reason)
         if recorded is not None:
             return recorded
-        raise ApplicationError(
-            f"This worker does not know the {step.type} {step.handler!r}; another may.",
-            type=contract.HANDLER_MISSING,
-            category=ApplicationErrorCategory.BENIGN,
-        )
+        raise ApplicationError(error, type=kind, category=ApplicationErrorCategory.BENIGN)
+
+
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """What a handler is called with: a connection, a thread or neither."""
+
+    session: Session | None = None
+    thread: HandlerThread | None = None
 
 
 class _Delivery:
@@ -153,12 +198,14 @@ class _Delivery:
         claimed: Claimed,
         *,
         bound: timedelta,
+        means: _Means,
     ) -> None:
         self.home = home
         self.handler = handler
         self.claimed = claimed
         self.ticket = claimed.ticket
         self.bound = bound
+        self.means = means
         self.emits: Counter[str] = Counter()
         self.connection: Connection | None = None
         step = _step_of(claimed)
@@ -174,24 +221,25 @@ class _Delivery:
             emit=self._emit,
         )
 
-    async def make(self, session: Session | None) -> Recorded:
+    async def make(self) -> Recorded:
         """Call the handler and record what came of it.
 
-        Args:
-            session: The connection of a transactional action.
+        A delivery that ends without a record is on record as lost: what comes again and again
+        must end at a bound. Only a shutdown hands the step on for nothing.
         """
         try:
-            if session is not None:
-                return await self._in_transaction(session)
+            if self.means.session is not None:
+                return await self._in_transaction(self.means.session)
             return await self._record(await self._call())
         except asyncio.CancelledError:
             details = activity.cancellation_details()
             if details is not None and details.worker_shutdown:
                 await self.home.ledger.release(self.claimed)
             raise
-        except PulseError:  # this delivery ends without a record, and no worker was lost
-            with contextlib.suppress(PulseError):
-                await self.home.ledger.release(self.claimed)
+        except Exception as error:
+            reason = scrub_text(f"Nothing could be recorded: {error}", max_bytes=REASON_BYTES)
+            with contextlib.suppress(PulseError):  # then the next claim finds the attempt open
+                await self.home.ledger.lose(self.claimed, reason=reason)
             raise
 
     async def _call(self) -> Called:
@@ -200,7 +248,7 @@ class _Delivery:
             self.ctx,
             bound=self.bound,
             limits=self.home.options.limits,
-            threads=self.home.threads,
+            thread=self.means.thread,
         )
         await reach("step.after_handler")
         return called
@@ -216,10 +264,13 @@ class _Delivery:
             )
             await reach("failure.after_record")
             return failure
-        async with ledger.database.session() as session:
-            recorded = await ledger.succeed(
-                session, self.ticket, result=called.result, logs=self._lines()
-            )
+        try:
+            async with ledger.database.session() as session:
+                recorded = await ledger.succeed(
+                    session, self.ticket, result=called.result, logs=self._lines()
+                )
+        except HandlerResultError as error:
+            return await self._record_once(_without_room(error))
         if recorded:
             await reach("step.after_record")
             return ledger.succeeded(self.ticket, called.result)
@@ -228,27 +279,38 @@ class _Delivery:
     async def _in_transaction(self, session: Session) -> Recorded:
         """Call a transactional action: its effect and its record commit together."""
         ledger = self.home.ledger
+        loan = Loan(session)
         try:
-            async with transact(session):
+            async with loan.transaction():
                 self.connection = session.connection
                 self.ctx.lend(session.connection)
-                called = await self._succeed_in(session)
+                with loan.borrowed():
+                    called = await self._call()
+                done = await self._succeed_in(session, called)
         except _Undo as undo:
-            return await self._record(undo.failed) if undo.failed else await self._refused()
+            if undo.failed is None:
+                return await self._refused()
+            if loan.is_cut and not undo.failed.timed_out:  # the effect is undone, and nobody's
+                raise PostgresUnavailableError(
+                    f"the handler's connection to Postgres broke ({undo.failed.message})"
+                ) from None
+            return await self._record(undo.failed)
         except TransactionFailedError as error:
             failed = FailedAttempt(message=f"{type(error).__name__}: {error}", retryable=True)
             return await self._record(failed)
         await reach("transaction.after_commit")
-        return ledger.succeeded(self.ticket, called.result)
+        return ledger.succeeded(self.ticket, done.result)
 
-    async def _succeed_in(self, session: Session) -> Succeeded:
-        """Call the handler and record its success, or undo both."""
-        called = await self._call()
+    async def _succeed_in(self, session: Session, called: Called) -> Succeeded:
+        """Record the handler's success in its own transaction, or undo its effect."""
         if isinstance(called, FailedAttempt):
             raise _Undo(called)
-        recorded = await self.home.ledger.succeed(
-            session, self.ticket, result=called.result, logs=self._lines()
-        )
+        try:
+            recorded = await self.home.ledger.succeed(
+                session, self.ticket, result=called.result, logs=self._lines()
+            )
+        except HandlerResultError as error:
+            raise _Undo(_without_room(error)) from error
         if not recorded:
             raise _Undo(None)
         await reach("transaction.before_commit")
@@ -308,6 +370,10 @@ class _Undo(Exception):  # noqa: N818 - rolls a transaction back, never leaves t
     def __init__(self, failed: FailedAttempt | None) -> None:
         self.failed = failed
         super().__init__()
+
+
+def _without_room(error: HandlerResultError) -> FailedAttempt:
+    return FailedAttempt(message=f"{type(error).__name__}: {error}", retryable=False)
 
 
 def _reason_to_pass_over(step: StepInput, action: Action) -> str | None:

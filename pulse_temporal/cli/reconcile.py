@@ -60,7 +60,8 @@ def reconcile(
 
     Workers do this by themselves, every minute. Connects as they do: DATABASE_URL, TEMPORAL_*
     or temporal.toml, PULSE_*. The exit code is 0 when nothing differs or all of it is repaired,
-    1 when the comparison has halted because a person should look first.
+    1 when something could not be looked at or repaired, or when the comparison has halted because
+    a person should look first.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ def reconcile(
         sys.stdout.write(report.model_dump_json(indent=2) + "\n")
     else:
         print_report(Console(highlight=False), report, health)
-    return Exit.FAILED if report.halted else Exit.OK
+    return Exit.FAILED if report.halted or report.problems else Exit.OK
 
 
 async def compare(*, dry_run: bool, confirm: bool) -> tuple[ReconcileReport, HealthReport]:
@@ -107,6 +108,7 @@ def print_report(console: Console, report: ReconcileReport, health: HealthReport
         tell_halt(console, report.halted)
     else:
         print_outcome(console, report)
+    print_problems(console, report)
     print_strangers(console, report)
     workers = health.check("workers")
     if report.applied and workers is not None and workers.status != "ok":
@@ -143,7 +145,8 @@ def print_outcome(console: Console, report: ReconcileReport) -> None:
     """Print how many were repaired, or would be."""
     number = len(report.repairs)
     if not number:
-        console.print(Text("Nothing differs.", style="green"))
+        if not report.problems:
+            console.print(Text("Nothing differs.", style="green"))
     elif report.applied:
         console.print(Text(f"{number} repaired.", style="green"))
     else:
@@ -154,6 +157,12 @@ def print_outcome(console: Console, report: ReconcileReport) -> None:
                 " repairs.",
             )
         )
+
+
+def print_problems(console: Console, report: ReconcileReport) -> None:
+    """Print what could not be looked at or repaired."""
+    for problem in report.problems[:SHOWN]:
+        tell(console, problem, head=Text("! ", style="bold yellow"))
 
 
 def print_strangers(console: Console, report: ReconcileReport) -> None:

@@ -59,6 +59,9 @@ class ReconcileReport(Value):
         halted: Why nothing was repaired although something differs; None: it was not halted.
         unknown_workflows: Open workflows of this task queue for which there is no run, at most
             100; they are left alone.
+        problems: What could not be looked at or repaired, at most 100 sentences; the next
+            comparison tries again.
+        differences: How many there are, also where ``repairs`` was cut to 100 to be kept.
     """
 
     at: AwareDatetime
@@ -67,3 +70,5 @@ class ReconcileReport(Value):
     applied: bool = True
     halted: str | None = None
     unknown_workflows: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    differences: int = 0

@@ -18,6 +18,14 @@ from pulse_temporal.store.database import Session
 from pulse_temporal.store.timeline import LogLine
 
 
+class NotKnownToBeCurrent(Exception):  # noqa: N818 - a question to the caller
+    """An execution wants to speak in the place of another one: ask Temporal whether it may.
+
+    Two resets in a row leave an execution between them that may never have spoken; what it still
+    sends must not take the run from the newer one.
+    """
+
+
 async def admit(session: Session, fence: Fence, *, ends: bool = False) -> Refusal | None:
     """Lock the control row against everybody else; None lets the execution go on.
 
@@ -28,6 +36,9 @@ async def admit(session: Session, fence: Fence, *, ends: bool = False) -> Refusa
         fence: The execution that asks.
         ends: It only wants to record a failure. A reset may repeat the failure of a run that
             has failed before: there is nothing to reopen then, and nothing to change.
+
+    Raises:
+        NotKnownToBeCurrent: It would take over; its fence must say that it is current.
     """
     row = await control.lock(session, fence.run_id, tenant_id=fence.tenant_id)
     if row is None:
@@ -47,10 +58,12 @@ async def _admit_to_lineage(
 ) -> Refusal | None:
     lineage = await control.lock_lineage(session, fence)
     if lineage is not None and lineage.temporal_run_id == fence.temporal_run_id:
-        return _ended(fence, "failed") if row.closed_as else None
+        return _ended(fence, "failed") if row.closed_as and not ends else None
     parent = await control.lock_lineage(session, fence.of_parent) if fence.branch else None
     if lineage is not None and not _may_follow(fence, lineage, parent):
         return _superseded(fence, lineage)
+    if lineage is not None and not fence.is_current:
+        raise NotKnownToBeCurrent
     parent_follows = parent is not None and _is_next(fence.of_parent, parent)
     resumes = parent_follows or (not fence.branch and lineage is not None)
     status = await runs.lock_run(session, fence.run_id, tenant_id=fence.tenant_id)

@@ -37,7 +37,7 @@ class RunControl:
                 raise await _uncontrolled(session, run_id, tenant_id=tenant_id)
             status = await runs.lock_run(session, run_id, tenant_id=row.tenant_id)
             check_run_transition(run_id, required(status, "a locked run"), "canceled")
-            ended = await _cancel(session, run_id, row=row, reason=text)
+            ended = await cancel_locked(session, run_id, row=row, reason=text)
             run = await runs.get_run(session, run_id, tenant_id=row.tenant_id)
         await reach("cancel.after_commit")
         self._tell(run_id, tenant_id=row.tenant_id, ended=ended)
@@ -67,7 +67,7 @@ class RunControl:
             status = await runs.lock_run(session, run_id, tenant_id=tenant_id)
             if status not in ("pending", "running", "waiting"):
                 return status
-            ended = await _cancel(session, run_id, row=row, reason=text)
+            ended = await cancel_locked(session, run_id, row=row, reason=text)
         await reach("cancel.after_commit")
         self._tell(run_id, tenant_id=tenant_id, ended=ended)
         return "canceled"
@@ -115,10 +115,10 @@ async def _uncontrolled(session: Session, run_id: str, *, tenant_id: str | None)
     )
 
 
-async def _cancel(
+async def cancel_locked(
     session: Session, run_id: str, *, row: control.Control, reason: str | None
 ) -> list[str]:
-    """Cancel under the lock of the control row; give the paths of the steps that it ended."""
+    """Cancel under the locks of control and run row; give the paths of the steps that it ended."""
     ended = await control.cancel(
         session, run_id, tenant_id=row.tenant_id, generation=row.generation, reason=reason
     )

@@ -168,6 +168,14 @@ def judge_reconciler(
             f"Compared {length(now - report.at)} ago: {count(report.checked, 'run')} checked,"
             f" {count(len(report.repairs), 'repair') if report.repairs else 'nothing differed'}."
         )
+    if report is not None and report.problems:
+        return HealthCheck(
+            name="reconciler",
+            status="warning",
+            summary=f"{summary} {count(len(report.problems), 'problem')}: "
+            f"{_line(report.problems[0])}",
+            advice="The next comparison tries again; pulse reconcile shows all.",
+        )
     if is_late and workers.alive_for is not None and workers.alive_for > too_long:
         return HealthCheck(
             name="reconciler",

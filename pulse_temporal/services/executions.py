@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
@@ -25,6 +25,7 @@ STATES: dict[WorkflowExecutionStatus, State] = {
     WorkflowExecutionStatus.TIMED_OUT: "timed_out",
 }
 LISTED_SECONDS = 30
+MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +111,36 @@ async def look_up(client: Client, workflow_id: str, *, patience: timedelta) -> E
     return Execution(state)
 
 
-async def open_workflows(client: Client, *, task_queue: str, limit: int | None) -> list[str]:
-    """List ids of runs' workflows that are open; lists may be a moment old."""
+async def open_workflows(
+    client: Client, *, task_queue: str, before: datetime | None, limit: int
+) -> tuple[list[str], datetime | None]:
+    """List one page of runs' workflows that are open, newest first; lists may be a moment old.
+
+    Args:
+        client: Of Temporal.
+        task_queue: Whose workflows.
+        before: Only those that started before; None: the newest.
+        limit: Of the page.
+
+    Returns:
+        Their ids, and ``before`` of the next page; None when there is none.
+
+    Raises:
+        RPCError: Temporal does not answer, or does not let us list.
+    """
     query = (
         f"WorkflowType = '{contract.RUN_WORKFLOW}' AND ExecutionStatus = 'Running'"
         f" AND TaskQueue = '{task_queue}'"
     )
+    if before is not None:
+        query += f" AND StartTime < '{before.isoformat()}'"
     patience = timedelta(seconds=LISTED_SECONDS)
     listed = client.list_workflows(query, limit=limit, rpc_timeout=patience)
-    return [execution.id async for execution in listed]
+    page = [(execution.id, execution.start_time) async for execution in listed]
+    oldest = min((start for _, start in page), default=None)
+    more = oldest is not None and len(page) == limit
+    # Python knows microseconds, Temporal nanoseconds: what started in the same one comes again.
+    return [name for name, _ in page], oldest + MICROSECOND if more and oldest else None
 
 
 async def listed_schedules(client: Client, *, queue_prefix: str) -> list[ListedSchedule]:

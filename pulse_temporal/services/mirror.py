@@ -145,6 +145,8 @@ class Mirror:
                 if error is not None:
                     closed = await self._close_open(session, fence)
                 ended = await runs.finish(session, fence, status=status, error=error)
+                if ended and error is not None:
+                    await control.close_failed(session, fence.run_id, tenant_id=fence.tenant_id)
         self.observers.steps_ended(fence.run_id, tenant_id=fence.tenant_id, paths=closed)
         if ended:
             self.observers.run_ended(fence.run_id, tenant_id=fence.tenant_id)

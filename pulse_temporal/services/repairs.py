@@ -12,7 +12,7 @@ from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.reconcile import Repair
-from pulse_temporal.services.control import RunControl
+from pulse_temporal.services.control import cancel_locked
 from pulse_temporal.services.observers import Observers
 from pulse_temporal.store import control, outbox, reconcile, runs, steps, timeline
 from pulse_temporal.store.control import Control
@@ -33,7 +33,6 @@ class Repairs:
         self.observers = observers
         self.options = options
         self.clock = clock
-        self.control = RunControl(database, observers)
 
     async def apply(self, repair: Repair) -> Repair | None:
         """Apply a remedy and say what was done; None: the run has moved on since."""
@@ -90,17 +89,15 @@ class Repairs:
         return True
 
     async def _cancel(self, repair: Repair) -> bool:
+        run_id, tenant_id = repair.subject_id, repair.tenant_id
         async with self.database.transaction() as session:
-            if await self._lock_open(session, repair) is None:
+            row = await self._lock_open(session, repair)
+            if row is None:
                 return False
             await self._tell(session, repair)
-        await self.control.record_cancel(
-            repair.subject_id,
-            tenant_id=repair.tenant_id,
-            generation=repair.generation,
-            reason=repair.reason,
-            tell_temporal=False,
-        )
+            ended = await cancel_locked(session, run_id, row=row, reason=repair.reason)
+        self.observers.steps_ended(run_id, tenant_id=tenant_id, paths=ended)
+        self.observers.run_ended(run_id, tenant_id=tenant_id)
         return True
 
     async def _start(self, repair: Repair) -> bool:

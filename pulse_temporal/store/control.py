@@ -30,6 +30,8 @@ class Fence:
         first_execution_run_id: First of the chain that it belongs to (reset, continue-as-new).
         parent_run_id: The execution that started it, for branches.
         parent_first_run_id: First of that one's chain.
+        is_current: Temporal has said that it, and the one that started it, are the newest
+            executions of their workflows.
     """
 
     run_id: str
@@ -40,6 +42,7 @@ class Fence:
     first_execution_run_id: str
     parent_run_id: str | None
     parent_first_run_id: str | None
+    is_current: bool = False
 
     @property
     def of_parent(self) -> Fence:
@@ -60,7 +63,7 @@ class Control:
     """What the control row says; tenant_id is that of the run.
 
     Attributes:
-        closed_as: How the run was ended from outside of its workflow; None: it was not.
+        closed_as: Why nobody may act on the run any more; None: it is open, or completed.
     """
 
     tenant_id: str
@@ -144,7 +147,7 @@ async def cancel(
 
 
 async def close_failed(session: Session, run_id: str, *, tenant_id: str) -> None:
-    """Let nobody act on a run that fails from outside; the control row is locked."""
+    """Let nobody act on a run that has failed; the control row is locked."""
     await session.run("control.close", run_id, tenant_id, "failed")
 
 

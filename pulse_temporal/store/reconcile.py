@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pulse_temporal.model.reconcile import ReconcileReport
 from pulse_temporal.model.runs import RunStatus
@@ -19,11 +19,13 @@ class ReconcilerState:
     Attributes:
         namespace_id: Temporal's own id of the namespace that the runs live in.
         position: Id of the run after which the next turn goes on; None: from the start.
+        listed_before: Open workflows that started before are listed next; None: the newest.
         report: Of the last comparison.
     """
 
     namespace_id: str | None = None
     position: str | None = None
+    listed_before: datetime | None = None
     report: ReconcileReport | None = None
 
 
@@ -73,6 +75,7 @@ async def state(session: Session, *, task_queue: str) -> ReconcilerState:
     return ReconcilerState(
         namespace_id=row["namespace_id"],
         position=row["position"],
+        listed_before=row["listed_before"],
         report=ReconcileReport.model_validate_json(report, extra="ignore") if report else None,
     )
 
@@ -80,7 +83,14 @@ async def state(session: Session, *, task_queue: str) -> ReconcilerState:
 async def note(session: Session, state: ReconcilerState, *, task_queue: str) -> None:
     """Keep where the comparison stands."""
     report = state.report.model_dump_json() if state.report else None
-    await session.run("reconcile.note", task_queue, state.namespace_id, state.position, report)
+    await session.run(
+        "reconcile.note",
+        task_queue,
+        state.namespace_id,
+        state.position,
+        state.listed_before,
+        report,
+    )
 
 
 async def open_runs(
@@ -123,6 +133,12 @@ async def fail_run(
 ) -> None:
     """Fail a run from outside; its control and run row are locked."""
     await session.run("reconcile.fail_run", run_id, tenant_id, generation, error)
+
+
+async def unscheduled(session: Session, definition_ids: Sequence[str]) -> dict[str, str]:
+    """Give id and tenant of the definitions, among these, that should have no schedule."""
+    found = await session.rows("reconcile.unscheduled", definition_ids)
+    return {row["id"]: row["tenant_id"] for row in found}
 
 
 async def scheduled(session: Session, *, task_queue: str) -> list[ScheduledDefinition]:

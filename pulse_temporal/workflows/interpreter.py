@@ -238,7 +238,7 @@ class Interpreter:
                 has_delays=self.job.has_delays,
                 task_timeout_ms=self.job.task_timeout_ms,
             ),
-            id=contract.branch_workflow_id(scope, path),
+            id=contract.branch_workflow_id(scope.run_id, scope.generation, path),
             task_timeout=timedelta(milliseconds=self.job.task_timeout_ms),
             parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
             search_attributes=info.typed_search_attributes,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import asyncpg
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from pulse_temporal import contract
+from pulse_temporal.services.comparison import Comparison, Scope
 from pulse_temporal.services.executions import open_workflows
-from pulse_temporal.services.reconcile import Reconciler
+from pulse_temporal.store.database import Database
 from pulse_temporal.store.reconcile import OpenRun
 from tests.harness import TENANT, PulseTest, delay, eventually
 from tests.temporal_operator import Operator
@@ -46,7 +48,8 @@ async def listed(pulse: PulseTest, operator: Operator, run_id: str) -> None:
     queue = pulse.engine.options.task_queue
 
     async def look() -> bool:
-        return run_id in await open_workflows(operator.client, task_queue=queue, limit=None)
+        names, _ = await open_workflows(operator.client, task_queue=queue, before=None, limit=100)
+        return run_id in names
 
     await eventually(look)
 
@@ -103,6 +106,8 @@ async def test_a_run_that_ends_while_temporal_is_asked_is_no_difference(
     run = await pulse.emit_and_wait("calm.kept")
     await operator.ended(run.id)
     stale = OpenRun(run.id, TENANT, generation=1, has_begun=True)
-    assert contract.workflow_id(run.id, 1) == run.id
-    reconciler: Reconciler = pulse.engine._process.reconciler  # pyright: ignore[reportPrivateUsage] - the moment between two reads
-    assert await reconciler._differences(operator.client, [stale]) == []  # pyright: ignore[reportPrivateUsage] - as above
+    database = Database(pulse.dsn, prefix="pulse_", patience=timedelta(seconds=10))
+    comparison = Comparison(database, pulse.engine.options, operator.client, Scope())
+    await comparison.compare_runs([stale])
+    await database.close()
+    assert (comparison.found.checked, comparison.found.repairs) == (1, [])

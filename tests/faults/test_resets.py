@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError
+from temporalio.testing import ActivityEnvironment
 
-from tests.harness import PulseTest, eventually, parallel
+from pulse_temporal.activities.mirror import MirrorActivities
+from pulse_temporal.contract import Refusal, Scope, Speaker
+from pulse_temporal.failpoints import arm, parse
+from pulse_temporal.services.control import RunControl
+from pulse_temporal.services.mirror import Mirror
+from pulse_temporal.services.observers import Observers
+from pulse_temporal.store.database import Database
+from tests.harness import TENANT, PulseTest, action, eventually, parallel
 from tests.temporal_operator import Operator
 
 pytestmark = pytest.mark.faults
@@ -237,3 +247,61 @@ async def test_a_reset_of_a_branch_goes_on_for_its_parent(
     right.open()
     assert (await pulse.engine.wait_for_run(run_id)).status == "completed"
     assert left.calls == 1
+
+
+async def test_a_reset_that_was_reset_before_it_spoke_takes_nothing_over(
+    pulse: PulseTest, operator: Operator
+) -> None:
+    """What it still sends, from a worker that was frozen, is refused; the newest goes on."""
+    gate = pulse.gate("gate")
+    await pulse.define("reset.met", "gate")
+    run_id = await emitted(pulse)
+    await gate.reached()
+    first = (await operator.client.get_workflow_handle(run_id).describe()).run_id
+    await pulse.engine.stop()
+    silent = await operator.reset(run_id, to=0)
+    await operator.reset(run_id, to=0, run_id=first)
+    await pulse.engine.start()
+    await eventually(lambda: called_again(gate.contexts))
+
+    environment = ActivityEnvironment(client=operator.client)
+    environment.info = replace(
+        environment.info, workflow_id=run_id, workflow_run_id=silent, is_local=True
+    )
+    database = Database(pulse.dsn, prefix="pulse_", patience=timedelta(seconds=10))
+    observers = Observers(database, on_step=None, on_run=None)
+    mirror = Mirror(database, pulse.engine.registry, observers, pulse.engine.options)
+    activities = MirrorActivities(mirror, RunControl(database, observers))
+    speaker = Speaker(scope=Scope(run_id=run_id, tenant_id=TENANT), first_execution_run_id=first)
+    answer = await environment.run(activities.begin, speaker)
+    await database.close()
+    assert isinstance(answer.root, Refusal)
+    assert answer.root.reason == "superseded"
+    gate.open()
+    assert (await pulse.engine.wait_for_run(run_id)).status == "completed"
+
+
+async def test_no_handler_is_called_after_its_run_has_failed(
+    pulse: PulseTest, operator: Operator
+) -> None:
+    """A delivery that was on its way when the branches were terminated comes too late."""
+    act = pulse.action("act")
+    too = action("act_too", uses="act")
+    await pulse.define("reset.met", parallel("both", ["act"], [too]))
+    arm(parse("step.before_claim=sleep:2"))
+    try:
+        run_id = await emitted(pulse)
+        for branch in ("0/b0", "0/b1"):
+            await eventually(lambda b=branch: open_in_temporal(operator, f"{run_id}/{b}"))
+            await operator.terminate(f"{run_id}/{branch}")
+        assert (await pulse.engine.wait_for_run(run_id)).status == "failed"
+        await pulse.engine.stop()
+    finally:
+        arm({})
+    assert act.calls == 0
+    assert "completed" not in (await pulse.statuses(run_id)).values()
+
+
+async def open_in_temporal(operator: Operator, workflow_id: str) -> bool:
+    """Say whether a workflow is there."""
+    return await operator.status(workflow_id) is not None

@@ -165,7 +165,9 @@ ALTER TABLE pulse_workflow_step_runs
     ADD COLUMN IF NOT EXISTS next_attempt_at timestamptz,
     ADD COLUMN IF NOT EXISTS skipped_by text,
     ADD COLUMN IF NOT EXISTS blocked_reason text,
-    ADD COLUMN IF NOT EXISTS blocked_since timestamptz;
+    ADD COLUMN IF NOT EXISTS blocked_since timestamptz,
+    -- Of the result as it was recorded, so that a run's results are summed without reading them.
+    ADD COLUMN IF NOT EXISTS result_bytes integer;
 -- Rows of the TypeScript Pulse get their place in the tree. Where two claim one place, the older
 -- row has it and the other keeps none.
 WITH RECURSIVE placed AS (
@@ -256,8 +258,8 @@ CREATE TABLE pulse_run_control (
     generation integer NOT NULL DEFAULT 1,
     -- The engines that share this queue share the run; a retry goes back to it.
     task_queue text NOT NULL,
-    -- canceled, or failed from outside: nobody acts on the run any more, and whoever waits for
-    -- this row's lock learns it. Runs that end by themselves leave it NULL.
+    -- canceled or failed: nobody acts on the run any more, and whoever waits for this row's lock
+    -- learns it. A completed run has nothing left to act on.
     closed_as text
 );
 
@@ -312,6 +314,8 @@ CREATE TABLE pulse_outbox (
 );
 CREATE INDEX pulse_outbox_due ON pulse_outbox (task_queue, leased_until, id);
 CREATE INDEX pulse_outbox_run ON pulse_outbox (run_id, id);
+CREATE INDEX pulse_outbox_schedule
+    ON pulse_outbox (task_queue, definition_id) WHERE kind = 'schedule';
 
 CREATE TABLE pulse_reconcilers (
     task_queue text PRIMARY KEY,
@@ -321,6 +325,8 @@ CREATE TABLE pulse_reconcilers (
     namespace_id text,
     -- The run after which the next comparison goes on; NULL: from the start.
     position text,
+    -- Open workflows that started before this moment are listed next; NULL: the newest.
+    listed_before timestamptz,
     report jsonb
 );
 

@@ -7,15 +7,16 @@ RETURNING task_queue;
 
 -- name: state
 -- $1 task_queue
-SELECT namespace_id, position, report::text AS report FROM pulse_reconcilers WHERE task_queue = $1;
+SELECT namespace_id, position, listed_before, report::text AS report
+FROM pulse_reconcilers WHERE task_queue = $1;
 
 -- name: note
 -- Keep what a comparison has found.
--- $1 task_queue, $2 namespace_id, $3 position, $4 report as text
-INSERT INTO pulse_reconcilers (task_queue, namespace_id, position, report)
-VALUES ($1, $2, $3, $4::text::jsonb)
+-- $1 task_queue, $2 namespace_id, $3 position, $4 listed_before, $5 report as text
+INSERT INTO pulse_reconcilers (task_queue, namespace_id, position, listed_before, report)
+VALUES ($1, $2, $3, $4, $5::text::jsonb)
 ON CONFLICT (task_queue) DO UPDATE
-SET namespace_id = $2, position = $3, report = $4::text::jsonb;
+SET namespace_id = $2, position = $3, listed_before = $4, report = $5::text::jsonb;
 
 -- name: open_runs
 -- Runs that are not over and about which no command is on its way to Temporal, in id order.
@@ -50,11 +51,15 @@ WHERE r.id = ANY ($1::text[]);
 SELECT id FROM pulse_outbox WHERE run_id = $1 AND tenant_id = $2 LIMIT 1;
 
 -- name: restarts
--- How often a run was restarted.
+-- How often a run was restarted since somebody has retried it.
 -- $1 run_id, $2 tenant_id
-SELECT count(*) AS restarts FROM pulse_execution_logs
-WHERE run_id = $1 AND tenant_id = $2 AND step_run_id IS NULL
-    AND data ->> 'source' = 'reconciler' AND data ->> 'repair' = 'restart';
+SELECT count(*) AS restarts FROM pulse_execution_logs AS l
+WHERE l.run_id = $1 AND l.tenant_id = $2 AND l.step_run_id IS NULL
+    AND l.data ->> 'source' = 'reconciler' AND l.data ->> 'repair' = 'restart'
+    AND l.seq > coalesce((
+        SELECT max(e.seq) FROM pulse_run_events AS e
+        WHERE e.run_id = $1 AND e.detail ->> 'reason' = 'retry'
+    ), 0);
 
 -- name: fail_run
 -- Fail a run whose workflow has ended without saying so; its control and run row are locked.
@@ -78,3 +83,10 @@ SELECT
     id, tenant_id, is_enabled, cron_expression, coalesce(timezone, 'UTC') AS timezone
 FROM pulse_workflow_definitions
 WHERE schedule_queue = $1 AND deleted_at IS NULL AND cron_expression IS NOT NULL;
+
+-- name: unscheduled
+-- Definitions of this database, among these, that should have no schedule: deleted, or without
+-- cron. What it does not know is another database's, and what another queue keeps is left alone.
+-- $1 definition ids
+SELECT id, tenant_id FROM pulse_workflow_definitions
+WHERE id = ANY ($1::text[]) AND (deleted_at IS NOT NULL OR cron_expression IS NULL);
