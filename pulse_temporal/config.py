@@ -30,6 +30,8 @@ class Limits(Options):
     Attributes:
         payload_bytes: Canonical JSON of a trigger's payload, UTF-8.
         result_bytes: Canonical JSON of what one handler returns.
+        context_bytes: Recorded results of one run altogether, at most 64 MiB; all of them are
+            read for every step. Branches that record at the same moment may pass it by a little.
         definition_bytes: Canonical JSON of a whole definition.
         log_data_bytes: ``data`` of one log line; longer data is cut.
         log_lines: Log lines that one attempt may write; the rest is counted, not kept.
@@ -44,6 +46,9 @@ class Limits(Options):
 
     payload_bytes: JsonBytes = 256 * KIBIBYTE
     result_bytes: JsonBytes = 256 * KIBIBYTE
+    context_bytes: Annotated[int, Field(gt=0), Field(le=64 * KIBIBYTE * KIBIBYTE)] = (
+        4 * KIBIBYTE * KIBIBYTE
+    )
     definition_bytes: JsonBytes = 256 * KIBIBYTE
     log_data_bytes: JsonBytes = 16 * KIBIBYTE
     log_lines: Annotated[int, Field(ge=0), Field(le=100_000)] = 1_000
@@ -94,8 +99,10 @@ class EngineOptions(Options):
         heartbeat_timeout: A queued handler's worker is held dead after this silence.
         task_timeout: Bound of one Temporal workflow task; it is also the time until a
             local activity of a killed worker is taken up again.
-        max_lost_workers: Workers that one step may outlive before it fails.
-        blocked_step_timeout: How long a step waits for a worker that knows its handler.
+        max_lost_workers: Workers that one step may outlive before it fails; deliveries that can
+            record nothing count too.
+        blocked_step_timeout: How long a step waits for a worker that knows its handler, and has
+            a thread for it.
         history_result_bytes: Largest result shown in Temporal's history; 0 shows none.
         shutdown_grace: How long ``stop()`` lets running handlers finish.
         relay_interval: Pause between two looks at the outbox.

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import contextvars
 from collections.abc import AsyncGenerator, Awaitable
-from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +26,7 @@ from pulse_temporal.errors import (
 )
 from pulse_temporal.handlers.context import WorkflowContext
 from pulse_temporal.handlers.registry import Action, Condition
+from pulse_temporal.handlers.threads import HandlerThread
 from pulse_temporal.model.canonical import canonical_object, scrub_text
 from pulse_temporal.model.plain import cut_repr, is_mapping, spell
 from pulse_temporal.model.runs import ActionResult
@@ -52,18 +52,18 @@ async def call(
     *,
     bound: timedelta,
     limits: Limits,
-    threads: Executor,
+    thread: HandlerThread | None,
 ) -> Called:
     """Call a handler; every outcome but cancellation is a value.
 
     Args:
-        handler: Async ones run here, others in a thread.
+        handler: The handler.
         ctx: For the handler.
         bound: Longest time; after it the handler is canceled and the attempt has failed.
         limits: Sizes of result and error.
-        threads: For handlers that are not async.
+        thread: Where to call it, and free; None: in the event loop.
     """
-    task = asyncio.ensure_future(_guarded(handler, ctx, threads))
+    task = asyncio.ensure_future(_guarded(handler, ctx, thread))
     try:
         done, _ = await asyncio.wait({task}, timeout=bound.total_seconds())
     except asyncio.CancelledError:
@@ -100,21 +100,23 @@ async def heartbeats(*, every: timedelta, during: timedelta) -> AsyncGenerator[N
         task.cancel()
 
 
-async def _guarded(handler: Action | Condition, ctx: WorkflowContext, threads: Executor) -> object:
+async def _guarded(
+    handler: Action | Condition, ctx: WorkflowContext, thread: HandlerThread | None
+) -> object:
     """Keep what would end the process inside the step."""
     try:
-        if handler.is_async:
+        if thread is None:
             answer = handler.handler(ctx)
             return await answer if isinstance(answer, Awaitable) else answer
         context = contextvars.copy_context()
 
-        def call_here() -> object:
+        def call_there() -> object:
             try:
                 return context.run(handler.handler, ctx)
             except StopIteration as error:  # no future takes it: its waiter would wait for ever
                 raise RuntimeError("handler raised StopIteration") from error
 
-        return await asyncio.get_running_loop().run_in_executor(threads, call_here)
+        return await thread.run(call_there)
     except (SystemExit, KeyboardInterrupt) as error:
         raise NonRetryableError(
             f"The handler tried to end the process: {cut_repr(error)}"

@@ -69,7 +69,7 @@ def _excuse(owner: ScheduleOwner | None, tick: CronTickInput) -> str | None:
     A schedule follows its row after a moment. A tick that it starts meanwhile counts when the
     cron of now names its time too.
     """
-    if owner is None:
+    if owner is None or owner.is_deleted:
         return "the definition is deleted"
     if not owner.is_enabled:
         return "the definition is disabled"

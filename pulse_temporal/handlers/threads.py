@@ -1,14 +1,16 @@
-"""Call async code from threads that have no event loop, and wait for what it gives."""
+"""Between threads and the event loop: async code for threads, threads for sync handlers."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import CancelledError, Future, wait
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from queue import SimpleQueue
 from typing import TypeVar
 
 from pulse_temporal.errors import ConfigurationError
@@ -131,3 +133,114 @@ def _end(home: _Home, thread: threading.Thread) -> None:
     if thread.is_alive():
         home.loop.call_soon_threadsafe(home.ended.set)
         thread.join(LAST_WAIT.total_seconds())
+
+
+class HandlerThread:
+    """A thread that calls one handler after the other, and keeps no process from ending.
+
+    Args:
+        give_back: Called in the event loop whenever a call has ended.
+
+    Attributes:
+        calls: How many it was given.
+    """
+
+    def __init__(self, give_back: Callable[[HandlerThread], None]) -> None:
+        self.calls = 0
+        self._give_back = give_back
+        self._inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        threading.Thread(target=self._live, name="pulse-handler", daemon=True).start()
+
+    async def run(self, work: Callable[[], object]) -> object:
+        """Call something in this thread; a call that nobody waits for any more goes on."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[object] = loop.create_future()
+
+        def settle(result: object, error: BaseException | None) -> None:
+            self._give_back(self)
+            if answer.done():
+                return
+            if error is None:
+                answer.set_result(result)
+            else:
+                answer.set_exception(error)
+
+        def call() -> None:
+            result: object = None
+            error: BaseException | None = None
+            try:
+                result = work()
+            except BaseException as raised:  # noqa: BLE001 - raised again where it is awaited
+                error = raised
+            try:
+                loop.call_soon_threadsafe(settle, result, error)
+            except RuntimeError:  # the loop has ended
+                self.end()
+
+        self.calls += 1
+        self._inbox.put(call)
+        return await answer
+
+    def end(self) -> None:
+        """End the thread after what it was given."""
+        self._inbox.put(None)
+
+    def _live(self) -> None:
+        while call := self._inbox.get():
+            call()
+            del call  # an idle thread must not keep what its last call was about
+
+
+class HandlerThreads:
+    """Threads for handlers that are not async; each is taken until its call has ended.
+
+    So one that hangs keeps its thread, also when nobody waits for it any more. At exit no thread
+    is waited for.
+
+    Args:
+        size: Threads at the same time, at most.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._free = asyncio.Semaphore(size)
+        self._idle: list[HandlerThread] = []
+        self._is_closed = False
+
+    @asynccontextmanager
+    async def take(self, *, within: timedelta) -> AsyncGenerator[HandlerThread | None]:
+        """Lend a thread for one call; None when none came free in time."""
+        if not await self._is_free(within):
+            yield None
+            return
+        try:
+            thread = self._idle.pop() if self._idle else HandlerThread(self._give_back)
+        except RuntimeError:  # the system has none
+            self._free.release()
+            raise
+        before = thread.calls
+        try:
+            yield thread
+        finally:
+            if thread.calls == before:
+                self._give_back(thread)
+
+    def close(self) -> None:
+        """End the threads: idle ones now, the others after their calls."""
+        self._is_closed = True
+        while self._idle:
+            self._idle.pop().end()
+
+    async def _is_free(self, within: timedelta) -> bool:
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                return await self._free.acquire()
+        except TimeoutError:
+            return False
+
+    def _give_back(self, thread: HandlerThread) -> None:
+        self._free.release()
+        if self._is_closed:
+            thread.end()
+        else:
+            self._idle.append(thread)

@@ -204,7 +204,9 @@ class Comparison:
                     _schedule_repair(owner.id, owner.tenant_id, found="schedule_differs")
                 )
         async with self.database.session() as session:
-            ended = await reconcile.unscheduled(session, list(known))
+            ended = await reconcile.unscheduled(
+                session, list(known), task_queue=self.options.task_queue
+            )
         self.found.repairs += [
             _schedule_repair(definition_id, tenant_id, found="schedule_left_over")
             for definition_id, tenant_id in ended.items()

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from pydantic_core import from_json
 
 from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.contract import AttemptFailure, Refusal, StepDone
-from pulse_temporal.errors import StoreError, WorkerLostError
+from pulse_temporal.errors import HandlerResultError, StoreError, WorkerLostError
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.steps import RetryPolicy
 from pulse_temporal.services.admission import admit
@@ -118,8 +118,20 @@ class Ledger:
 
         Joins the session's transaction, which is how a transactional action's effect and its
         record become one. Call ``succeeded`` after the commit.
+
+        Raises:
+            HandlerResultError: The run's results would be larger than ``limits.context_bytes``.
         """
-        return await steps.record_success(session, ticket, result=result, logs=logs)
+        limit = self.options.limits.context_bytes
+        recording = await steps.record_success(
+            session, ticket, result=result, logs=logs, context_bytes=limit
+        )
+        if recording == "too_large":
+            raise HandlerResultError(
+                f"The result would make the run's context larger than {limit} bytes "
+                "(limits.context_bytes)."
+            )
+        return recording == "recorded"
 
     def succeeded(self, ticket: Ticket, result: str | None) -> StepDone:
         """Tell the hooks about a success that is committed, and give the reply for it."""
@@ -188,13 +200,25 @@ class Ledger:
 
     async def release(self, claimed: Claimed) -> None:
         """Give a step back unfinished, because this worker shuts down; it costs no attempt."""
+        await self._close(claimed, ending="released", message=SHUT_DOWN)
+
+    async def lose(self, claimed: Claimed, *, reason: str) -> None:
+        """Give a step back whose delivery can record nothing; it counts as a lost worker.
+
+        So what comes again with every delivery ends, after ``max_lost_workers`` of them.
+        """
+        await self._close(claimed, ending="lost", message=reason)
+
+    async def _close(
+        self, claimed: Claimed, *, ending: Literal["lost", "released"], message: str
+    ) -> None:
         async with self.database.transaction() as session:
             await steps.close_attempt(
                 session,
                 claimed.step.id,
                 claimed.ticket.claim,
-                ending="released",
-                message=SHUT_DOWN,
+                ending=ending,
+                message=message,
             )
 
     async def note_late_finish(self, claimed: Claimed) -> None:
@@ -255,24 +279,24 @@ class Ledger:
 
     async def _settle_running(self, session: Session, step: LockedStep) -> AttemptFailure | None:
         """End the attempt of a worker that is gone, and with too many of them the step."""
-        if step.open_claim is None:
-            await steps.reopen(session, step.id, attempt_counts=False)
-            return None
-        timed_out = step.holder_is_alive
+        is_open = step.open_claim is not None
+        timed_out = is_open and step.holder_is_alive
         message = TIMED_OUT if timed_out else WORKER_LOST
-        await steps.close_attempt(
-            session,
-            step.id,
-            step.open_claim,
-            ending="timed_out" if timed_out else "lost",
-            message=message,
-        )
-        lost = step.lost + (not timed_out)
+        if step.open_claim is not None:
+            await steps.close_attempt(
+                session,
+                step.id,
+                step.open_claim,
+                ending="timed_out" if timed_out else "lost",
+                message=message,
+            )
+        lost = step.lost + (is_open and not timed_out)
         if timed_out and step.attempt >= step.max_attempts:
             await steps.give_up(session, step.id, message=message)
         elif lost >= self.options.max_lost_workers:
             message = (
-                f"{WorkerLostError.__name__}: {lost} workers were lost while they ran this step."
+                f"{WorkerLostError.__name__}: {lost} workers were lost, or could record nothing, "
+                "while they ran this step."
             )
             await steps.give_up(session, step.id, message=message)
         else:

@@ -39,7 +39,10 @@ from pulse_temporal.temporal import search_attributes
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4
-"""Schedules that one process changes at a time; each holds a connection meanwhile."""
+"""Schedules that one process changes at a time; each holds a connection during Temporal's turn."""
+
+SHARE = 4
+"""Of the connections of an application's pool, one in so many may wait for Temporal."""
 
 
 class Schedules:
@@ -48,34 +51,73 @@ class Schedules:
     def __init__(self, database: Database, options: EngineOptions) -> None:
         self.database = database
         self.options = options
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(_slots(database))
+        self._strangers: set[str] = set()
 
     async def sync(self, client: Client, definition_id: str, *, tenant_id: str) -> None:
         """Create, change, pause, resume or delete the schedule of a definition.
 
         Processes take turns at a definition; the row is read in one's turn, so that the last
-        one has seen the newest.
+        one has seen the newest. Deleted definitions stay in their table, so one that is not
+        there belongs to another database, and its schedule is left alone.
+
+        Args:
+            client: Of Temporal.
+            definition_id: Whose schedule.
+            tenant_id: Empty: the schedule was found without the row that it belongs to.
 
         Raises:
             RPCError: Temporal did not take it; try again.
             PostgresUnavailableError: No answer, or no turn within the limit.
         """
-        async with self._slots, self.database.transaction() as session:
-            await schedules.lock(session, definition_id)
+        tenant = tenant_id or None
+        async with self._slots:
+            if not await self._keep(definition_id, tenant_id=tenant):
+                return
+            async with self.database.transaction() as session:
+                await schedules.lock(session, definition_id)
+                owner = await schedules.find_owner(session, definition_id, tenant_id=tenant)
+                cron = _cron_of(owner)
+                await reach("schedule.before_sync")
+                if owner is None or cron is None or not self._keeps(owner):
+                    await self._delete(client, definition_id)
+                else:
+                    await self._put(client, owner, cron)
+                await reach("schedule.after_sync")
+
+    async def _keep(self, definition_id: str, *, tenant_id: str | None) -> bool:
+        """Note who keeps the schedule of a living definition; False: there is no definition.
+
+        This is committed before Temporal is asked: whoever sees the schedule there finds it
+        expected here, and the row is not locked while Temporal is slow. A schedule that was
+        left over is not taken from other engines that keep it.
+        """
+        async with self.database.session() as session:
             owner = await schedules.find_owner(session, definition_id, tenant_id=tenant_id)
-            cron = _cron_of(owner)
-            await reach("schedule.before_sync")
-            if owner is None or cron is None:
-                await self._delete(client, definition_id)
-            else:
+            if owner is None:
+                self._leave_alone(definition_id)
+                return False
+            is_asked_for = tenant_id is not None or owner.schedule_queue is None
+            if is_asked_for and _cron_of(owner) is not None:
                 await schedules.keep(
                     session,
                     definition_id,
-                    tenant_id=tenant_id,
+                    tenant_id=owner.tenant_id,
                     task_queue=self.options.task_queue,
                 )
-                await self._put(client, owner, cron)
-            await reach("schedule.after_sync")
+        return True
+
+    def _keeps(self, owner: ScheduleOwner) -> bool:
+        return owner.schedule_queue == self.options.task_queue
+
+    def _leave_alone(self, definition_id: str) -> None:
+        """Say of a schedule of another database, once, that it is there."""
+        if definition_id not in self._strangers:
+            self._strangers.add(definition_id)
+            log.warning(
+                "a schedule belongs to no definition of this database and is left alone",
+                extra={"definition_id": definition_id, "schedule_id": self._id(definition_id)},
+            )
 
     async def _delete(self, client: Client, definition_id: str) -> None:
         handle = client.get_schedule_handle(self._id(definition_id))
@@ -142,8 +184,15 @@ def title_of(cron_expression: str, timezone: str) -> str:
     return f"{cron_expression} ({timezone})"
 
 
+def _slots(database: Database) -> int:
+    """Say how many connections may be held while Temporal is asked."""
+    if isinstance(database.source, str):
+        return AT_ONCE
+    return max(1, min(AT_ONCE, database.source.get_max_size() // SHARE))
+
+
 def _cron_of(owner: ScheduleOwner | None) -> Cron | None:
-    if owner is None or owner.cron_expression is None:
+    if owner is None or owner.is_deleted or owner.cron_expression is None:
         return None
     try:
         return parse_cron(owner.cron_expression, owner.timezone)

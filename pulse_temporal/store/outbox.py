@@ -12,6 +12,7 @@ from pulse_temporal.store.database import Session
 
 CommandKind = Literal["start", "cancel", "schedule"]
 RunCommandKind = Literal["start", "cancel"]
+Subject = Literal["runs", "schedules"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,11 @@ class OutboxCommand:
 
 
 async def lease(
-    session: Session, *, task_queue: str, length: timedelta, limit: int
+    session: Session, subject: Subject, *, task_queue: str, length: timedelta, limit: int
 ) -> list[OutboxCommand]:
     """Take due commands of one queue, oldest first and in order within a run."""
-    found = await session.rows("outbox.lease", length, limit, task_queue)
+    statement = "outbox.lease" if subject == "runs" else "outbox.lease_schedules"
+    found = await session.rows(statement, length, limit, task_queue)
     commands = [
         OutboxCommand(
             id=row["id"],
@@ -72,7 +74,6 @@ async def put(session: Session, kind: RunCommandKind, *, run_id: str, control: C
         kind,
         control.tenant_id,
         run_id,
-        None,
         control.generation,
         control.task_queue,
     )
@@ -81,8 +82,8 @@ async def put(session: Session, kind: RunCommandKind, *, run_id: str, control: C
 async def put_schedule(
     session: Session, *, tenant_id: str, definition_id: str, task_queue: str
 ) -> None:
-    """Ask for a definition's schedule to be made equal to its row."""
-    await session.run("outbox.put", "schedule", tenant_id, None, definition_id, 1, task_queue)
+    """Ask for a definition's schedule to be made equal to its row; many wishes are one."""
+    await session.run("outbox.put_schedule", tenant_id, definition_id, task_queue)
 
 
 async def existing(session: Session, ids: Sequence[int]) -> frozenset[int]:

@@ -135,9 +135,11 @@ async def fail_run(
     await session.run("reconcile.fail_run", run_id, tenant_id, generation, error)
 
 
-async def unscheduled(session: Session, definition_ids: Sequence[str]) -> dict[str, str]:
+async def unscheduled(
+    session: Session, definition_ids: Sequence[str], *, task_queue: str
+) -> dict[str, str]:
     """Give id and tenant of the definitions, among these, that should have no schedule."""
-    found = await session.rows("reconcile.unscheduled", definition_ids)
+    found = await session.rows("reconcile.unscheduled", definition_ids, task_queue)
     return {row["id"]: row["tenant_id"] for row in found}
 
 

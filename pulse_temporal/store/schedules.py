@@ -16,6 +16,7 @@ class ScheduleOwner:
         enabled_at: When it was last enabled again; None when it never was disabled.
         cron_expression: None when it has no cron.
         timezone: ``UTC`` when its author named none.
+        schedule_queue: Task queue of the engines that keep its schedule; None: it never had one.
     """
 
     id: str
@@ -27,6 +28,8 @@ class ScheduleOwner:
     enabled_at: datetime | None
     cron_expression: str | None
     timezone: str
+    schedule_queue: str | None
+    is_deleted: bool
 
 
 async def lock(session: Session, definition_id: str) -> None:
@@ -40,8 +43,8 @@ async def keep(session: Session, definition_id: str, *, tenant_id: str, task_que
 
 
 async def find_owner(
-    session: Session, definition_id: str, *, tenant_id: str
+    session: Session, definition_id: str, *, tenant_id: str | None
 ) -> ScheduleOwner | None:
-    """Read a definition; None when it is deleted."""
+    """Read a definition, deleted ones too; None when this database has never heard of it."""
     row = await session.row("schedules.find_owner", definition_id, tenant_id)
     return ScheduleOwner(**dict(row.items())) if row else None

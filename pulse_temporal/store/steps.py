@@ -18,6 +18,7 @@ from pulse_temporal.store.database import Session
 from pulse_temporal.store.timeline import LogLine
 
 DEFAULT_POLICY = RetryPolicy(max_attempts=1, backoff_ms=1_000)
+Recording = Literal["recorded", "refused", "too_large"]
 LONGEST_PAUSE = timedelta(days=30)
 """What a handler asks for beyond this is cut: Postgres counts no time without end."""
 
@@ -202,15 +203,24 @@ async def record_success(
     *,
     result: str | None,
     logs: Sequence[LogLine],
-) -> bool:
-    """Write a result, JSON text; False: canceled, superseded, or recorded already."""
+    context_bytes: int,
+) -> Recording:
+    """Write a result, JSON text.
+
+    Returns:
+        ``refused``: canceled, superseded, or recorded already. ``too_large``: the run's results
+        would have more than ``context_bytes`` altogether.
+    """
     row = await session.row(
         "steps.record_success",
         *_ticket_columns(ticket),
         result,
         *_log_columns(logs),
+        context_bytes,
     )
-    return row is not None
+    if row is None:
+        return "refused"
+    return "recorded" if row["fits"] else "too_large"
 
 
 async def record_failure(

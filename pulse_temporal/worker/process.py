@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from temporalio.client import Client
@@ -21,6 +20,7 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import ConfigurationError, PulseError, TemporalUnavailableError
 from pulse_temporal.failpoints import arm_from_environment
 from pulse_temporal.handlers.registry import Registry
+from pulse_temporal.handlers.threads import HandlerThreads
 from pulse_temporal.model.health import HealthReport
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.reconcile import ReconcileReport
@@ -75,7 +75,8 @@ class Process:
         self.worker_id = new_id("wrk")
         self.dispatcher = Dispatcher(database, observers, options)
         self.emitter = Emitter(database, registry, self.dispatcher, options)
-        self.relay = Relay(database, self.dispatcher, options)
+        self.relay = Relay(database, self.dispatcher, options, subject="runs")
+        self.schedule_relay = Relay(database, self.dispatcher, options, subject="schedules")
         self.clock = ServerClock()
         self.reconciler = Reconciler(database, observers, options, clock=self.clock)
         self._worker: Worker | None = None
@@ -96,6 +97,7 @@ class Process:
     def nudge(self) -> None:
         """Look at the outbox at once: a command has just been written."""
         self.relay.nudge()
+        self.schedule_relay.nudge()
 
     async def start(self, *, work: bool) -> None:
         """Start the loops; returns when Temporal is connected, or was found to be away.
@@ -111,7 +113,7 @@ class Process:
         if self._main is not None:
             raise ConfigurationError("The engine is started already.")
         self._stopping = asyncio.Event()
-        for part in (self.dispatcher, self.observers, self.relay):
+        for part in (self.dispatcher, self.observers, self.relay, self.schedule_relay):
             part.begin()
         await (self._publish() if work else self._check_schema())
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -182,6 +184,7 @@ class Process:
         if work:
             loops |= {
                 "relay": self.relay.run,
+                "schedule relay": self.schedule_relay.run,
                 "publisher": self._keep_publishing,
                 "reconciler": self._keep_reconciling,
             }
@@ -223,7 +226,7 @@ class Process:
     async def _work(self, client: Client, ready: asyncio.Future[None]) -> None:
         """Poll for tasks until the worker is shut down."""
         # As many local and as many queued handlers may run at the same time.
-        threads = ThreadPoolExecutor(2 * self.options.concurrency, "pulse-handler")
+        threads = HandlerThreads(2 * self.options.concurrency)
         source = self.database.source
         transactions = Database(
             source,
@@ -250,12 +253,11 @@ class Process:
                 await worker.run()
         finally:
             self._worker = None
-            # Not a `with` block: that would stop the loop until the last sync handler returns.
-            threads.shutdown(wait=False, cancel_futures=True)
+            threads.close()
             await transactions.close()
 
     def _activities(
-        self, transactions: Database, threads: ThreadPoolExecutor
+        self, transactions: Database, threads: HandlerThreads
     ) -> list[Callable[..., object]]:
         mirror = MirrorActivities(
             Mirror(self.database, self.registry, self.observers, self.options),

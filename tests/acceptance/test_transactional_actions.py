@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
 
 from pulse_temporal import ConfigurationError, TriggerEnvelope, WorkflowContext, create_engine
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import SOURCE, Gate, PulseTest, action
+from tests.harness import SOURCE, Gate, PulseTest, action, make_pulse
+
+if TYPE_CHECKING:
+    from pulse_temporal.handlers.context import HandlerConnection
 
 TWO = {"maxAttempts": 2, "backoffMs": 100}
 
@@ -159,6 +164,131 @@ async def test_a_constraint_that_fails_at_the_commit_fails_the_attempt(
 
     assert run.status == "completed"
     assert await attempts_paid(payments) == [2]
+
+
+async def close_it(connection: HandlerConnection) -> None:
+    await connection.close()
+
+
+async def terminate_it(connection: HandlerConnection) -> None:
+    connection.terminate()
+
+
+async def leave_a_task_on_it(connection: HandlerConnection) -> None:
+    background.append(asyncio.ensure_future(connection.execute("SELECT pg_sleep(2)")))
+    await asyncio.sleep(0)
+
+
+async def give_statements_no_time(connection: HandlerConnection) -> None:
+    await connection.execute("SET LOCAL statement_timeout = '1ms'")
+    await connection.execute("SELECT set_config('pulse_test.slow', 'yes', true)")
+
+
+async def lose_its_rights(connection: HandlerConnection) -> None:
+    await connection.execute("SET LOCAL ROLE pg_monitor")
+
+
+background: list[asyncio.Future[str]] = []
+"""Keeps tasks that handlers leave behind."""
+
+SLOW_WHEN_ASKED = """
+CREATE FUNCTION wait_when_asked() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('pulse_test.slow', true) = 'yes' THEN
+        PERFORM pg_sleep(600);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER wait_when_asked BEFORE UPDATE ON pulse_workflow_step_runs
+FOR EACH ROW EXECUTE FUNCTION wait_when_asked();
+"""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        pytest.param(close_it, "closed the connection", id="closed"),
+        pytest.param(terminate_it, "closed the connection", id="terminated"),
+        pytest.param(leave_a_task_on_it, "another operation is in progress", id="busy"),
+        pytest.param(give_statements_no_time, "statement timeout", id="no time"),
+        pytest.param(lose_its_rights, "permission denied", id="no rights"),
+    ],
+)
+async def test_a_handler_that_spoils_its_connection_has_failed(
+    pulse: PulseTest,
+    payments: asyncpg.Connection,
+    spoil: Callable[[HandlerConnection], Awaitable[None]],
+    reason: str,
+) -> None:
+    """Its effect cannot be recorded, so it is undone, and the attempt says why."""
+    calls: list[int] = []
+    await payments.execute(SLOW_WHEN_ASKED)
+
+    @pulse.engine.action("pay", transactional=True)
+    async def pay_and_spoil(ctx: WorkflowContext) -> None:
+        calls.append(ctx.step.attempt)
+        await pay(ctx)
+        if ctx.step.attempt == 1:
+            await spoil(ctx.connection)
+
+    await pulse.define("order.paid", action("pay", retryPolicy=TWO))
+
+    run = await pulse.emit_and_wait("order.paid")
+
+    assert run.status == "completed"
+    assert calls == [1, 2]
+    assert await attempts_paid(payments) == [2]
+    entries = await pulse.engine.get_run_timeline(run.id)
+    (failure,) = [entry for entry in entries if entry.type == "step_failed"]
+    assert reason in str(failure.detail["error"])
+    await asyncio.gather(*background, return_exceptions=True)
+
+
+async def test_a_connection_that_postgres_ends_costs_no_attempt(
+    pulse: PulseTest, payments: asyncpg.Connection
+) -> None:
+    """Its effect is undone, so calling the handler again is safe, and the fault is nobody's."""
+    calls: list[int] = []
+
+    @pulse.engine.action("pay", transactional=True)
+    async def pay_through_a_restart(ctx: WorkflowContext) -> None:
+        calls.append(ctx.step.attempt)
+        await pay(ctx)
+        if len(calls) == 1:
+            pid = ctx.connection.get_server_pid()
+            await payments.execute("SELECT pg_terminate_backend($1)", pid)
+            await pay(ctx)
+
+    await pulse.define("order.paid", "pay")
+
+    run = await pulse.emit_and_wait("order.paid")
+
+    assert run.status == "completed", run.error_message
+    assert calls == [1, 1]
+    assert await attempts_paid(payments) == [1]
+
+
+async def test_a_connection_that_breaks_again_and_again_fails_the_step(
+    servers: EmbeddedServices, database: str, payments: asyncpg.Connection
+) -> None:
+    """What looks like infrastructure may be the handler's own doing, and must end."""
+    pulse = make_pulse(database, servers.temporal_address, max_lost_workers=2)
+    calls: list[int] = []
+
+    @pulse.engine.action("pay", transactional=True)
+    async def pay_and_cut(ctx: WorkflowContext) -> None:
+        calls.append(ctx.step.attempt)
+        await pay(ctx)
+        await ctx.connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    async with pulse.engine:
+        await pulse.define("order.paid", "pay")
+        run = await pulse.emit_and_wait("order.paid")
+
+    assert run.status == "failed"
+    assert "WorkerLostError" in (run.error_message or "")
+    assert calls == [1, 1]
+    assert await attempts_paid(payments) == []
 
 
 async def test_a_result_that_cannot_be_stored_leaves_no_effect(

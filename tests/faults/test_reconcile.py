@@ -21,49 +21,11 @@ from temporalio.service import RPCError, RPCStatusCode
 from pulse_temporal import ReconcileReport, TemporalUnavailableError, WorkflowContext, contract
 from pulse_temporal.embedded import EmbeddedServices, embedded_temporal
 from pulse_temporal.embedded.ports import free_ports
-from pulse_temporal.services import comparison, reconcile
+from tests.faults.reconciling import HOUR, begun, emitted, forget_commands, found, repairs_told
 from tests.harness import PulseTest, delay, eventually, make_pulse, parallel
 from tests.temporal_operator import Operator
 
 pytestmark = pytest.mark.faults
-
-HOUR = 3_600_000
-
-
-async def emitted(pulse: PulseTest) -> str:
-    """Emit the signal of the test's one definition; give the run's id."""
-    (run_id,) = (await pulse.emit("found.wanting")).run_ids
-    return run_id
-
-
-def found(report: ReconcileReport) -> list[tuple[str, str, str]]:
-    """Give what a report says, shortly."""
-    return [(repair.subject_id, repair.found, repair.remedy) for repair in report.repairs]
-
-
-async def repairs_told(pulse: PulseTest, run_id: str) -> list[str]:
-    """Give the repairs that a run's timeline tells of."""
-    entries = await pulse.engine.get_run_timeline(run_id)
-    told: list[str] = []
-    for entry in entries:
-        data = entry.detail.get("data")
-        if isinstance(data, dict) and data.get("source") == "reconciler":
-            told.append(str(data["repair"]))
-    return told
-
-
-async def begun(pulse: PulseTest, run_id: str) -> None:
-    """Wait until no command about a run is left in the outbox."""
-    connection = await asyncpg.connect(pulse.dsn)
-    try:
-
-        async def look() -> bool:
-            count = "SELECT count(*) FROM pulse_outbox WHERE run_id = $1"
-            return await connection.fetchval(count, run_id) == 0
-
-        await eventually(look)
-    finally:
-        await connection.close()
 
 
 async def test_nothing_differs_and_nothing_is_done(pulse: PulseTest) -> None:
@@ -170,13 +132,6 @@ async def test_a_run_that_timed_out_in_temporal_fails(
     assert run is not None
     assert run.status == "failed"
     assert "timed out" in (run.error_message or "")
-
-
-async def forget_commands(pulse: PulseTest) -> None:
-    """Lose the outbox, as a Postgres that was restored from yesterday may have."""
-    connection = await asyncpg.connect(pulse.dsn)
-    await connection.execute("DELETE FROM pulse_outbox")
-    await connection.close()
 
 
 async def test_a_run_that_was_deleted_in_temporal_goes_on_from_what_is_on_record(
@@ -455,124 +410,3 @@ async def test_a_wiped_temporal_waits_for_a_person_and_then_loses_nothing(
             assert (await pulse.engine.wait_for_run(run_id)).status == "completed"
         assert (first.calls, last.calls) == (len(runs), len(runs))
         assert (await pulse.engine.reconcile()).halted is None
-
-
-async def test_another_namespace_is_not_accepted_while_a_run_is_missing_in_it(
-    pulse: PulseTest, operator: Operator, connection: asyncpg.Connection
-) -> None:
-    """Not even by a turn that leaves young runs out: it looks at all of them then."""
-    gate = pulse.gate("gate")
-    await pulse.define("found.wanting", "gate")
-    run_id = await emitted(pulse)
-    await gate.reached()
-    await begun(pulse, run_id)
-    await pulse.engine.reconcile()
-    await operator.delete(run_id)
-    await connection.execute(
-        "UPDATE pulse_reconcilers SET namespace_id = 'another', due_at = now()"
-    )
-    reconciler = pulse.engine._process.reconciler  # pyright: ignore[reportPrivateUsage] - a worker's turn
-    report = await reconciler.turn(operator.client)
-    assert report is not None
-    assert "namespace is another one" in (report.halted or "")
-    assert await connection.fetchval("SELECT namespace_id FROM pulse_reconcilers") == "another"
-    report = await pulse.engine.reconcile(confirm=True)
-    assert found(report) == [(run_id, "not_found", "restart")]
-    gate.open()
-    await pulse.wait_for_status(run_id, "completed")
-
-
-async def test_a_repair_that_fails_is_told_and_comes_again(
-    pulse: PulseTest, operator: Operator, connection: asyncpg.Connection
-) -> None:
-    gate = pulse.gate("gate")
-    await pulse.define("found.wanting", "gate")
-    run_id = await emitted(pulse)
-    await gate.reached()
-    await begun(pulse, run_id)
-    await operator.terminate(run_id)
-    async with connection.transaction():
-        await connection.execute("SELECT 1 FROM pulse_run_control FOR UPDATE")
-        report = await pulse.engine.reconcile()
-    assert report.repairs == ()
-    assert report.differences == 1
-    assert [problem.split(":")[0] for problem in report.problems] == [f"{run_id} was not repaired"]
-    assert found(await pulse.engine.reconcile()) == [(run_id, "terminated", "fail")]
-    gate.open()
-
-
-async def test_turns_look_at_all_open_workflows_one_page_after_the_other(
-    pulse: PulseTest, operator: Operator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The oldest workflow, whose cancel was lost, is not hidden by newer ones."""
-    monkeypatch.setattr(comparison, "PAGE", 2)
-    monkeypatch.setattr(reconcile, "SETTLED", timedelta())
-    await pulse.define("found.wanting", delay("pause", HOUR))
-    runs = [await emitted(pulse) for _ in range(5)]
-    for run_id in runs:
-        await pulse.wait_for_status(run_id, "waiting")
-        await begun(pulse, run_id)
-    await pulse.engine.stop()
-    await pulse.engine.cancel_run(runs[0])
-    await forget_commands(pulse)
-    connection = await asyncpg.connect(pulse.dsn)
-    await connection.execute(
-        "UPDATE pulse_workflow_runs SET updated_at = now() - interval '1 hour'"
-    )
-    reconciler = pulse.engine._process.reconciler  # pyright: ignore[reportPrivateUsage] - a worker's turn
-
-    async def seen() -> bool:
-        await connection.execute("UPDATE pulse_reconcilers SET due_at = now()")
-        report = await reconciler.turn(operator.client)
-        return report is not None and found(report) == [(runs[0], "still_open", "end_workflow")]
-
-    await eventually(seen)
-    await connection.close()
-    await pulse.engine.start()
-    assert await operator.ended(runs[0]) == WorkflowExecutionStatus.CANCELED
-    for run_id in runs[1:]:
-        await pulse.engine.cancel_run(run_id)
-
-
-async def test_a_workflow_id_that_somebody_made_up_is_only_reported(
-    pulse: PulseTest, operator: Operator
-) -> None:
-    queue = pulse.engine.options.task_queue
-    await pulse.engine.stop()
-    names = [f"run_{'0' * 32}:²", f"{queue}\0x"]
-    strangers = [
-        await operator.client.start_workflow(contract.RUN_WORKFLOW, id=name, task_queue=queue)
-        for name in names
-    ]
-
-    async def reported() -> bool:
-        report = await pulse.engine.reconcile()
-        return set(report.unknown_workflows) == {name.replace("\0", "\ufffd") for name in names}
-
-    await eventually(reported)
-    for stranger in strangers:
-        await stranger.terminate()
-
-
-async def test_a_retry_gives_a_run_its_restarts_back(
-    pulse: PulseTest, operator: Operator, connection: asyncpg.Connection
-) -> None:
-    flaky, gate = pulse.action("flaky", fails=1), pulse.gate("gate")
-    await pulse.define("found.wanting", "flaky", "gate")
-    run_id = await emitted(pulse)
-    await pulse.engine.wait_for_run(run_id)
-    await connection.execute(
-        """INSERT INTO pulse_execution_logs (id, run_id, tenant_id, level, message, data)
-        SELECT 'log_' || n, $1, 'tenant-a', 'warn', 'restarted',
-            '{"source": "reconciler", "repair": "restart"}'
-        FROM generate_series(1, 5) AS n""",
-        run_id,
-    )
-    await pulse.engine.retry_run(run_id)
-    await gate.reached()
-    await begun(pulse, run_id)
-    await operator.delete(contract.workflow_id(run_id, 2))
-    assert found(await pulse.engine.reconcile()) == [(run_id, "not_found", "restart")]
-    gate.open()
-    await pulse.wait_for_status(run_id, "completed")
-    assert flaky.calls == 2

@@ -81,7 +81,7 @@ async def test_a_stopping_worker_ends_short_actions_without_any_grace(crew: Crew
 
 
 async def test_a_stopping_worker_does_not_wait_for_a_deaf_thread(crew: Crew) -> None:
-    """A sync handler cannot be stopped; its step goes on elsewhere while the thread still runs."""
+    """A sync handler cannot be stopped: its step goes on elsewhere, its process ends around it."""
     leaving = await crew.start(grace_ms=100)
     crew.order("deaf", "block")
     run_id = await crew.run(action("deaf", uses="sync_work"))
@@ -90,11 +90,11 @@ async def test_a_stopping_worker_does_not_wait_for_a_deaf_thread(crew: Crew) -> 
     await leaving.says("stopped")
     other = await crew.start()
     await crew.called("deaf", times=2)
+    assert await leaving.ended() == 0
     crew.withdraw("deaf", "block")
     run = await crew.pulse.engine.wait_for_run(run_id, 60)
 
     assert run.status == "completed"
-    assert await leaving.ended() == 0
     assert await crew.attempts(run_id, "0") == ["released", "completed"]
     assert run.context["deaf"] == {"by": other.pid, "key": f"{run_id}:0"}
 

@@ -1,12 +1,12 @@
 -- name: lease
--- Take due commands for a while; whoever dies with them loses the lease. Commands of one run
--- are taken in the order they were given.
+-- Take due commands about runs for a while; whoever dies with them loses the lease. Commands of
+-- one run are taken in the order they were given.
 -- $1 length of the lease, $2 commands, $3 task_queue
 UPDATE pulse_outbox AS o
 SET leased_until = now() + $1, tries = o.tries + 1
 FROM (
     SELECT d.id FROM pulse_outbox AS d
-    WHERE d.task_queue = $3 AND d.leased_until < now()
+    WHERE d.task_queue = $3 AND d.leased_until < now() AND d.kind <> 'schedule'
         AND NOT EXISTS (
             SELECT 1 FROM pulse_outbox AS earlier
             WHERE earlier.run_id = d.run_id AND earlier.id < d.id
@@ -20,6 +20,21 @@ RETURNING
     o.id, o.kind, o.tenant_id, coalesce(o.run_id, o.definition_id) AS subject_id,
     o.generation, o.tries;
 
+-- name: lease_schedules
+-- Take due commands about schedules for a while. They are few, and slower than those about runs.
+-- $1 length of the lease, $2 commands, $3 task_queue
+UPDATE pulse_outbox AS o
+SET leased_until = now() + $1, tries = o.tries + 1
+FROM (
+    SELECT d.id FROM pulse_outbox AS d
+    WHERE d.task_queue = $3 AND d.leased_until < now() AND d.kind = 'schedule'
+    ORDER BY d.leased_until, d.id
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+) AS due
+WHERE o.id = due.id
+RETURNING o.id, o.kind, o.tenant_id, o.definition_id AS subject_id, o.generation, o.tries;
+
 -- name: done
 -- $1 ids of executed commands
 DELETE FROM pulse_outbox WHERE id = ANY ($1::bigint[]);
@@ -30,10 +45,24 @@ DELETE FROM pulse_outbox WHERE id = ANY ($1::bigint[]);
 UPDATE pulse_outbox SET leased_until = now() + $2, last_error = $3 WHERE id = $1;
 
 -- name: put
--- $1 kind, $2 tenant_id, $3 run_id, $4 definition_id, $5 generation, $6 task_queue
-INSERT INTO pulse_outbox (kind, tenant_id, run_id, definition_id, generation, task_queue)
-VALUES ($1, $2, $3, $4, $5, $6)
+-- $1 kind, $2 tenant_id, $3 run_id, $4 generation, $5 task_queue
+INSERT INTO pulse_outbox (kind, tenant_id, run_id, generation, task_queue)
+VALUES ($1, $2, $3, $4, $5)
 RETURNING id;
+
+-- name: put_schedule
+-- Ask for a schedule to follow its definition, unless a command that does so waits and nobody has
+-- taken it yet: one that was taken may have read the row before this change. The lock lets
+-- nobody take it before the change is committed.
+-- $1 tenant_id, $2 definition_id, $3 task_queue
+WITH waiting AS (
+    SELECT id FROM pulse_outbox
+    WHERE kind = 'schedule' AND task_queue = $3 AND definition_id = $2 AND tries = 0
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+)
+INSERT INTO pulse_outbox (kind, tenant_id, definition_id, task_queue)
+SELECT 'schedule', $1, $2, $3 WHERE NOT EXISTS (SELECT 1 FROM waiting);
 
 -- name: give_back
 -- End the leases of a process that stops; another one goes on at once.

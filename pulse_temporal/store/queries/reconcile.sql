@@ -77,16 +77,25 @@ SELECT id, $2, $3, 'run_failed', now(),
 FROM run;
 
 -- name: scheduled
--- Definitions whose schedule this queue keeps.
+-- Definitions whose schedule this queue keeps, but for those with a command on its way.
 -- $1 task_queue
 SELECT
-    id, tenant_id, is_enabled, cron_expression, coalesce(timezone, 'UTC') AS timezone
-FROM pulse_workflow_definitions
-WHERE schedule_queue = $1 AND deleted_at IS NULL AND cron_expression IS NOT NULL;
+    d.id, d.tenant_id, d.is_enabled, d.cron_expression, coalesce(d.timezone, 'UTC') AS timezone
+FROM pulse_workflow_definitions AS d
+WHERE d.schedule_queue = $1 AND d.deleted_at IS NULL AND d.cron_expression IS NOT NULL
+    AND NOT EXISTS (
+        SELECT 1 FROM pulse_outbox AS o
+        WHERE o.kind = 'schedule' AND o.definition_id = d.id AND o.task_queue = $1
+    );
 
 -- name: unscheduled
 -- Definitions of this database, among these, that should have no schedule: deleted, or without
 -- cron. What it does not know is another database's, and what another queue keeps is left alone.
--- $1 definition ids
-SELECT id, tenant_id FROM pulse_workflow_definitions
-WHERE id = ANY ($1::text[]) AND (deleted_at IS NOT NULL OR cron_expression IS NULL);
+-- Those with a command on its way are left out too.
+-- $1 definition ids, $2 task_queue
+SELECT d.id, d.tenant_id FROM pulse_workflow_definitions AS d
+WHERE d.id = ANY ($1::text[]) AND (d.deleted_at IS NOT NULL OR d.cron_expression IS NULL)
+    AND NOT EXISTS (
+        SELECT 1 FROM pulse_outbox AS o
+        WHERE o.kind = 'schedule' AND o.definition_id = d.id AND o.task_queue = $2
+    );

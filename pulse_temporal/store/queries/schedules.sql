@@ -4,13 +4,14 @@
 SELECT pg_advisory_xact_lock(hashtextextended('pulse_schedules ' || $1::text, 0));
 
 -- name: find_owner
--- What a definition's schedule follows from; no row: it is deleted, or never was.
--- $1 definition_id, $2 tenant_id
+-- What a definition's schedule follows from; no row: it never was, for deleted ones stay.
+-- $1 definition_id, $2 tenant_id, NULL for any
 SELECT
     id, tenant_id, trigger_type, environment_filter, resource_type_filter, is_enabled,
-    enabled_at, cron_expression, coalesce(timezone, 'UTC') AS timezone
+    enabled_at, cron_expression, coalesce(timezone, 'UTC') AS timezone, schedule_queue,
+    deleted_at IS NOT NULL AS is_deleted
 FROM pulse_workflow_definitions
-WHERE id = $1 AND tenant_id = $2 AND deleted_at IS NULL;
+WHERE id = $1 AND ($2::text IS NULL OR tenant_id = $2);
 
 -- name: keep
 -- Note who keeps a definition's schedule.

@@ -141,21 +141,27 @@ RETURNING id, now() - blocked_since AS blocked_for;
 
 -- name: record_success
 -- Write a handler's result. Any claim of this generation and epoch may, while its attempt is
--- open or lost. No row: canceled, superseded, or recorded by another claim. The transaction may
--- be as old as the handler's call, so the time of the record is the clock's.
+-- open or lost. No row: canceled, superseded, or recorded by another claim. Nothing is written
+-- when there is no room for it among the run's results. The transaction may be as old as the
+-- handler's call, so the time of the record is the clock's.
 -- $1 run_id, $2 tenant_id, $3 path, $4 generation, $5 branch, $6 temporal_run_id, $7 claim,
 -- $8 result as text, $9 log ids, $10 log levels, $11 log messages, $12 log data as texts,
--- $13 log times
+-- $13 log times, $14 bytes that the run's results may have altogether
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
         AND c.closed_as IS NULL
     FOR SHARE
+), room AS (
+    SELECT coalesce(sum(e.result_bytes), 0) + octet_length($8::text) <= $14::bigint AS is_enough
+    FROM pulse_workflow_step_runs AS e
+    WHERE e.run_id = $1 AND e.tenant_id = $2 AND e.path <> $3 AND e.result IS NOT NULL
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
-    SET status = 'completed', result = $8::text::jsonb, completed_at = clock_timestamp(),
-        error_message = NULL, next_attempt_at = NULL
+    SET status = 'completed', result = $8::text::jsonb, result_bytes = octet_length($8::text),
+        completed_at = clock_timestamp(), error_message = NULL, next_attempt_at = NULL
     FROM control
+    JOIN room ON room.is_enough IS NOT FALSE
     JOIN pulse_run_lineages AS l
         ON l.run_id = $1 AND l.generation = $4 AND l.branch = $5 AND l.temporal_run_id = $6
     JOIN pulse_step_attempts AS a
@@ -188,7 +194,9 @@ WITH control AS (
         jsonb_build_object('attempt', attempt)
     FROM step, (SELECT count(*) FROM logs) AS logs_first
 )
-SELECT id FROM step;
+SELECT true AS fits FROM step
+UNION ALL
+SELECT false FROM room WHERE NOT is_enough;
 
 -- name: record_failure
 -- Write a failed attempt and decide whether another one follows; only the newest claim may.
@@ -403,8 +411,8 @@ WITH control AS (
     UPDATE pulse_workflow_step_runs AS s
     SET
         status = 'skipped', skipped_by = $7, completed_at = now(),
-        result = (
-            SELECT o.result FROM pulse_workflow_runs AS r
+        (result, result_bytes) = (
+            SELECT o.result, o.result_bytes FROM pulse_workflow_runs AS r
             JOIN pulse_workflow_step_runs AS o ON o.run_id = r.replay_of_run_id
             WHERE r.id = $1 AND o.step_name = s.step_name AND o.step_type = 'action'
                 AND o.status IN ('completed', 'skipped')
