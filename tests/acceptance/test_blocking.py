@@ -50,7 +50,7 @@ def test_a_script_needs_no_event_loop(engine: Engine) -> None:
         lines = [entry.type for entry in pulse.get_run_timeline(run.id)]
 
     assert run.status == "completed"
-    assert run.context["charge"] == {"thread": "pulse-handler_0", "order": "o-1"}
+    assert run.context["charge"] == {"thread": "pulse-handler", "order": "o-1"}
     assert lines == ["run_created", "step_started", "step_completed", "run_completed"]
 
 

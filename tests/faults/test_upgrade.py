@@ -15,7 +15,7 @@ import pytest
 from pydantic import BaseModel, JsonValue
 from temporalio.client import Client
 
-from pulse_temporal import MigrationError, contract
+from pulse_temporal import contract
 from pulse_temporal.contract import InterpreterInput, Scope
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.model.values import JsonObject
@@ -104,8 +104,7 @@ async def test_an_old_worker_on_newer_tables(
         run = await pulse.emit_and_wait("order.paid")
         replayed = await pulse.engine.replay(run.trigger_id)
         again = await pulse.engine.wait_for_run(replayed[0].id)
-        with pytest.raises(MigrationError, match="newer release"):
-            await pulse.engine.migrate()
+        assert await pulse.engine.migrate() == []
 
     assert (run.status, again.status) == ("completed", "completed")
 

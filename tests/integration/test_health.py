@@ -172,7 +172,7 @@ async def test_tables_of_a_newer_release_ask_for_its_code(
     idle_pulse: PulseTest, connection: asyncpg.Connection
 ) -> None:
     await connection.execute(
-        "INSERT INTO pulse_migrations (version, name, checksum) VALUES (9999, '9999_pre_new', 'x')"
+        "INSERT INTO pulse_migrations (version, name, checksum) VALUES (9999, '9999_post_x', 'x')"
     )
     check = await checked(idle_pulse, "tables")
     assert check.status == "failed"
