@@ -88,7 +88,12 @@ class Emitter:
                 "Do two workflows start each other?"
             )
         root = trigger.root_trigger_id or trigger.id
-        await self._check_number(signal, root_trigger_id=root, key=key)
+        if connection is None:
+            async with self.database.session() as session:
+                await self._check_number(session, signal, root_trigger_id=root, key=key)
+        else:  # another connection, while this one is held, could be one too many
+            session = await self.database.join(connection)
+            await self._check_number(session, signal, root_trigger_id=root, key=key)
         cause = Cause(
             run_id=run.id,
             root_trigger_id=root,
@@ -98,19 +103,17 @@ class Emitter:
         keyed = signal.model_copy(update={"idempotency_key": key})
         return await self.store(self._new_trigger(keyed, cause=cause), connection=connection)
 
-    async def _check_number(self, signal: TriggerInput, *, root_trigger_id: str, key: str) -> None:
+    async def _check_number(
+        self, session: Session, signal: TriggerInput, *, root_trigger_id: str, key: str
+    ) -> None:
         """Refuse what would grow for ever in breadth; signals at the same moment may pass."""
         limit = self.options.limits.chain_signals
-        async with self.database.session() as session:
-            caused = await triggers.count_caused(
-                session,
-                tenant_id=signal.tenant_id,
-                root_trigger_id=root_trigger_id,
-                limit=limit,
-            )
-            if caused < limit:
-                return
-            known = await triggers.find_by_key(session, tenant_id=signal.tenant_id, key=key)
+        caused = await triggers.count_caused(
+            session, tenant_id=signal.tenant_id, root_trigger_id=root_trigger_id, limit=limit
+        )
+        if caused < limit:
+            return
+        known = await triggers.find_by_key(session, tenant_id=signal.tenant_id, key=key)
         if known is None:
             raise SignalError(
                 f"Signal {signal.type!r} is one too many: trigger {root_trigger_id} has caused "
