@@ -127,7 +127,7 @@ class EngineOptions(Options):
     local_activity_limit: Annotated[
         timedelta, Field(ge=timedelta()), Field(le=timedelta(seconds=10))
     ] = timedelta(seconds=2)
-    heartbeat_timeout: Positive = timedelta(seconds=3)
+    heartbeat_timeout: Positive = timedelta(seconds=10)
     task_timeout: Annotated[
         timedelta, Field(ge=timedelta(seconds=1)), Field(le=timedelta(seconds=120))
     ] = timedelta(seconds=5)

@@ -76,6 +76,11 @@ async def test_a_worker_with_a_wrong_clock(skewed: Crew, connection: asyncpg.Con
     assert (pause.scheduled_for - before.completed_at).total_seconds() > 1.0, "never early"
     assert pause.completed_at >= pause.scheduled_for
     assert after.started_at >= pause.scheduled_for
-    at = [entry.timestamp for entry in entries if entry.type != "log"]
+    # Two branches at the same moment: the one that waited for the other's lock is told later.
+    at = [
+        entry.timestamp
+        for entry in entries
+        if entry.type != "log" and not (entry.path or "").startswith("4/b1")
+    ]
     assert at == sorted(at)
     assert [call.step for call in skewed.calls()][:3] == ["short", "question", "threaded"]

@@ -37,7 +37,7 @@ async def theatre(
 
 
 @pytest.fixture(scope="module")
-def recoveries(
+async def recoveries(
     request: pytest.FixtureRequest, theatre: Theatre
 ) -> Mapping[tuple[str, str], asyncio.Future[Recovery]]:
     """Play all pairs that were selected, side by side and in the order of their tests."""
