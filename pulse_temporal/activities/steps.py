@@ -52,6 +52,8 @@ log = logging.getLogger(__name__)
 ROUNDS = 6
 FIRST_PAUSE = timedelta(milliseconds=250)
 HEARTBEATS_IN_TIMEOUT = 3
+LONGEST_SILENCE = timedelta(seconds=1)
+"""The answer to a heartbeat tells a handler that its run is canceled, or its worker shut down."""
 REASON_BYTES = 1_000
 THREAD_PATIENCE = timedelta(seconds=1)
 """There are as many threads as handlers at work: one is missing only where handlers hang."""
@@ -112,7 +114,7 @@ class StepActivities:
                 return recorded
         if activity.info().is_local:
             return await self._claim_and_make(step, fence, handler)
-        every = self.options.heartbeat_timeout / HEARTBEATS_IN_TIMEOUT
+        every = min(self.options.heartbeat_timeout / HEARTBEATS_IN_TIMEOUT, LONGEST_SILENCE)
         during = timedelta(milliseconds=step.timeout_ms) + AROUND_THE_CALL
         async with heartbeats(every=every, during=during):
             return await self._claim_and_make(step, fence, handler)

@@ -167,7 +167,7 @@ class Emitter:
     async def transaction(self) -> AsyncGenerator[Connection]:
         """Lend a connection in a transaction; what is emitted on it starts at its commit."""
         starts: list[PlannedStart] = []
-        async with self.database.transaction() as session:
+        async with self.database.transaction(to_others=True) as session:
             key = id(session.connection)
             self._joined[key] = starts
             try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import asyncpg
+from typing_extensions import override
 
 from pulse_temporal.errors import (
     ConfigurationError,
@@ -63,6 +64,19 @@ STATEMENT_LOST = (
     asyncpg.DuplicatePreparedStatementError,
 )
 """What Postgres says when a pooler has changed the server connection under asyncpg's cache."""
+
+
+RESET = "SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;"
+"""Takes back what somebody else may have left on a connection."""
+
+
+class OwnConnection(asyncpg.Connection):
+    """A connection that only this library's statements use, which leave nothing behind."""
+
+    @override
+    def get_reset_query(self) -> str:
+        """Spare the pool a round trip each time a connection comes back."""
+        return ""
 
 
 @contextmanager
@@ -173,6 +187,14 @@ async def transact(session: Session) -> AsyncGenerator[None]:
         raise TransactionFailedError(f"The transaction did not commit: {error}") from error
 
 
+async def _cleanse(session: Session) -> None:
+    """Take back what the application may have left on a connection, or cut it."""
+    try:
+        await session.connection.execute(RESET, timeout=session.seconds)
+    except (*AWAY, asyncpg.PostgresError):
+        session.connection.terminate()
+
+
 def _not_lent(pool: Pool, *, seconds: float) -> PostgresUnavailableError:
     """Say why a pool gave no connection in time: it has none left, or cannot connect."""
     if pool.get_size() >= pool.get_max_size() and pool.get_idle_size() == 0:
@@ -228,10 +250,19 @@ class Database:
             yield Session(connection, await self._texts(connection), self.timeout)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Session]:
-        """Lend a connection inside a transaction that commits when the block ends well."""
-        async with self.session() as session, transact(session):
-            yield session
+    async def transaction(self, *, to_others: bool = False) -> AsyncGenerator[Session]:
+        """Lend a connection inside a transaction that commits when the block ends well.
+
+        Args:
+            to_others: The application may do on it what it likes.
+        """
+        async with self.session() as session:
+            try:
+                async with transact(session):
+                    yield session
+            finally:
+                if to_others:
+                    await _cleanse(session)
 
     async def join(self, connection: Connection) -> Session:
         """Speak to this engine's tables on a connection of the caller."""
@@ -313,6 +344,7 @@ class Database:
                         timeout=self.timeout,
                         command_timeout=self.timeout if self.bounded else None,
                         statement_cache_size=CACHED_STATEMENTS if self.statement_cache else 0,
+                        connection_class=OwnConnection if self.bounded else asyncpg.Connection,
                     )
                     if isinstance(self.source, str)
                     else self.source

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from temporalio.client import Client
@@ -37,7 +38,7 @@ from pulse_temporal.services.relay import Relay
 from pulse_temporal.store import workers
 from pulse_temporal.store.database import Database
 from pulse_temporal.temporal import connect, ensure_search_attributes
-from pulse_temporal.worker.build import build_worker
+from pulse_temporal.worker.build import WORKFLOW_THREADS, build_worker
 
 log = logging.getLogger(__name__)
 
@@ -227,6 +228,7 @@ class Process:
         """Poll for tasks until the worker is shut down."""
         # As many local and as many queued handlers may run at the same time.
         threads = HandlerThreads(2 * self.options.concurrency)
+        interpreters = ThreadPoolExecutor(WORKFLOW_THREADS, thread_name_prefix="pulse-workflow")
         source = self.database.source
         transactions = Database(
             source,
@@ -247,13 +249,18 @@ class Process:
                     bound.reschedule(asyncio.get_running_loop().time() + self._worker_seconds)
 
                 worker = self._worker = build_worker(
-                    client, activities, self.options, on_fatal_error=bound_the_end
+                    client,
+                    activities,
+                    self.options,
+                    interpreters=interpreters,
+                    on_fatal_error=bound_the_end,
                 )
                 _settle(ready)
                 await worker.run()
         finally:
             self._worker = None
             threads.close()
+            interpreters.shutdown(wait=False)
             await transactions.close()
 
     def _activities(

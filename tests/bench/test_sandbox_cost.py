@@ -17,7 +17,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRunner
 
-from pulse_temporal.worker.build import workflow_runner
+from tests.sandbox import workflow_runner
 from pulse_temporal.workflows.pulse import PulseRun
 from tests.harness import PulseTest, action
 

@@ -17,10 +17,10 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 
 from pulse_temporal.contract import workflow_id
-from pulse_temporal.worker.build import workflow_runner
 from pulse_temporal.workflows.pulse import PulseBranch, PulseRun
 from pulse_temporal.workflows.tick import PulseCronTick
 from tests.chaos.findings import Finding
+from tests.sandbox import workflow_runner
 
 MIRROR = """
 SELECT r.id, r.status, r.generation, EXISTS (

@@ -20,10 +20,10 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
 from pulse_temporal.contract import Bone, InterpreterInput
-from pulse_temporal.worker.build import workflow_runner
 from pulse_temporal.workflows.pulse import PulseBranch, PulseRun
 from pulse_temporal.workflows.tick import PulseCronTick
 from tests.replay.record import HISTORIES, SCENARIOS, SCRUBBED
+from tests.sandbox import workflow_runner
 
 Json = dict[str, JsonValue]
 parse = TypeAdapter(Json).validate_json

@@ -7,8 +7,8 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from pulse_temporal.embedded import EmbeddedServices
-from pulse_temporal.worker.build import workflow_runner
 from tests.replay.guarded import Guarded
+from tests.sandbox import workflow_runner
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 from temporalio.worker.workflow_sandbox import SandboxRestrictions
 
 import pulse_temporal
-from pulse_temporal.worker.build import SEALED_ROOM, passthrough_modules, workflow_runner
+from tests.sandbox import SEALED_ROOM, passthrough_modules, workflow_runner
 
 HOUSE = Path(pulse_temporal.__file__).parent
 
