@@ -119,6 +119,8 @@ class InterpreterInput(Letter):
         steps: The skeleton of this list of steps.
         has_delays: Some list of the run has a delay, so the run may come to wait.
         task_timeout_ms: Bound of one workflow task, for child workflows.
+        local_limit_ms: A list whose first step declares a timeout of at most this begins along
+            with that step's first delivery; 0: it begins by itself.
     """
 
     version: Literal[1] = 1
@@ -127,6 +129,7 @@ class InterpreterInput(Letter):
     steps: tuple[Bone, ...]
     has_delays: bool
     task_timeout_ms: int
+    local_limit_ms: Annotated[int, _shown_if_set] = 0
 
 
 class Speaker(Letter):
@@ -188,6 +191,8 @@ class StepInput(Speaker):
         waited_after: Number of the failed attempt after which the workflow has waited out the
             pause; 0: it has waited for none. Temporal's timer decides then, not the clock of
             Postgres, which may differ.
+        begins: The list begins with this delivery, in one write with its claim.
+        ends: The run is complete when this step is, in one write with its result.
     """
 
     path: str
@@ -195,6 +200,8 @@ class StepInput(Speaker):
     handler: str
     timeout_ms: int
     waited_after: Annotated[int, _shown_if_set] = 0
+    begins: Annotated[bool, _shown_if_set] = False
+    ends: Annotated[bool, _shown_if_set] = False
 
 
 class StepDone(Letter):
@@ -204,12 +211,18 @@ class StepDone(Letter):
         value: A condition's answer; None for actions.
         result: A small result, shown in Temporal's history; the full one is in Postgres.
         skipped: A replay passed over the action.
+        beginning: Of the list, when this delivery was to begin it.
+        deferred: The list has begun, and the step was not tried: it needs another delivery.
+        ended: With it the run is completed.
     """
 
     kind: Literal["done"] = "done"
     value: bool | None = None
     result: JsonValue = None
-    skipped: bool = False
+    skipped: Annotated[bool, _shown_if_set] = False
+    beginning: Annotated[Beginning | None, _shown_if_set] = None
+    deferred: Annotated[bool, _shown_if_set] = False
+    ended: Annotated[bool, _shown_if_set] = False
 
 
 StepAnswer = Answer[StepDone]

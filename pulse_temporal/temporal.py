@@ -199,6 +199,7 @@ async def start_run(client: Client, start: RunStart, options: EngineOptions) -> 
         steps=skeleton(snapshot.steps),
         has_delays=any(isinstance(step, DelayStep) for _, step in walk(snapshot.steps)),
         task_timeout_ms=round(task_timeout / timedelta(milliseconds=1)),
+        local_limit_ms=round(options.local_activity_limit / timedelta(milliseconds=1)),
     )
     try:
         await client.start_workflow(

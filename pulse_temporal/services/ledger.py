@@ -23,7 +23,7 @@ from pulse_temporal.services.observers import Observers
 from pulse_temporal.store import steps, timeline
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database, Session
-from pulse_temporal.store.steps import Claimed, FailedAttempt, LockedStep, Outcome, Ticket
+from pulse_temporal.store.steps import Claimed, FailedAttempt, LockedStep, Outcome, Terms, Ticket
 from pulse_temporal.store.timeline import LogLine
 
 Recorded: TypeAlias = StepDone | AttemptFailure | Refusal
@@ -76,22 +76,25 @@ class Ledger:
             bound: Length of the attempt that begins with the claim.
             waited_after: Number of the failed attempt whose pause the execution has waited out.
         """
+        terms = Terms(self.worker_id, bound, waited_after=waited_after)
         for _ in range(CLAIM_ROUNDS):
             async with self.database.session() as session:
-                claimed = await steps.claim(
-                    session,
-                    fence,
-                    path,
-                    worker_id=self.worker_id,
-                    bound=bound,
-                    waited_after=waited_after,
-                )
+                claimed = await steps.claim(session, fence, path, terms=terms)
             if claimed is not None:
                 return claimed
             recorded = await self._settle(fence, path)
             if recorded is not None:
                 return recorded
         raise StoreError(f"Step {path} of {fence.run_id} is contended; the claim is tried again.")
+
+    async def open(self, fence: Fence, path: str, *, bound: timedelta) -> Claimed | None:
+        """Begin a list and take its first step, in one statement.
+
+        None: nothing has changed, because the execution is not the first to speak there.
+        """
+        terms = Terms(self.worker_id, bound, begins=True)
+        async with self.database.session() as session:
+            return await steps.claim(session, fence, path, terms=terms)
 
     async def pass_over(self, fence: Fence, path: str, *, reason: str) -> Recorded:
         """Skip an action of a replay; later steps see what the original run recorded for it."""
@@ -113,8 +116,9 @@ class Ledger:
         *,
         result: str | None,
         logs: Sequence[LogLine],
-    ) -> bool:
-        """Record a result (JSON text); False when the fence refuses it.
+        ends: bool,
+    ) -> StepDone | None:
+        """Record a result (JSON text), with ``ends`` as the run's last; None: it is refused.
 
         Joins the session's transaction, which is how a transactional action's effect and its
         record become one. Call ``succeeded`` after the commit.
@@ -124,19 +128,25 @@ class Ledger:
         """
         limit = self.options.limits.context_bytes
         recording = await steps.record_success(
-            session, ticket, result=result, logs=logs, context_bytes=limit
+            session, ticket, result=result, logs=logs, context_bytes=limit, ends=ends
         )
         if recording == "too_large":
             raise HandlerResultError(
                 f"The result would make the run's context larger than {limit} bytes "
                 "(limits.context_bytes)."
             )
-        return recording == "recorded"
+        if recording == "refused":
+            return None
+        done = self.done(result)
+        return done.model_copy(update={"ended": True}) if recording == "finished" else done
 
-    def succeeded(self, ticket: Ticket, result: str | None) -> StepDone:
+    def succeeded(self, ticket: Ticket, done: StepDone) -> StepDone:
         """Tell the hooks about a success that is committed, and give the reply for it."""
-        self._tell(ticket.fence, ticket.path)
-        return self.done(result)
+        fence = ticket.fence
+        self._tell(fence, ticket.path)
+        if done.ended:
+            self.observers.run_ended(fence.run_id, tenant_id=fence.tenant_id)
+        return done
 
     async def fail(
         self,

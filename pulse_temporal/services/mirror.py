@@ -44,7 +44,7 @@ class Mirror:
         async with self.database.session() as session:
             snapshot = await control.begin(session, fence)
         if snapshot is not None and fence.generation == 1:
-            return self._beginning(snapshot, fence, ended=[], ended_branches=[])
+            return self.beginning(snapshot, fence)
         async with self.database.transaction() as session:
             refusal = await admit(session, fence)
             if refusal is not None:
@@ -53,7 +53,7 @@ class Mirror:
             if run is None:
                 return Refusal(reason="unknown", message=f"There is no run {fence.run_id}.")
             prefix = path_numbers(fence.branch) if fence.branch else []
-            return self._beginning(
+            return self.beginning(
                 run.snapshot,
                 fence,
                 ended=await runs.ended_in_list(session, fence, prefix),
@@ -185,14 +185,15 @@ class Mirror:
         self.observers.steps_ended(fence.run_id, tenant_id=fence.tenant_id, paths=ended)
         return Written()
 
-    def _beginning(
+    def beginning(
         self,
         snapshot: DefinitionSnapshot,
         fence: Fence,
         *,
-        ended: Iterable[int],
-        ended_branches: Iterable[tuple[int, int]],
+        ended: Iterable[int] = (),
+        ended_branches: Iterable[tuple[int, int]] = (),
     ) -> Beginning:
+        """Give what an execution must know that begins, or goes on behind ended steps."""
         branches: dict[int, tuple[int, ...]] = {}
         for index, branch in ended_branches:
             branches[index] = (*branches.get(index, ()), branch)

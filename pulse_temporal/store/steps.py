@@ -18,7 +18,7 @@ from pulse_temporal.store.database import Session
 from pulse_temporal.store.timeline import LogLine
 
 DEFAULT_POLICY = RetryPolicy(max_attempts=1, backoff_ms=1_000)
-Recording = Literal["recorded", "refused", "too_large"]
+Recording = Literal["recorded", "finished", "refused", "too_large"]
 LONGEST_PAUSE = timedelta(days=30)
 """What a handler asks for beyond this is cut: Postgres counts no time without end."""
 
@@ -92,15 +92,24 @@ class Outcome:
     retry_in_ms: int | None
 
 
-async def claim(
-    session: Session,
-    fence: Fence,
-    path: str,
-    *,
-    worker_id: str,
-    bound: timedelta,
-    waited_after: int,
-) -> Claimed | None:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms a step is claimed.
+
+    Attributes:
+        worker_id: Who claims it.
+        bound: Length of the attempt that begins with the claim.
+        waited_after: Number of the failed attempt whose pause the execution has waited out.
+        begins: The list begins with it: the execution must be the first to speak there.
+    """
+
+    worker_id: str
+    bound: timedelta
+    waited_after: int = 0
+    begins: bool = False
+
+
+async def claim(session: Session, fence: Fence, path: str, *, terms: Terms) -> Claimed | None:
     """Take a step that nobody works on; None leaves the reason to ``lock_step``."""
     row = await session.row(
         "steps.claim",
@@ -110,9 +119,10 @@ async def claim(
         fence.generation,
         fence.branch,
         fence.temporal_run_id,
-        worker_id,
-        bound,
-        waited_after,
+        terms.worker_id,
+        terms.bound,
+        terms.waited_after,
+        fence.first_execution_run_id if terms.begins else None,
     )
     return _claimed(row, fence) if row else None
 
@@ -204,10 +214,12 @@ async def record_success(
     result: str | None,
     logs: Sequence[LogLine],
     context_bytes: int,
+    ends: bool,
 ) -> Recording:
-    """Write a result, JSON text.
+    """Write a result, JSON text; with ``ends`` it completes the run.
 
     Returns:
+        ``recorded``; ``finished``: and the run is completed.
         ``refused``: canceled, superseded, or recorded already. ``too_large``: the run's results
         would have more than ``context_bytes`` altogether.
     """
@@ -217,10 +229,13 @@ async def record_success(
         result,
         *_log_columns(logs),
         context_bytes,
+        ends,
     )
     if row is None:
         return "refused"
-    return "recorded" if row["fits"] else "too_large"
+    if not row["fits"]:
+        return "too_large"
+    return "finished" if row["ends"] else "recorded"
 
 
 async def record_failure(

@@ -14,6 +14,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from pulse_temporal.activities.cron import CronActivities
+from pulse_temporal.activities.delivery import Desk
 from pulse_temporal.activities.mirror import MirrorActivities
 from pulse_temporal.activities.steps import StepActivities
 from pulse_temporal.clock import ServerClock
@@ -266,27 +267,24 @@ class Process:
     def _activities(
         self, transactions: Database, threads: HandlerThreads
     ) -> list[Callable[..., object]]:
-        mirror = MirrorActivities(
-            Mirror(self.database, self.registry, self.observers, self.options),
-            RunControl(self.database, self.observers),
+        mirror = Mirror(self.database, self.registry, self.observers, self.options)
+        writes = MirrorActivities(mirror, RunControl(self.database, self.observers))
+        ledger = Ledger(
+            self.database,
+            self.observers,
+            self.options,
+            worker_id=self.worker_id,
+            clock=self.clock,
         )
         steps = StepActivities(
-            ledger=Ledger(
-                self.database,
-                self.observers,
-                self.options,
-                worker_id=self.worker_id,
-                clock=self.clock,
-            ),
+            desk=Desk(ledger, self.emitter, self.options, self.clock),
+            mirror=mirror,
             registry=self.registry,
-            emitter=self.emitter,
-            options=self.options,
-            clock=self.clock,
             transactions=transactions,
             threads=threads,
         )
         ticks = CronActivities(self.database, self.emitter)
-        return [*mirror.all(), *ticks.all(), steps.run]
+        return [*writes.all(), *ticks.all(), steps.run]
 
     async def _keep_publishing(self) -> None:
         while True:

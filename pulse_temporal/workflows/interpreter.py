@@ -36,7 +36,7 @@ from pulse_temporal.contract import (
     StepInput,
     WriteAnswer,
 )
-from pulse_temporal.model.commands import Call, FanOut, Finish, Wait
+from pulse_temporal.model.commands import Call, FanOut, Finish, Progress, Wait
 from pulse_temporal.model.paths import branch_path, child_path
 from pulse_temporal.workflows.calls import (
     Refused,
@@ -64,6 +64,7 @@ class Interpreter:
     Attributes:
         job: What to interpret.
         speaker: Sent along with every activity, so that the mirror knows who writes.
+        is_ended: The run is completed on record, along with its last step.
     """
 
     def __init__(self, job: InterpreterInput) -> None:
@@ -71,6 +72,7 @@ class Interpreter:
         self.speaker = Speaker(
             scope=job.scope, first_execution_run_id=workflow.info().first_execution_run_id
         )
+        self.is_ended = False
         self._beginning: Beginning | None = None
 
     async def run(self) -> None:
@@ -80,22 +82,18 @@ class Interpreter:
             StepFailed: A step failed for good.
             Refused: The run is canceled, or another execution speaks for it.
         """
-        beginning = self._beginning = await write(
-            contract.BEGIN, self.speaker, BeginAnswer, summary="begin"
-        )
         steps = self.job.steps
-        progress = resume(beginning.ended)
+        progress = await self._open()
         while True:
+            if self.is_ended:
+                return
             self._continue_as_new_if_due()
             command = next_command(steps, progress)
             match command:
                 case Finish():
                     return
                 case Call(index):
-                    answer = await self._call(index)
-                    skipped = skipped_after(steps, index, answer=answer)
-                    await self._skip(skipped, by=index)
-                    progress = progress.end([index, *skipped])
+                    progress = await self._after(index, await self._call(index), progress)
                 case Wait(index):
                     await self._wait(index)
                     progress = progress.end([index])
@@ -116,45 +114,89 @@ class Interpreter:
             raise RuntimeError("the interpreter has not begun")
         return self._beginning
 
-    async def _call(self, index: int) -> bool | None:
-        """Call a handler until it succeeds or its attempts are used up."""
+    async def _open(self) -> Progress:
+        """Begin; a short first step begins its list along with its own first delivery."""
+        if not self._opens_with_its_first_step():
+            return resume((await self._begin()).ended)
+        try:
+            done = await _attempt_locally(self._step(0, begins=True), self.job.steps[0].name)
+        except FailureError as error:
+            failed = _attempt_failure(error)
+            await self._begin()
+            return await self._after(0, await self._call(0, failed=failed), Progress())
+        if done is not None and done.beginning is not None:
+            self._beginning = done.beginning
+            if not done.deferred:
+                return await self._after(0, done, Progress())
+        return resume((self._beginning or await self._begin()).ended)
+
+    def _opens_with_its_first_step(self) -> bool:
+        scope = self.job.scope
+        is_repeat = scope.generation > 1 or workflow.info().continued_run_id is not None
+        if is_repeat or scope.is_replay or scope.is_dry_run or not self.job.steps:
+            return False
+        first = self.job.steps[0]
+        calls = first.type in ("action", "condition")
+        return calls and 0 < (first.timeout_ms or 0) <= self.job.local_limit_ms
+
+    async def _begin(self) -> Beginning:
+        self._beginning = await write(contract.BEGIN, self.speaker, BeginAnswer, summary="begin")
+        return self._beginning
+
+    def _step(self, index: int, *, begins: bool = False) -> StepInput:
         bone = self.job.steps[index]
-        step = StepInput(
+        return StepInput(
             **dict(self.speaker),
             path=self.path(index),
             type="condition" if bone.type == "condition" else "action",
             handler=bone.uses,
             timeout_ms=bone.timeout_ms or self.beginning.action_timeout_ms,
+            begins=begins,
+            ends=not self.job.scope.branch and index == len(self.job.steps) - 1,
         )
-        may_be_local = index in self.beginning.local
-        while True:
-            try:
-                done = await self._attempt(step, bone, local=may_be_local)
-            except FailureError as error:
-                failure = _attempt_failure(error)
-                if failure.retry_in_ms is None:
-                    raise StepFailed(
-                        Failure(path=step.path, name=bone.name, message=failure.message)
-                    ) from error
-                await workflow.sleep(
-                    timedelta(milliseconds=failure.retry_in_ms),
-                    summary=_retry_summary(failure, bone.name),
-                )
-                step = step.model_copy(update={"waited_after": failure.attempt})
-                may_be_local = False
-                self._continue_as_new_if_due()
-            else:
-                return done.value
 
-    async def _attempt(self, step: StepInput, bone: Bone, *, local: bool) -> StepDone:
-        bound = timedelta(milliseconds=step.timeout_ms)
-        summary = f"{bone.type} · {bone.name}"
+    async def _call(self, index: int, *, failed: AttemptFailure | None = None) -> StepDone:
+        """Call a handler until it succeeds or its attempts are used up.
+
+        Args:
+            index: The step.
+            failed: Its first attempt, when that has been made already.
+        """
+        step, name = self._step(index), self.job.steps[index].name
+        local = failed is None and index in self.beginning.local
+        while True:
+            if failed is None:
+                try:
+                    return await self._attempt(step, name, local=local)
+                except FailureError as error:
+                    failed = _attempt_failure(error)
+            if failed.retry_in_ms is None:
+                raise StepFailed(Failure(path=step.path, name=name, message=failed.message))
+            await workflow.sleep(
+                timedelta(milliseconds=failed.retry_in_ms), summary=_retry_summary(failed, name)
+            )
+            step = step.model_copy(update={"waited_after": failed.attempt})
+            local, failed = False, None
+            self._continue_as_new_if_due()
+
+    async def _attempt(self, step: StepInput, name: str, *, local: bool) -> StepDone:
         if local:
-            done = await attempt_locally(step, bound=bound, summary=summary)
+            done = await _attempt_locally(step, name)
             if done is not None:
                 return done
-        heartbeat = timedelta(milliseconds=self.beginning.heartbeat_timeout_ms)
-        return await attempt_queued(step, bound=bound, heartbeat=heartbeat, summary=summary)
+        return await attempt_queued(
+            step,
+            bound=timedelta(milliseconds=step.timeout_ms),
+            heartbeat=timedelta(milliseconds=self.beginning.heartbeat_timeout_ms),
+            summary=f"{step.type} · {name}",
+        )
+
+    async def _after(self, index: int, done: StepDone, progress: Progress) -> Progress:
+        """Give the progress once a step is done, and what its answer passes over is skipped."""
+        self.is_ended = done.ended
+        skipped = skipped_after(self.job.steps, index, answer=done.value)
+        await self._skip(skipped, by=index)
+        return progress.end([index, *skipped])
 
     async def _skip(self, indexes: range, *, by: int) -> None:
         if indexes:
@@ -237,6 +279,7 @@ class Interpreter:
                 steps=bone.branches[number],
                 has_delays=self.job.has_delays,
                 task_timeout_ms=self.job.task_timeout_ms,
+                local_limit_ms=self.job.local_limit_ms,
             ),
             id=contract.branch_workflow_id(scope.run_id, scope.generation, path),
             task_timeout=timedelta(milliseconds=self.job.task_timeout_ms),
@@ -249,6 +292,11 @@ class Interpreter:
         """Start over with a short history; only called while no child is open."""
         if workflow.info().is_continue_as_new_suggested():
             workflow.continue_as_new(self.job)
+
+
+async def _attempt_locally(step: StepInput, name: str) -> StepDone | None:
+    bound = timedelta(milliseconds=step.timeout_ms)
+    return await attempt_locally(step, bound=bound, summary=f"{step.type} · {name}")
 
 
 def _retry_summary(failure: AttemptFailure, name: str) -> str:

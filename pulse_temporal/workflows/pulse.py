@@ -36,6 +36,8 @@ class PulseRun:
         interpreter = Interpreter(job)
         try:
             failure = await _outcome(interpreter)
+            if interpreter.is_ended:
+                return "completed"
             return await self._finish(interpreter.speaker, failure)
         except Refused as refused:
             return await self._leave(interpreter.speaker, refused.refusal)

@@ -3,7 +3,8 @@
 -- worked on, has ended, is canceled, or this execution does not speak for the run.
 -- $1 run_id, $2 tenant_id, $3 path, $4 generation, $5 branch, $6 temporal_run_id,
 -- $7 worker_id, $8 time until the attempt's deadline, $9 failed attempt whose pause Temporal's
--- timer has let pass, 0 for none
+-- timer has let pass, 0 for none, $10 first_execution_run_id of an execution that begins with
+-- this step, as the first to speak for its run or branch and generation; NULL: it has begun
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
@@ -11,10 +12,29 @@ WITH control AS (
     FOR SHARE
 ), run AS (
     UPDATE pulse_workflow_runs AS r
-    SET current_step_index = split_part($3, '/', 1)::int, updated_at = now()
+    SET
+        current_step_index = split_part($3, '/', 1)::int, updated_at = now(),
+        status = CASE WHEN r.status = 'pending' THEN 'running' ELSE r.status END,
+        started_at = coalesce(r.started_at, now())
     FROM control
-    WHERE r.id = $1 AND r.tenant_id = $2 AND $5 = '' AND r.current_step_index <> split_part($3, '/', 1)::int
+    WHERE r.id = $1 AND r.tenant_id = $2 AND $5 = ''
+        AND (r.current_step_index <> split_part($3, '/', 1)::int OR r.status = 'pending')
     RETURNING r.id
+), begun AS (
+    INSERT INTO pulse_run_lineages (
+        run_id, tenant_id, generation, branch, first_execution_run_id, temporal_run_id
+    )
+    SELECT control.run_id, $2, $4, $5, $10, $6
+    FROM control, (SELECT count(*) FROM run) AS run_first
+    WHERE $10::text IS NOT NULL
+    ON CONFLICT (run_id, generation, branch) DO NOTHING
+    RETURNING epoch
+), speaker AS (
+    SELECT epoch FROM begun
+    UNION ALL
+    SELECT epoch FROM pulse_run_lineages
+    WHERE $10::text IS NULL
+        AND run_id = $1 AND generation = $4 AND branch = $5 AND temporal_run_id = $6
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
     SET
@@ -23,8 +43,7 @@ WITH control AS (
         blocked_reason = NULL, blocked_since = NULL
     FROM control
     CROSS JOIN (SELECT count(*) FROM run) AS run_first
-    JOIN pulse_run_lineages AS l
-        ON l.run_id = $1 AND l.generation = $4 AND l.branch = $5 AND l.temporal_run_id = $6
+    CROSS JOIN speaker AS l
     WHERE s.run_id = $1 AND s.path = $3 AND s.tenant_id = $2 AND s.generation = $4
         AND s.status IN ('pending', 'scheduled')
         -- The timer's word counts for this pause only, not when an old attempt comes again.
@@ -49,9 +68,12 @@ SELECT
     s.path AS s_path, s.started_at AS s_started_at, s.branch_index AS s_branch_index,
     s.parent_step_run_id AS s_parent_step_run_id, s.attempt AS s_attempt,
     s.max_attempts AS s_max_attempts, s.created_at AS s_created_at, s.claim, s.epoch,
-    r.definition_id AS r_definition_id, r.status AS r_status, r.is_replay AS r_is_replay,
+    r.definition_id AS r_definition_id,
+    -- This statement's own change of the run is not seen here.
+    CASE WHEN r.status = 'pending' THEN 'running' ELSE r.status END AS r_status,
+    r.is_replay AS r_is_replay,
     r.is_dry_run AS r_is_dry_run, r.definition_snapshot::text AS r_definition_snapshot,
-    r.started_at AS r_started_at, r.created_at AS r_created_at, r.updated_at AS r_updated_at,
+    coalesce(r.started_at, now()) AS r_started_at, r.created_at AS r_created_at, r.updated_at AS r_updated_at,
     r.current_step_index AS r_current_step_index,
     t.id AS t_id, t.source AS t_source, t.type AS t_type, t.resource_type AS t_resource_type,
     t.resource_id AS t_resource_id, t.environment AS t_environment,
@@ -143,10 +165,10 @@ RETURNING id, now() - blocked_since AS blocked_for;
 -- Write a handler's result. Any claim of this generation and epoch may, while its attempt is
 -- open or lost. No row: canceled, superseded, or recorded by another claim. Nothing is written
 -- when there is no room for it among the run's results. The transaction may be as old as the
--- handler's call, so the time of the record is the clock's.
+-- handler's call, so the time of the record is the clock's. The last step of a run ends it too.
 -- $1 run_id, $2 tenant_id, $3 path, $4 generation, $5 branch, $6 temporal_run_id, $7 claim,
 -- $8 result as text, $9 log ids, $10 log levels, $11 log messages, $12 log data as texts,
--- $13 log times, $14 bytes that the run's results may have altogether
+-- $13 log times, $14 bytes that the run's results may have altogether, $15 it is the last step
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
@@ -156,11 +178,16 @@ WITH control AS (
     SELECT coalesce(sum(e.result_bytes), 0) + octet_length($8::text) <= $14::bigint AS is_enough
     FROM pulse_workflow_step_runs AS e
     WHERE e.run_id = $1 AND e.tenant_id = $2 AND e.path <> $3 AND e.result IS NOT NULL
+), run AS (
+    SELECT r.id FROM control JOIN pulse_workflow_runs AS r ON r.id = control.run_id
+    WHERE $15::bool AND r.tenant_id = $2 AND r.status IN ('pending', 'running', 'waiting')
+    FOR UPDATE OF r
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
     SET status = 'completed', result = $8::text::jsonb, result_bytes = octet_length($8::text),
         completed_at = clock_timestamp(), error_message = NULL, next_attempt_at = NULL
     FROM control
+    CROSS JOIN (SELECT count(*) FROM run) AS run_first
     JOIN room ON room.is_enough IS NOT FALSE
     JOIN pulse_run_lineages AS l
         ON l.run_id = $1 AND l.generation = $4 AND l.branch = $5 AND l.temporal_run_id = $6
@@ -169,7 +196,9 @@ WITH control AS (
         AND a.status IN ('open', 'lost')
     WHERE s.run_id = $1 AND s.path = $3 AND s.tenant_id = $2 AND s.generation = $4
         AND a.step_run_id = s.id AND s.status IN ('running', 'scheduled')
-    RETURNING s.id, s.run_id, s.tenant_id, s.generation, s.path, s.completed_at, a.attempt
+    RETURNING s.id, s.run_id, s.tenant_id, s.generation, s.path, s.completed_at, a.attempt,
+        CASE WHEN s.step_type = 'action' AND s.result IS NOT NULL
+            THEN jsonb_build_object(s.step_name, s.result) ELSE '{}' END AS context
 ), attempt AS (
     UPDATE pulse_step_attempts AS a
     SET status = CASE WHEN a.claim = $7 THEN 'completed' ELSE 'lost' END,
@@ -193,10 +222,28 @@ WITH control AS (
     SELECT run_id, tenant_id, generation, 'step_completed', path, completed_at,
         jsonb_build_object('attempt', attempt)
     FROM step, (SELECT count(*) FROM logs) AS logs_first
+    RETURNING 1
+), finished AS (
+    UPDATE pulse_workflow_runs AS r
+    SET
+        status = 'completed', error_message = NULL, completed_at = step.completed_at,
+        updated_at = step.completed_at,
+        context = r.context || step.context || coalesce((
+            SELECT jsonb_object_agg(e.step_name, e.result) FROM pulse_workflow_step_runs AS e
+            WHERE e.run_id = $1 AND e.step_type = 'action' AND e.result IS NOT NULL
+                AND e.status IN ('completed', 'skipped') AND e.path <> $3
+        ), '{}')
+    FROM step JOIN run ON run.id = step.run_id
+    WHERE r.id = run.id
+    RETURNING r.id, r.completed_at
+), run_event AS (
+    INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at)
+    SELECT id, $2, $4, 'run_completed', completed_at
+    FROM finished, (SELECT count(*) FROM event) AS step_first
 )
-SELECT true AS fits FROM step
+SELECT true AS fits, EXISTS (SELECT 1 FROM finished) AS ends FROM step
 UNION ALL
-SELECT false FROM room WHERE NOT is_enough;
+SELECT false, false FROM room WHERE NOT is_enough;
 
 -- name: record_failure
 -- Write a failed attempt and decide whether another one follows; only the newest claim may.

@@ -1,0 +1,277 @@
+"""One claimed delivery of a step: call its handler, and record what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+from temporalio import activity
+
+from pulse_temporal.activities.calls import Called, Succeeded, call
+from pulse_temporal.clock import Clock
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.contract import AttemptFailure, StepDone, StepInput
+from pulse_temporal.errors import (
+    HandlerResultError,
+    PostgresUnavailableError,
+    PulseError,
+    TransactionFailedError,
+)
+from pulse_temporal.failpoints import reach
+from pulse_temporal.handlers.context import LogBook, WorkflowContext
+from pulse_temporal.handlers.registry import Action, Condition
+from pulse_temporal.handlers.threads import HandlerThread
+from pulse_temporal.model.canonical import scrub_text
+from pulse_temporal.model.ids import new_id
+from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
+from pulse_temporal.model.steps import HandlerStep, walk
+from pulse_temporal.model.values import JsonObject
+from pulse_temporal.services.emit import Emitter
+from pulse_temporal.services.ledger import Ledger, Recorded
+from pulse_temporal.store.connection import Connection
+from pulse_temporal.store.database import Session
+from pulse_temporal.store.loan import Loan
+from pulse_temporal.store.steps import Claimed, FailedAttempt
+from pulse_temporal.store.timeline import LogLine
+
+Result = TypeVar("Result")
+
+ROUNDS = 6
+FIRST_PAUSE = timedelta(milliseconds=250)
+REASON_BYTES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What all deliveries of a worker share.
+
+    Attributes:
+        ledger: Records.
+        emitter: Of ``ctx.emit``.
+        options: Bounds.
+        clock: Of ``ctx.log`` lines.
+    """
+
+    ledger: Ledger
+    emitter: Emitter
+    options: EngineOptions
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a handler is called with: a connection, a thread or neither."""
+
+    session: Session | None = None
+    thread: HandlerThread | None = None
+
+
+class Delivery:
+    """One claimed delivery of one step, from the call to the record."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        handler: Action | Condition,
+        claimed: Claimed,
+        *,
+        step: StepInput,
+        means: Means,
+    ) -> None:
+        self.desk = desk
+        self.handler = handler
+        self.claimed = claimed
+        self.ticket = claimed.ticket
+        self.bound = timedelta(milliseconds=step.timeout_ms)
+        self.ends = step.ends
+        self.means = means
+        self.emits: Counter[str] = Counter()
+        self.connection: Connection | None = None
+        defined = _step_of(claimed)
+        self.policy = defined.retry_policy if defined else None
+        limits = desk.options.limits
+        self.book = LogBook(desk.clock, limits.log_lines, limits.log_data_bytes)
+        self.ctx = WorkflowContext(
+            run=claimed.run,
+            step=claimed.step,
+            trigger=claimed.trigger,
+            config=_config(claimed, defined),
+            book=self.book,
+            emit=self._emit,
+        )
+
+    async def make(self) -> Recorded:
+        """Call the handler and record what came of it.
+
+        A delivery that ends without a record is on record as lost: what comes again and again
+        must end at a bound. Only a shutdown hands the step on for nothing.
+        """
+        try:
+            if self.means.session is not None:
+                return await self._in_transaction(self.means.session)
+            return await self._record(await self._call())
+        except asyncio.CancelledError:
+            details = activity.cancellation_details()
+            if details is not None and details.worker_shutdown:
+                await self.desk.ledger.release(self.claimed)
+            raise
+        except Exception as error:
+            reason = scrub_text(f"Nothing could be recorded: {error}", max_bytes=REASON_BYTES)
+            with contextlib.suppress(PulseError):  # then the next claim finds the attempt open
+                await self.desk.ledger.lose(self.claimed, reason=reason)
+            raise
+
+    async def _call(self) -> Called:
+        called = await call(
+            self.handler,
+            self.ctx,
+            bound=self.bound,
+            limits=self.desk.options.limits,
+            thread=self.means.thread,
+        )
+        await reach("step.after_handler")
+        return called
+
+    async def _record(self, called: Called) -> Recorded:
+        return await _patiently(lambda: self._record_once(called))
+
+    async def _record_once(self, called: Called) -> Recorded:
+        ledger = self.desk.ledger
+        if isinstance(called, FailedAttempt):
+            failure = await ledger.fail(
+                self.ticket, failed=called, policy=self.policy, logs=self._lines()
+            )
+            await reach("failure.after_record")
+            return failure
+        if self.ends:
+            await reach("finish_run.before_write")
+        try:
+            async with ledger.database.session() as session:
+                done = await self._succeed(session, called)
+        except HandlerResultError as error:
+            return await self._record_once(_without_room(error))
+        if done is None:
+            return await self._refused()
+        await reach("step.after_record")
+        if done.ended:
+            await reach("finish_run.after_write")
+        return ledger.succeeded(self.ticket, done)
+
+    async def _succeed(self, session: Session, called: Succeeded) -> StepDone | None:
+        return await self.desk.ledger.succeed(
+            session, self.ticket, result=called.result, logs=self._lines(), ends=self.ends
+        )
+
+    async def _in_transaction(self, session: Session) -> Recorded:
+        """Call a transactional action: its effect and its record commit together."""
+        ledger = self.desk.ledger
+        loan = Loan(session)
+        try:
+            async with loan.transaction():
+                self.connection = session.connection
+                self.ctx.lend(session.connection)
+                with loan.borrowed():
+                    called = await self._call()
+                done = await self._succeed_in(session, called)
+        except _Undo as undo:
+            if undo.failed is None:
+                return await self._refused()
+            if loan.is_cut and not undo.failed.timed_out:  # the effect is undone, and nobody's
+                raise PostgresUnavailableError(
+                    f"the handler's connection to Postgres broke ({undo.failed.message})"
+                ) from None
+            return await self._record(undo.failed)
+        except TransactionFailedError as error:
+            failed = FailedAttempt(message=f"{type(error).__name__}: {error}", retryable=True)
+            return await self._record(failed)
+        await reach("transaction.after_commit")
+        return ledger.succeeded(self.ticket, done)
+
+    async def _succeed_in(self, session: Session, called: Called) -> StepDone:
+        """Record the handler's success in its own transaction, or undo its effect."""
+        if isinstance(called, FailedAttempt):
+            raise _Undo(called)
+        try:
+            done = await self._succeed(session, called)
+        except HandlerResultError as error:
+            raise _Undo(_without_room(error)) from error
+        if done is None:
+            raise _Undo(None)
+        await reach("transaction.before_commit")
+        return done
+
+    async def _refused(self) -> Recorded:
+        """Learn why a success could not be recorded; say so in a canceled run's log."""
+        standing = await self.desk.ledger.standing(self.ticket.fence, self.ticket.path)
+        if not isinstance(standing, StepDone | AttemptFailure) and standing.reason == "canceled":
+            await self.desk.ledger.note_late_finish(self.claimed)
+        return standing
+
+    async def _emit(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
+        run, trigger = self.claimed.run, self.claimed.trigger
+        parsed = self.desk.emitter.intake.parse_for(signal, tenant_id=run.tenant_id)
+        ordinal = self.emits[parsed.type]
+        self.emits[parsed.type] += 1
+
+        async def emit() -> TriggerEnvelope:
+            return await self.desk.emitter.emit_caused(
+                parsed,
+                run=run,
+                trigger=trigger,
+                key=f"chain:{run.id}:{self.ticket.path}:{parsed.type}:{ordinal}",
+                connection=self.connection,
+            )
+
+        # The key makes repeating harmless; in a transaction, its connection is what is lost.
+        return await (emit() if self.connection is not None else _patiently(emit))
+
+    def _lines(self) -> list[LogLine]:
+        return [
+            LogLine(
+                id=new_id("log"),
+                level=line.level,
+                message=line.message,
+                data=line.data,
+                at=line.at,
+            )
+            for line in self.book.lines()
+        ]
+
+
+async def _patiently(work: Callable[[], Awaitable[Result]]) -> Result:
+    """Do what may be repeated; Postgres may be away for a moment."""
+    for round_ in range(ROUNDS - 1):
+        try:
+            return await work()
+        except PostgresUnavailableError:
+            await asyncio.sleep(FIRST_PAUSE.total_seconds() * 2**round_)
+    return await work()
+
+
+class _Undo(Exception):  # noqa: N818 - rolls a transaction back, never leaves this module
+    """Undo a transactional action; ``failed`` is None when the ledger refused its record."""
+
+    def __init__(self, failed: FailedAttempt | None) -> None:
+        self.failed = failed
+        super().__init__()
+
+
+def _without_room(error: HandlerResultError) -> FailedAttempt:
+    return FailedAttempt(message=f"{type(error).__name__}: {error}", retryable=False)
+
+
+def _step_of(claimed: Claimed) -> HandlerStep | None:
+    for path, step in walk(claimed.run.definition_snapshot.steps):
+        if path == claimed.ticket.path and isinstance(step, HandlerStep):
+            return step
+    return None
+
+
+def _config(claimed: Claimed, step: HandlerStep | None) -> JsonObject:
+    config = claimed.run.definition_snapshot.config
+    return config | step.config if step and step.config else config
