@@ -12,7 +12,7 @@ LOCK := requirements/dev.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos check fmt docs bench soak lock clean
+.PHONY: help demo test chaos check fmt docs bench scale soak lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,8 +41,11 @@ fmt: $(READY) ## Format, and fix what the linter can fix
 docs: $(READY) ## Write the reference pages anew from the docstrings
 	$(BIN)/python docs/build_reference.py
 
-bench: $(READY) ## Measure; slow, and only comparable on a quiet machine
-	@$(BIN)/python -m pytest -m bench -p no:randomly --capture=no $(ARGS)
+bench: $(READY) ## Measure against hand-written Temporal workflows (ARGS=--short: three minutes)
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+scale: $(READY) ## Compare a million runs with ten thousand: 12 GB of disk (ARGS='--runs 100000')
+	@$(BIN)/python -m tests.scale $(ARGS)
 
 soak: $(READY) ## Work for ten minutes and show what grows (ARGS='--seconds 60')
 	@$(BIN)/python -m tests.soak.soak $(ARGS)

@@ -135,9 +135,17 @@ class JsonValueError(InvalidInputError):
 
 
 class SignalError(InvalidInputError):
-    """A signal was refused; nothing was stored."""
+    """A signal was refused; nothing was stored.
+
+    Attributes:
+        index: Its place in the list that ``emit_many`` was given, from 0; None of ``emit``.
+    """
 
     code: ClassVar[str] = "signal"
+
+    def __init__(self, message: str, *, index: int | None = None) -> None:
+        self.index = index
+        super().__init__(message)
 
 
 class UnknownSignalError(SignalError):
@@ -167,9 +175,9 @@ class IdempotencyConflictError(SignalError):
 
     code: ClassVar[str] = "idempotency_conflict"
 
-    def __init__(self, message: str, *, trigger_id: str) -> None:
+    def __init__(self, message: str, *, trigger_id: str, index: int | None = None) -> None:
         self.trigger_id = trigger_id
-        super().__init__(message)
+        super().__init__(message, index=index)
 
 
 class NotFoundError(PulseError):

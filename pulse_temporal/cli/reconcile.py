@@ -13,7 +13,7 @@ from rich.text import Text
 
 from pulse_temporal.cli.exits import Exit
 from pulse_temporal.cli.logs import no_log
-from pulse_temporal.cli.paragraphs import tell
+from pulse_temporal.cli.paragraphs import printable, tell
 from pulse_temporal.engine.facade import engine_from_environment
 from pulse_temporal.model.health import CheckName, HealthReport
 from pulse_temporal.model.reconcile import Found, ReconcileReport, Remedy
@@ -96,7 +96,7 @@ def print_report(console: Console, report: ReconcileReport, health: HealthReport
     for name in SERVERS:
         server = health.check(name)
         if server is not None:
-            console.print(Text(server.summary, style="dim"), soft_wrap=True)
+            console.print(Text(printable(server.summary), style="dim"), soft_wrap=True)
     runs = f"{report.checked:_} open run{'' if report.checked == 1 else 's'}".replace("_", " ")
     console.print(Text(f"Compared {runs} and all schedules."))
     if report.repairs:
@@ -131,8 +131,8 @@ def print_repairs(console: Console, report: ReconcileReport) -> None:
     words = max(len(FOUND[repair.found]) for repair in shown)
     for repair in shown:
         line = Text.assemble(
-            (f"{repair.subject_id:<{subjects}}", "bold"),
-            f"  {repair.tenant_id:<{tenants}}  ",
+            (f"{printable(repair.subject_id):<{subjects}}", "bold"),
+            f"  {printable(repair.tenant_id):<{tenants}}  ",
             (f"{FOUND[repair.found]:<{words}}", "yellow"),
             f" → {DONE[repair.remedy]}",
         )
@@ -177,7 +177,7 @@ def print_strangers(console: Console, report: ReconcileReport) -> None:
         " without a run in Postgres, left alone:",
     )
     for workflow_id in strangers:
-        console.print(Text(f"  {workflow_id}"), soft_wrap=True)
+        console.print(Text(f"  {printable(workflow_id)}"), soft_wrap=True)
 
 
 def tell_no_worker(console: Console, report: ReconcileReport) -> None:

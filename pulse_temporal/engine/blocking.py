@@ -6,7 +6,7 @@ import asyncio
 import atexit
 import contextlib
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import wraps
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
@@ -57,7 +57,7 @@ class BlockingEngine:
     ``start``. Where the engine was started in an event loop (``async with engine:`` in an async
     web server), they run there: this is then the way to use it from that server's threads.
 
-    Only for async code: ``transaction``, and ``emit`` on a connection of the caller. Code with
+    Only for async code: ``transaction``, and emits on a connection of the caller. Code with
     another driver's transaction emits after its commit (Django: ``transaction.on_commit``),
     with an ``idempotency_key`` when it may be repeated.
 
@@ -119,6 +119,12 @@ class BlockingEngine:
     def emit(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
         """Store a signal and plan its runs, as ``Engine.emit`` in a transaction of its own."""
         return self.call(lambda: self.engine.emit(signal))
+
+    def emit_many(
+        self, signals: Sequence[TriggerInput | Mapping[str, object]]
+    ) -> list[TriggerEnvelope]:
+        """Store many signals at once, as ``Engine.emit_many`` in a transaction of its own."""
+        return self.call(lambda: self.engine.emit_many(signals))
 
     def start(self, *, worker: bool = True) -> None:
         """Start working on runs, as ``Engine.start``; what forgets to stop, stops at exit."""

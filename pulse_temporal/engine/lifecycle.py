@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
@@ -11,6 +11,7 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.model.health import HealthReport
 from pulse_temporal.model.reconcile import ReconcileReport
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
+from pulse_temporal.services.bulk import emit_many
 from pulse_temporal.services.waiting import RunWaiter
 from pulse_temporal.store.connection import Connection
 from pulse_temporal.store.database import Database
@@ -147,6 +148,37 @@ class Lifecycle:
                 not known when the connection broke; with an ``idempotency_key`` emit again.
         """
         return await self._process.emitter.emit(signal, connection=connection)
+
+    async def emit_many(
+        self,
+        signals: Sequence[TriggerInput | Mapping[str, object]],
+        *,
+        connection: Connection | None = None,
+    ) -> list[TriggerEnvelope]:
+        """Store many signals at once, with a run for every definition that each of them matches.
+
+        All of it commits together or not at all, in one statement; the rest is as with ``emit``.
+        For imports, queues that are read in batches, and whatever else brings many signals.
+
+        Args:
+            signals: At most 1 000, of any tenants, whose payloads have at most 16 MiB together.
+            connection: An asyncpg connection of the caller, whose transaction everything joins.
+
+        Returns:
+            The stored signals in the order given. Of signals with the same ``idempotency_key``
+            the first is stored; for the others, and for keys that were used before, comes the
+            signal that the key belongs to, ``duplicate`` set.
+
+        Raises:
+            SignalError: One is malformed, or they are too many or too large; its subclasses as
+                with ``emit``. ``index`` and the message say which one.
+            JsonValueError: A payload is no canonical JSON, or is too large; ``where`` says whose.
+            IdempotencyConflictError: A key was used for other content, by one of these too.
+            EmitBusyError: Another open transaction uses one of the keys; emit again.
+            PostgresUnavailableError: Postgres does not answer. Whether the signals are stored is
+                not known when the connection broke; with keys emit again.
+        """
+        return await emit_many(self._process.emitter, signals, connection=connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection]:

@@ -121,10 +121,20 @@ class RunMethods:
         self._process.nudge()
         return run
 
-    async def get_failed_runs(self, tenant_id: str | None = None) -> list[WorkflowRun]:
-        """Give all failed runs, oldest first; of one tenant when it is given."""
+    async def get_failed_runs(
+        self, tenant_id: str | None = None, *, limit: int = 500
+    ) -> list[WorkflowRun]:
+        """Give the newest failed runs, newest first; of one tenant when it is given.
+
+        Whoever wants them all asks ``list_runs(RunFilter(status="failed"))`` page by page.
+
+        Args:
+            tenant_id: Narrows to one tenant.
+            limit: 1 to 500.
+        """
         wanted = RunFilter.model_construct(tenant_id=tenant_id, status="failed")
-        return await self._history.all_runs(wanted)
+        page = await self._history.list_runs(wanted, limit=limit, cursor=None)
+        return list(page.items)
 
     async def replay(
         self, trigger_id: str, *, dry_run: bool = False, tenant_id: str | None = None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -29,7 +30,14 @@ from pulse_temporal.temporal import RunStart, StartRefusedError, cancel_run, sta
 log = logging.getLogger(__name__)
 
 BATCH = 100
+"""Commands that a relay leases and executes together."""
+
+LANES = 100
+"""Offered starts under way at the same time."""
+
 QUEUE_LIMIT = 1_000
+"""Offered starts that wait; beyond them emits leave theirs to the relay."""
+
 FIRST_PAUSE = timedelta(milliseconds=500)
 LONGEST_PAUSE = timedelta(seconds=30)
 
@@ -40,6 +48,14 @@ class PlannedStart:
 
     command_id: int
     start: RunStart
+
+
+@dataclass(frozen=True, slots=True)
+class _Offered:
+    """A start in the queue; from ``until`` on (time of the event loop) it may be the relay's."""
+
+    planned: PlannedStart
+    until: float
 
 
 class Dispatcher:
@@ -55,9 +71,10 @@ class Dispatcher:
         self.options = options
         self.schedules = Schedules(database, options)
         self.client: Client | None = None
-        self._queue: asyncio.Queue[PlannedStart] = asyncio.Queue(QUEUE_LIMIT)
+        self._queue: asyncio.Queue[_Offered] = asyncio.Queue(QUEUE_LIMIT)
+        self._done: asyncio.Queue[int] = asyncio.Queue(QUEUE_LIMIT)
         self._held: set[int] = set()
-        self._under_way: set[asyncio.Future[list[int | BaseException | None]]] = set()
+        self._under_way: set[asyncio.Future[None]] = set()
         self._running = False
 
     @property
@@ -67,16 +84,19 @@ class Dispatcher:
 
     def offer(self, starts: Sequence[PlannedStart]) -> None:
         """Start runs soon, in the background; what finds no room is left to the relay."""
+        until = asyncio.get_running_loop().time() + self.options.emit_lease.total_seconds()
         for start in starts:
             if self._queue.full():
                 return
-            self._queue.put_nowait(start)
+            self._queue.put_nowait(_Offered(start, until))
             self._held.add(start.command_id)
 
     def begin(self) -> None:
         """Move into the running event loop; what an earlier one left waits in the outbox."""
         self._queue = asyncio.Queue(QUEUE_LIMIT)
+        self._done = asyncio.Queue(QUEUE_LIMIT)
         self._held.clear()
+        self._under_way.clear()
 
     async def rest(self) -> None:
         """Begin nothing more; return when what is under way has ended, or is overdue.
@@ -88,6 +108,8 @@ class Dispatcher:
         if self._under_way:
             patience = self.options.temporal_timeout.total_seconds()
             await asyncio.wait(self._under_way, timeout=patience)
+        with suppress(PulseError):  # else another process starts them once more, for nothing
+            await self._forget(self._take_done())
 
     async def give_back(self) -> None:
         """Let other processes start at once what this one has leased and will not start."""
@@ -97,31 +119,69 @@ class Dispatcher:
                 await outbox.give_back(session, held)
 
     async def run(self) -> None:
-        """Start offered runs until canceled."""
+        """Start offered runs until canceled, ``LANES`` at the same time."""
         self._running = True
         try:
-            while True:
-                await self.tick()
+            async with asyncio.TaskGroup() as lanes:
+                lanes.create_task(self._keep_forgetting(), name="pulse-started")
+                for _ in range(LANES):
+                    lanes.create_task(self._keep_starting(), name="pulse-start")
         finally:
             self._running = False
 
     async def tick(self) -> int:
-        """Start one batch of offered runs, waiting for the first; give how many started."""
-        batch = [await self._queue.get()]
-        while len(batch) < BATCH and not self._queue.empty():
-            batch.append(self._queue.get_nowait())
+        """Start the next offered run, waiting for it; give how many started (0 or 1).
+
+        One that fails unexpectedly keeps its lease and comes again; it holds up no other.
+        """
+        offered = await self._queue.get()
+        planned = offered.planned
+        if asyncio.get_running_loop().time() >= offered.until:
+            self._held.discard(planned.command_id)
+            return 0
+        done = None
+        with self._working():
+            try:
+                done = await self._start(planned.command_id, planned.start, tries=1)
+            except PulseError as error:
+                log.warning("a start is left to the relay", extra={"error": str(error)})
+            except Exception:
+                log.exception("a command failed and comes again")
+        if done is not None:
+            await self._done.put(done)
+            return 1
+        if self.client is not None:  # else it was not tried
+            self._held.discard(planned.command_id)
+        return 0
+
+    async def _keep_starting(self) -> None:
+        while True:
+            await self.tick()
+
+    async def _keep_forgetting(self) -> None:
+        """Delete the commands of started runs, with one statement those of many."""
+        while True:
+            done = [await self._done.get(), *self._take_done()]
+            try:
+                with self._working():
+                    await self._forget(done)
+            except PulseError as error:
+                log.warning("starts are left to the relay", extra={"error": str(error)})
+                self._held.difference_update(done)
+
+    def _take_done(self) -> list[int]:
+        return [self._done.get_nowait() for _ in range(self._done.qsize())]
+
+    @contextmanager
+    def _working(self) -> Generator[None]:
+        """Let ``rest`` wait for the block."""
+        end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._under_way.add(end)
         try:
-            started = await self._forget(
-                await self._outcomes(
-                    [self._start(planned.command_id, planned.start, tries=1) for planned in batch]
-                )
-            )
-        except PulseError as error:
-            log.warning("starts are left to the relay", extra={"error": str(error)})
-            started = 0
-        if self.client is not None:  # else they were not tried
-            self._held.difference_update(planned.command_id for planned in batch)
-        return started
+            yield
+        finally:
+            self._under_way.discard(end)
+            end.cancel()
 
     async def execute(self, commands: Sequence[OutboxCommand]) -> int:
         """Execute leased commands; give how many are done."""
@@ -136,12 +196,8 @@ class Dispatcher:
 
         One that fails unexpectedly keeps its lease and comes again; it holds up no other.
         """
-        together = asyncio.gather(*executions, return_exceptions=True)
-        self._under_way.add(together)
-        try:
-            results = await together
-        finally:
-            self._under_way.discard(together)
+        with self._working():
+            results = await asyncio.gather(*executions, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 log.error("a command failed and comes again", exc_info=result)
@@ -152,6 +208,7 @@ class Dispatcher:
         if done:
             async with self.database.session() as session:
                 await outbox.done(session, done)
+            self._held.difference_update(done)
         return len(done)
 
     async def _execute(self, command: OutboxCommand) -> int | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from hashlib import sha256
 
 from pulse_temporal.config import EngineOptions
@@ -21,11 +23,19 @@ from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.runs import WorkflowRun
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.services.dispatch import Dispatcher, PlannedStart
+from pulse_temporal.services.gathering import Gatherer
 from pulse_temporal.services.intake import Intake
 from pulse_temporal.store import outbox, triggers
 from pulse_temporal.store.connection import Connection
 from pulse_temporal.store.database import Database, Session, transact
-from pulse_temporal.store.triggers import Cause, Emitted, NewTrigger, PlannedRun
+from pulse_temporal.store.triggers import (
+    Cause,
+    Emitted,
+    IdempotencyKey,
+    KnownTrigger,
+    NewTrigger,
+    PlannedRun,
+)
 from pulse_temporal.temporal import RunStart
 
 log = logging.getLogger(__name__)
@@ -46,6 +56,7 @@ class Emitter:
         self.dispatcher = dispatcher
         self.options = options
         self._joined: dict[int, list[PlannedStart]] = {}
+        self._gatherer: Gatherer | None = None
 
     async def emit(
         self,
@@ -55,7 +66,7 @@ class Emitter:
     ) -> TriggerEnvelope:
         """Store a signal and plan its runs; see ``Engine.emit``."""
         parsed = self.intake.parse_from_outside(signal)
-        return await self.store(self._new_trigger(parsed), connection=connection)
+        return await self.store(self.new_trigger(parsed), connection=connection)
 
     async def emit_caused(
         self,
@@ -101,7 +112,7 @@ class Emitter:
             is_replay=run.is_replay,
         )
         keyed = signal.model_copy(update={"idempotency_key": key})
-        return await self.store(self._new_trigger(keyed, cause=cause), connection=connection)
+        return await self.store(self.new_trigger(keyed, cause=cause), connection=connection)
 
     async def _check_number(
         self, session: Session, signal: TriggerInput, *, root_trigger_id: str, key: str
@@ -113,8 +124,8 @@ class Emitter:
         )
         if caused < limit:
             return
-        known = await triggers.find_by_key(session, tenant_id=signal.tenant_id, key=key)
-        if known is None:
+        wanted = IdempotencyKey(signal.tenant_id, key)
+        if wanted not in await triggers.find_by_keys(session, [wanted]):
             raise SignalError(
                 f"Signal {signal.type!r} is one too many: trigger {root_trigger_id} has caused "
                 f"{limit} signals already, which is what limits.chain_signals allows."
@@ -150,18 +161,46 @@ class Emitter:
         caller's transaction, in a savepoint, and the runs start after the caller's commit;
         serialization failures pass through.
         """
+        if connection is None and trigger.may_gather:
+            lease = self._lease
+            emitted = await self._gathering().store(trigger, lease=lease)
+            await reach("emit.after_commit")
+            if lease is not None:
+                self.dispatcher.offer(_starts([trigger], [emitted]))
+            return _envelope(trigger, emitted)
+        (envelope,) = await self.store_all([trigger], connection=connection, numbered=False)
+        return envelope
+
+    async def store_all(
+        self,
+        signals: Sequence[NewTrigger],
+        *,
+        connection: Connection | None = None,
+        numbered: bool = True,
+    ) -> list[TriggerEnvelope]:
+        """Store triggers and plan their runs, all or none; else as ``store``.
+
+        Args:
+            signals: At least one; what ``triggers.emit_signals`` says they share.
+            connection: Of the caller.
+            numbered: Whether an error says which of the signals it is about.
+
+        Raises:
+            IdempotencyConflictError: A key stands for other content; ``index`` says whose.
+        """
         if connection is not None:
-            return await self._store_joined(trigger, connection)
-        lease = self.options.emit_lease if self.dispatcher.accepts else None
-        async with self.database.session() as session:
-            with _busy_errors(trigger):
-                emitted = await triggers.emit_signal(session, trigger, lease=lease)
-                if emitted is None:
-                    return await self._known(session, trigger)
+            return await self._store_joined(signals, connection, numbered=numbered)
+        lease = self._lease
+        is_one = len(signals) == 1  # one statement, nothing to undo
+        lend = self.database.session if is_one else self.database.transaction
+        with _busy_errors(signals):
+            async with lend() as session:
+                emitted = await triggers.emit_signals(session, signals, lease=lease)
+                envelopes = await _envelopes(session, signals, emitted, numbered=numbered)
         await reach("emit.after_commit")
         if lease is not None:
-            self.dispatcher.offer([_start(trigger, planned) for planned in emitted.runs])
-        return _envelope(trigger, emitted)
+            self.dispatcher.offer(_starts(signals, emitted))
+        return envelopes
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection]:
@@ -181,24 +220,41 @@ class Emitter:
                 kept = await outbox.existing(session, ids)
             self.dispatcher.offer([planned for planned in starts if planned.command_id in kept])
 
-    async def _store_joined(self, trigger: NewTrigger, connection: Connection) -> TriggerEnvelope:
+    @property
+    def _lease(self) -> timedelta | None:
+        """How long the relay leaves starts to this process; None when it cannot make them."""
+        return self.options.emit_lease if self.dispatcher.accepts else None
+
+    def _gathering(self) -> Gatherer:
+        """Give the gatherer of the running event loop."""
+        if self._gatherer is None or self._gatherer.loop is not asyncio.get_running_loop():
+            self._gatherer = Gatherer(self.database)
+        return self._gatherer
+
+    async def _store_joined(
+        self, signals: Sequence[NewTrigger], connection: Connection, *, numbered: bool
+    ) -> list[TriggerEnvelope]:
         session = await self.database.join(connection)
         starts = self._joined.get(id(connection))
-        ours = starts is not None and self.dispatcher.accepts
-        lease = self.options.emit_lease if ours else None
-        with _busy_errors(trigger):
+        lease = self._lease if starts is not None else None
+        with _busy_errors(signals):
             async with transact(session):
-                emitted = await triggers.emit_signal(
-                    session, trigger, lease=lease, patience=self.options.postgres_timeout
+                emitted = await triggers.emit_signals(
+                    session, signals, lease=lease, patience=self.options.postgres_timeout
                 )
-                if emitted is None:
-                    return await self._known(session, trigger)
+                envelopes = await _envelopes(session, signals, emitted, numbered=numbered)
         await reach("emit.before_commit")
-        if starts is not None and ours:
-            starts += [_start(trigger, planned) for planned in emitted.runs]
-        return _envelope(trigger, emitted)
+        if starts is not None and lease is not None:
+            starts += _starts(signals, emitted)
+        return envelopes
 
-    def _new_trigger(self, signal: TriggerInput, *, cause: Cause | None = None) -> NewTrigger:
+    def new_trigger(self, signal: TriggerInput, *, cause: Cause | None = None) -> NewTrigger:
+        """Give a checked signal the form in which it is stored.
+
+        Raises:
+            PayloadError: The payload does not fit the registered schema.
+            JsonValueError: The payload is no canonical JSON, or is too large.
+        """
         payload = self.intake.payload(signal)
         return NewTrigger(
             id=new_id("trg"),
@@ -209,41 +265,77 @@ class Emitter:
             cause=cause,
         )
 
-    async def _known(self, session: Session, trigger: NewTrigger) -> TriggerEnvelope:
-        """Give the trigger of the key; of a handler's emits and of ticks the first one wins."""
-        signal, cause = trigger.signal, trigger.cause
-        known = await triggers.find_by_key(
-            session, tenant_id=signal.tenant_id, key=signal.idempotency_key or ""
+
+async def _envelopes(
+    session: Session,
+    signals: Sequence[NewTrigger],
+    emitted: Sequence[Emitted | None],
+    *,
+    numbered: bool,
+) -> list[TriggerEnvelope]:
+    """Give what was stored, and the first trigger of each key that was taken."""
+    pairs = list(zip(signals, emitted, strict=True))
+    taken = [trigger.key for trigger, stored in pairs if stored is None and trigger.key]
+    known = await triggers.find_by_keys(session, taken) if taken else {}
+    return [
+        _known(trigger, known, index=index if numbered else None)
+        if stored is None
+        else _envelope(trigger, stored)
+        for index, (trigger, stored) in enumerate(pairs)
+    ]
+
+
+def _known(
+    trigger: NewTrigger, known: Mapping[IdempotencyKey, KnownTrigger], *, index: int | None
+) -> TriggerEnvelope:
+    """Give the trigger of the key; of a handler's emits and of ticks the first one wins."""
+    first = known.get(trigger.key) if trigger.key else None
+    if first is None:
+        raise EmitBusyError("The idempotency key was taken and given back; emit again.")
+    if first.request_hash == trigger.request_hash:
+        return first.trigger
+    if trigger.cause is None and trigger.owner is None:
+        place = "" if index is None else f"signals[{index}]: "
+        raise IdempotencyConflictError(
+            f"{place}The idempotency key {trigger.signal.idempotency_key!r} belongs to trigger "
+            f"{first.trigger.id}, whose content differs from this signal's.",
+            trigger_id=first.trigger.id,
+            index=index,
         )
-        if known is None:
-            raise EmitBusyError("The idempotency key was taken and given back; emit again.")
-        if known.request_hash == trigger.request_hash:
-            return known.trigger
-        if cause is None and trigger.owner is None:
-            raise IdempotencyConflictError(
-                f"The idempotency key {signal.idempotency_key!r} belongs to trigger "
-                f"{known.trigger.id}, whose content differs from this signal's.",
-                trigger_id=known.trigger.id,
-            )
-        log.warning(
-            "a repeated step or tick emitted other content; the first emit stands",
-            extra={"run_id": cause and cause.run_id, "trigger_id": known.trigger.id},
-        )
-        return known.trigger
+    log.warning(
+        "a repeated step or tick emitted other content; the first emit stands",
+        extra={
+            "run_id": trigger.cause and trigger.cause.run_id,
+            "trigger_id": first.trigger.id,
+        },
+    )
+    return first.trigger
 
 
 @contextmanager
-def _busy_errors(trigger: NewTrigger) -> Generator[None]:
+def _busy_errors(signals: Sequence[NewTrigger]) -> Generator[None]:
     """Tell a wait for another transaction's key from a database that is away."""
     try:
         yield
     except PostgresUnavailableError as error:
-        if trigger.signal.idempotency_key is None or not isinstance(error.__cause__, TimeoutError):
+        has_keys = any(trigger.key is not None for trigger in signals)
+        if not has_keys or not isinstance(error.__cause__, TimeoutError):
             raise
         raise EmitBusyError(
             "Postgres gave no answer in time; another open transaction may have used this "
             "idempotency key. Emit again."
         ) from error
+
+
+def _starts(
+    signals: Sequence[NewTrigger], emitted: Sequence[Emitted | None]
+) -> list[PlannedStart]:
+    return [
+        _start(trigger, planned)
+        for trigger, stored in zip(signals, emitted, strict=True)
+        if stored is not None
+        for planned in stored.runs
+    ]
 
 
 def _start(trigger: NewTrigger, planned: PlannedRun) -> PlannedStart:

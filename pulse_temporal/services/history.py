@@ -17,6 +17,7 @@ from pulse_temporal.model.timeline import RunTimelineEntry, TimelineEvent, build
 from pulse_temporal.services.pages import check_limit, page_of, read_cursor
 from pulse_temporal.store import runs, steps, timeline, triggers
 from pulse_temporal.store.database import Database
+from pulse_temporal.store.places import NEWEST, Place
 
 
 class History:
@@ -61,7 +62,7 @@ class History:
         found: list[WorkflowRun] = []
         async with self.database.session() as session:
             while True:
-                after = found[-1].id if found else None
+                after = Place(found[-1].created_at, found[-1].id) if found else NEWEST
                 page = await runs.list_runs(session, wanted, after=after, limit=PAGE)
                 found += page
                 if len(page) < PAGE:

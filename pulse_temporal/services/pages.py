@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from datetime import datetime
 from typing import TypeVar
 
 from pulse_temporal.errors import InvalidInputError
 from pulse_temporal.model.definitions import WorkflowDefinition
 from pulse_temporal.model.plain import cut_repr
 from pulse_temporal.model.runs import Page, WorkflowRun
+from pulse_temporal.store.places import NEWEST, Place
 
 MOST_ROWS = 500
 ROW_ID = re.compile(r"[!-~]{1,100}")
@@ -26,22 +28,30 @@ def check_limit(limit: int) -> None:
         )
 
 
-def read_cursor(cursor: str | None) -> str | None:
-    """Give the id that a cursor stands for.
+def read_cursor(cursor: str | None) -> Place:
+    """Give the place that a cursor stands for.
 
     Raises:
         InvalidInputError: The text is no cursor of ours.
     """
     if cursor is None:
-        return None
+        return NEWEST
     refusal = InvalidInputError(f"{cut_repr(cursor)[:100]} is not a cursor of an earlier page.")
     try:
-        row_id = base64.b64decode(cursor, altchars="-_", validate=True).decode("ascii")
+        text = base64.b64decode(cursor, altchars="-_", validate=True).decode("ascii")
+        at, _, row_id = text.partition(" ")
+        place = Place(datetime.fromisoformat(at), row_id)
     except (binascii.Error, TypeError, ValueError) as error:
         raise refusal from error
-    if not ROW_ID.fullmatch(row_id):
+    if not ROW_ID.fullmatch(row_id) or place.at is None or place.at.tzinfo is None:
         raise refusal
-    return row_id
+    return place
+
+
+def write_cursor(place: Place) -> str:
+    """Give the cursor that stands for a place."""
+    at = place.at.isoformat() if place.at else ""
+    return base64.urlsafe_b64encode(f"{at} {place.id}".encode()).decode()
 
 
 def page_of(found: list[Row], *, limit: int) -> Page[Row]:
@@ -49,5 +59,5 @@ def page_of(found: list[Row], *, limit: int) -> Page[Row]:
     items = tuple(found[:limit])
     cursor = None
     if len(found) > limit:
-        cursor = base64.urlsafe_b64encode(items[-1].id.encode()).decode()
+        cursor = write_cursor(Place(items[-1].created_at, items[-1].id))
     return Page[Row](items=items, next_cursor=cursor)

@@ -13,6 +13,7 @@ from pulse_temporal.model.steps import HandlerStep, WorkflowStep, walk
 from pulse_temporal.model.values import JsonObject
 from pulse_temporal.store import outbox, rows
 from pulse_temporal.store.database import Session
+from pulse_temporal.store.places import Place
 from pulse_temporal.store.rows import required
 
 
@@ -50,13 +51,15 @@ async def list_page(
     tenant_id: str | None,
     trigger_type: str | None,
     is_enabled: bool | None,
-    after: str | None,
+    after: Place,
     limit: int,
 ) -> list[WorkflowDefinition]:
     """Read one page of definitions, newest first; a filter of None lets all through."""
-    found = await session.rows(
-        "definitions.list_definitions", tenant_id, trigger_type, is_enabled, after, limit
-    )
+    wanted = (after.at, after.id, limit, trigger_type, is_enabled)
+    if tenant_id is None:
+        found = await session.rows("definitions.list_all", *wanted)
+    else:
+        found = await session.rows("definitions.list_tenant", *wanted, tenant_id)
     return [rows.definition(row) for row in found]
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pulse_temporal.model.definitions import DefinitionSnapshot
-from pulse_temporal.model.runs import RunFilter, RunStatus, WorkflowRun
+from pulse_temporal.model.runs import RUN_TRANSITIONS, RunFilter, RunStatus, WorkflowRun
 from pulse_temporal.store import rows
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Session
+from pulse_temporal.store.places import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +45,36 @@ async def get_run(session: Session, run_id: str, *, tenant_id: str | None) -> Wo
 
 
 async def list_runs(
-    session: Session, wanted: RunFilter, *, after: str | None, limit: int
+    session: Session, wanted: RunFilter, *, after: Place, limit: int
 ) -> list[WorkflowRun]:
     """Read one page of runs, newest first.
+
+    The filter decides the statement, and so the index: none of them reads more than a page of
+    each status, but for the runs of one signal or resource, which are all read.
 
     Args:
         session: Any connection.
         wanted: Which runs.
-        after: Id of the last run of the page before.
+        after: Where the page before has ended.
         limit: Rows.
     """
-    found = await session.rows(
-        "runs.list_runs",
-        wanted.tenant_id,
-        wanted.statuses,
-        wanted.definition_id,
-        wanted.trigger_id,
-        wanted.resource_id,
-        wanted.created_after,
-        wanted.created_before,
-        after,
-        limit,
-    )
+    until = after.not_before(wanted.created_before)
+    span = (wanted.created_after, until.at, until.id, limit)
+    tenant_id, definition_id = wanted.tenant_id, wanted.definition_id
+    statuses = list(dict.fromkeys(wanted.statuses or RUN_TRANSITIONS))
+    if wanted.trigger_id is not None or wanted.resource_id is not None:
+        signal = (wanted.trigger_id, wanted.resource_id, definition_id)
+        found = await session.rows("runs.list_signal", statuses, *span, tenant_id, *signal)
+    elif definition_id is not None:
+        found = await session.rows(
+            "runs.list_definition", statuses, *span, tenant_id, definition_id
+        )
+    elif tenant_id is None:
+        found = await session.rows("runs.list_status", statuses, *span)
+    elif wanted.statuses is None:
+        found = await session.rows("runs.list_tenant", *span, tenant_id)
+    else:
+        found = await session.rows("runs.list_tenant_status", statuses, *span, tenant_id)
     return [rows.run(row) for row in found]
 
 

@@ -1,7 +1,9 @@
 """Load the named statements of ``queries/*.sql`` for one table prefix and schema.
 
 A file holds statements that run in psql as they stand. Each begins with ``-- name: x`` and is
-known as ``<file>.x``; the comment lines below say intent and parameters. Tables are written
+known as ``<file>.x``; the comment lines below say intent and parameters. After ``-- also: y`` the
+statement is known as ``<file>.y`` too, and lines that end in ``-- only y`` belong to that one
+alone: where Postgres should plan the same question in another way. Tables are written
 ``pulse_<name>``; loading puts the engine's prefix and schema in their place.
 """
 
@@ -15,6 +17,8 @@ from types import MappingProxyType
 
 RELATION = re.compile(r"\bpulse_(?=[a-z])")
 NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+ALSO = re.compile(r"^-- also: (\w+)$", re.MULTILINE)
+ONLY = "  -- only "
 
 
 @cache
@@ -32,6 +36,13 @@ def statements(*, prefix: str, schema: str) -> Mapping[str, str]:
         if file.name.endswith(".sql"):
             _, *parts = NAME.split(file.read_text(encoding="utf-8"))
             for name, text in zip(parts[::2], parts[1::2], strict=True):
-                body = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
-                found[f"{file.name[:-4]}.{name}"] = RELATION.sub(relation, body.strip())
+                for known_as in (name, *ALSO.findall(text)):
+                    body = RELATION.sub(relation, _body(text, known_as))
+                    found[f"{file.name[:-4]}.{known_as}"] = body
     return MappingProxyType(found)
+
+
+def _body(text: str, name: str) -> str:
+    """Give the lines that belong to a statement of this name."""
+    marked = (line.partition(ONLY) for line in text.splitlines() if not line.startswith("--"))
+    return "\n".join(line for line, _, only in marked if only in ("", name)).strip()

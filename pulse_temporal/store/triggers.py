@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
@@ -37,6 +39,13 @@ class Cause:
     is_replay: bool
 
 
+class IdempotencyKey(NamedTuple):
+    """What makes many emits of one tenant one signal."""
+
+    tenant_id: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class NewTrigger:
     """A signal as it is to be stored.
@@ -67,6 +76,18 @@ class NewTrigger:
         """Its runs are replays: asked for, or caused by one."""
         return self.is_stored or (self.cause is not None and self.cause.is_replay)
 
+    @property
+    def may_gather(self) -> bool:
+        """It has no key, cause or flag of its own, so it may be stored together with others."""
+        is_plain = self.cause is None and self.owner is None and not self.is_stored
+        return is_plain and self.signal.idempotency_key is None
+
+    @property
+    def key(self) -> IdempotencyKey | None:
+        """What its tenant calls it; None when it is a signal of its own each time."""
+        text = self.signal.idempotency_key
+        return None if text is None else IdempotencyKey(self.signal.tenant_id, text)
+
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
@@ -84,54 +105,70 @@ class KnownTrigger:
     request_hash: str
 
 
-async def emit_signal(
+async def emit_signals(
     session: Session,
-    trigger: NewTrigger,
+    signals: Sequence[NewTrigger],
     *,
     lease: timedelta | None,
     patience: timedelta | None = None,
-) -> Emitted | None:
-    """Store a signal with all runs it starts; None when its idempotency key is taken.
+) -> list[Emitted | None]:
+    """Store signals with all runs they start, all or none of them, in one statement.
 
     Args:
         session: Any connection; on one in a transaction everything joins it.
-        trigger: What to store.
+        signals: At least one. Cause, owner, task queue and the flags are those of the first.
         lease: For how long the relay leaves the starts to the caller; None: not at all.
         patience: Bound of the statement on a connection that has none: another transaction may
-            hold the key.
+            hold a key.
+
+    Returns:
+        What became of each, in the order given; None where the idempotency key is taken.
     """
-    signal, cause = trigger.signal, trigger.cause
+    first = signals[0]
+    cause = first.cause
+    contents = [
+        (
+            each.id,
+            each.signal.tenant_id,
+            each.signal.source,
+            each.signal.type,
+            each.signal.resource_type,
+            each.signal.resource_id,
+            each.signal.environment,
+            each.payload,
+            each.signal.idempotency_key,
+            each.request_hash,
+        )
+        for each in signals
+    ]
     found = await session.rows(
-        "triggers.emit_signal",
-        trigger.id,
-        signal.tenant_id,
-        signal.source,
-        signal.type,
-        signal.resource_type,
-        signal.resource_id,
-        signal.environment,
-        trigger.payload,
-        signal.idempotency_key,
-        trigger.request_hash,
+        "triggers.emit_signal" if len(signals) == 1 else "triggers.emit_signals",
+        *zip(*contents, strict=True),
         cause.run_id if cause else None,
         cause.root_trigger_id if cause else None,
         cause.depth if cause else 0,
-        trigger.is_replay,
+        first.is_replay,
         lease,
-        trigger.owner,
-        trigger.is_stored,
-        trigger.is_dry_run,
-        trigger.task_queue,
+        first.owner,
+        first.is_stored,
+        first.is_dry_run,
+        first.task_queue,
         patience=patience,
     )
+    planned: dict[str, list[PlannedRun]] = {}
+    for row in found:
+        runs = planned.setdefault(row["id"], [])
+        if row["run_id"] is not None:
+            runs.append(
+                PlannedRun(row["run_id"], rows.snapshot(row["snapshot"]), row["outbox_id"])
+            )
     if not found:
-        return None
-    planned = [
-        PlannedRun(row["run_id"], rows.snapshot(row["snapshot"]), row["outbox_id"])
-        for row in found
-        if row["run_id"] is not None
+        return [None] * len(signals)
+    created_at = found[0]["created_at"]
+    return [
+        Emitted(created_at, tuple(planned[each.id])) if each.id in planned else None
+        for each in signals
     ]
-    return Emitted(created_at=found[0]["created_at"], runs=tuple(planned))
 
 
 async def count_caused(
@@ -142,12 +179,21 @@ async def count_caused(
     return rows.required(row, "a count")["caused"]
 
 
-async def find_by_key(session: Session, *, tenant_id: str, key: str) -> KnownTrigger | None:
-    """Read the trigger that a tenant's idempotency key belongs to."""
-    row = await session.row("triggers.find_by_key", tenant_id, key)
-    if row is None:
-        return None
-    return KnownTrigger(rows.trigger(row, duplicate=True), row["request_hash"] or "")
+async def find_by_keys(
+    session: Session, keys: Sequence[IdempotencyKey]
+) -> dict[IdempotencyKey, KnownTrigger]:
+    """Read the triggers that tenants' idempotency keys belong to; unknown keys are left out."""
+    found = await session.rows(
+        "triggers.find_by_keys",
+        [key.tenant_id for key in keys],
+        [key.text for key in keys],
+    )
+    return {
+        IdempotencyKey(row["tenant_id"], row["idempotency_key"]): KnownTrigger(
+            rows.trigger(row, duplicate=True), row["request_hash"] or ""
+        )
+        for row in found
+    }
 
 
 async def get_trigger(

@@ -8,7 +8,9 @@ from datetime import timedelta
 import pytest
 
 from pulse_temporal import InvalidInputError, NotFoundError, RunFilter, WorkflowRun
-from tests.harness import TENANT, PulseTest, delay, parallel
+from tests.harness import SOURCE, TENANT, PulseTest, delay, parallel
+
+SIGNAL = {"tenantId": TENANT, "source": SOURCE, "type": "order.paid"}
 
 
 async def test_an_unknown_id_gives_nothing(idle_pulse: PulseTest) -> None:
@@ -131,6 +133,20 @@ async def test_runs_that_begin_while_pages_are_read_move_nothing(idle_pulse: Pul
 
     assert second.next_cursor is None
     assert len({run.id for run in (*first.items, *second.items)}) == 4
+
+
+async def test_runs_of_one_moment_are_on_one_page_each(idle_pulse: PulseTest) -> None:
+    """What one transaction emits has one moment of creation; then the ids decide."""
+    await idle_pulse.define("order.paid")
+    engine = idle_pulse.engine
+    async with engine.transaction() as connection:
+        emitted = [await engine.emit(SIGNAL, connection=connection) for _ in range(5)]
+
+    pages = await all_pages(idle_pulse, RunFilter(tenant_id=TENANT), limit=2)
+
+    assert [len(page) for page in pages] == [2, 2, 1]
+    found = [run.id for page in pages for run in page]
+    assert found == [trigger.run_ids[0] for trigger in emitted][::-1]
 
 
 async def test_pages_and_filters_go_together(idle_pulse: PulseTest) -> None:

@@ -154,11 +154,12 @@ async def test_an_unknown_run_cannot_be_retried(pulse: PulseTest) -> None:
 
 
 async def test_failed_runs_are_listed_by_tenant(pulse: PulseTest) -> None:
-    """Oldest first, of one tenant or of all."""
+    """Newest first, of one tenant or of all, and no more than asked for."""
     pulse.action("broken", fails=9)
     for tenant in (TENANT, "tenant-b"):
         await pulse.define("invoice", "broken", tenant_id=tenant)
     mine = await pulse.emit_and_wait("invoice")
     other = await pulse.emit_and_wait("invoice", tenant_id="tenant-b")
     assert [run.id for run in await pulse.engine.get_failed_runs(TENANT)] == [mine.id]
-    assert [run.id for run in await pulse.engine.get_failed_runs()] == [mine.id, other.id]
+    assert [run.id for run in await pulse.engine.get_failed_runs()] == [other.id, mine.id]
+    assert [run.id for run in await pulse.engine.get_failed_runs(limit=1)] == [other.id]

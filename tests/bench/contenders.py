@@ -5,29 +5,39 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, cycle
 from time import perf_counter
 
 import asyncpg
 from temporalio import activity
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from pulse_temporal import Engine, WorkflowContext, create_engine
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.worker.build import CACHED_WORKFLOWS
 from tests.bench.baselines import STEPS, WORKFLOWS, Answer, work
 
-QUEUE = "bench-raw"
+TENANT = "bench"
+PULSE, SHORT = "pulse", "pulse, short actions"
+NO_SANDBOX = ", no sandbox"
 SHORT_MS = 1_000
-PATIENCE_SECONDS = 120.0
+"""A declared timeout that makes a step a local activity."""
+
+CONNECTIONS = 20
+PATIENCE_SECONDS = 600.0
 
 MIRROR_TABLES = """
-CREATE TABLE raw_runs (id text PRIMARY KEY, status text, begun timestamptz, ended timestamptz);
-CREATE TABLE raw_steps (
+CREATE TABLE IF NOT EXISTS raw_runs (
+    id text PRIMARY KEY, status text, begun timestamptz, ended timestamptz
+);
+CREATE TABLE IF NOT EXISTS raw_steps (
     id text PRIMARY KEY, status text, result int, begun timestamptz, ended timestamptz
 );
 """
 
-RunOnce = Callable[[], Awaitable[None]]
+RunOnce = Callable[[], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +46,7 @@ class Contender:
 
     Attributes:
         name: In tables.
-        run: Starts one run and waits for its end.
+        run: Starts one run, waits for its end and gives the id of its workflow.
         first_start: Gives when the first action of the newest run began, by ``perf_counter``.
     """
 
@@ -62,42 +72,68 @@ class Moments:
 
 
 @asynccontextmanager
-async def raw_contenders(address: str, dsn: str) -> AsyncGenerator[dict[str, Contender]]:
-    """Run a worker with the hand-written workflows."""
+async def raw_contenders(
+    address: str, dsn: str, *, sandboxed: bool = True
+) -> AsyncGenerator[dict[str, Contender]]:
+    """Run a worker with the hand-written workflows.
+
+    It has the same bounds as Pulse's worker. What is left at the SDK's default is what users
+    leave there: five pollers a kind of task (as Pulse), activities handed over eagerly (which
+    Pulse turns off for fairness between tenants) and the sandbox.
+
+    Args:
+        address: Of Temporal.
+        dsn: Where the mirroring ones keep their tables.
+        sandboxed: False interprets workflows without the sandbox, which is cheaper.
+    """
     client = await Client.connect(address)
     moments = Moments()
     numbers = count()
+    suffix = "" if sandboxed else NO_SANDBOX
+    queue = f"bench-raw-{'sandbox' if sandboxed else 'bare'}"
+    concurrency = EngineOptions().concurrency
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(asyncpg.create_pool(dsn, min_size=1, max_size=20))
+        pool = await stack.enter_async_context(
+            asyncpg.create_pool(dsn, min_size=1, max_size=CONNECTIONS)
+        )
         await pool.execute(MIRROR_TABLES)
-        activities = [timed(moments), *mirroring(pool)]
         await stack.enter_async_context(
             Worker(
                 client,
-                task_queue=QUEUE,
+                task_queue=queue,
                 workflows=WORKFLOWS,
-                activities=activities,
-                max_cached_workflows=2_000,
+                activities=[timed(moments), *mirroring(pool)],
+                workflow_runner=SandboxedWorkflowRunner()
+                if sandboxed
+                else UnsandboxedWorkflowRunner(),
+                max_cached_workflows=CACHED_WORKFLOWS,
+                max_concurrent_activities=concurrency,
+                max_concurrent_local_activities=concurrency,
             )
         )
 
-        def contender(name: str, workflow: str) -> Contender:
-            async def run() -> None:
-                id_ = f"{workflow}-{next(numbers)}"
-                await client.execute_workflow(workflow, id_, id=id_, task_queue=QUEUE)
+        def contender(name: str, workflow: str, *, eager: bool = False) -> Contender:
+            async def run() -> str:
+                id_ = f"{workflow}-{queue}-{next(numbers)}"
+                if workflow == "RawMirrored":
+                    await pool.execute("INSERT INTO raw_runs VALUES ($1, 'running', now())", id_)
+                handle = await client.start_workflow(
+                    workflow, id_, id=id_, task_queue=queue, request_eager_start=eager
+                )
+                await handle.result()
+                return id_
 
-            return Contender(name, run, moments.last_first)
+            return Contender(f"{name}{suffix}", run, moments.last_first)
 
-        yield {
-            name: contender(name, workflow)
-            for name, workflow in (
-                ("empty", "Empty"),
-                ("raw", "Raw"),
-                ("raw local", "RawLocal"),
-                ("raw + mirror", "RawMirrored"),
-                ("raw branches", "RawBranches"),
-            )
-        }
+        everybody = (
+            contender("empty", "Empty"),
+            contender("raw", "Raw"),
+            contender("raw, eager start", "Raw", eager=True),
+            contender("raw local", "RawLocal"),
+            contender("raw + mirror", "RawMirrored"),
+            contender("raw branches", "RawBranches"),
+        )
+        yield {each.name: each for each in everybody}
 
 
 def timed(moments: Moments) -> Callable[[str], Awaitable[Answer]]:
@@ -113,12 +149,6 @@ def timed(moments: Moments) -> Callable[[str], Awaitable[Answer]]:
 
 def mirroring(pool: asyncpg.Pool) -> Sequence[Callable[[str], Awaitable[object]]]:
     """Give the activities of a user who keeps a table of runs and one of steps."""
-
-    @activity.defn
-    async def begun(name: str) -> None:
-        await pool.execute(
-            "INSERT INTO raw_runs VALUES ($1, 'running', now()) ON CONFLICT DO NOTHING", name
-        )
 
     @activity.defn
     async def mirrored(name: str) -> Answer:
@@ -141,36 +171,64 @@ def mirroring(pool: asyncpg.Pool) -> Sequence[Callable[[str], Awaitable[object]]
             "UPDATE raw_runs SET status = 'completed', ended = now() WHERE id = $1", name
         )
 
-    return begun, mirrored, ended
+    return mirrored, ended
+
+
+class Stage:
+    """An engine at work, and what it is asked to do."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.moments = Moments()
+        engine.register_action("act", self.act)
+        engine.register_condition("is", self.is_so)
+
+    async def act(self, ctx: WorkflowContext) -> dict[str, object]:
+        """Do as little as ``work`` does."""
+        self.moments.note(is_first=ctx.step.step_name == "step0")
+        return {"n": len(ctx.step.step_name)}
+
+    async def is_so(self, _: WorkflowContext) -> bool:
+        """Be true."""
+        return True
+
+    async def contender(self, name: str, steps: Sequence[object]) -> Contender:
+        """Store a definition and give what runs it."""
+        await define(self.engine, name, steps)
+        return Contender(name, runner(self.engine, name), self.moments.last_first)
+
+
+@asynccontextmanager
+async def pulse_stage(address: str, dsn: str) -> AsyncGenerator[Stage]:
+    """Run an engine with default settings on a database of its own or one that raw ones use."""
+    engine = create_engine(dsn, address, queue_prefix="bench-pulse")
+    stage = Stage(engine)
+    await engine.migrate()
+    async with engine:
+        yield stage
 
 
 @asynccontextmanager
 async def pulse_contenders(address: str, dsn: str) -> AsyncGenerator[dict[str, Contender]]:
-    """Run an engine with the same work."""
-    engine = create_engine(dsn, address, queue_prefix="bench-pulse")
-    moments = Moments()
-    await engine.migrate()
+    """Run an engine with the work that the raw ones do."""
+    async with pulse_stage(address, dsn) as stage:
+        kinds = {
+            PULSE: chain(STEPS),
+            SHORT: chain(STEPS, timeoutMs=SHORT_MS),
+            "pulse branches": [block(STEPS)],
+        }
+        yield {name: await stage.contender(name, steps) for name, steps in kinds.items()}
 
-    async def act(ctx: WorkflowContext) -> dict[str, object]:
-        moments.note(is_first=ctx.step.step_name.endswith("0"))
-        return {"n": len(ctx.step.step_name)}
 
-    engine.register_action("act", act)
-    kinds = {
-        "pulse": [step(n) for n in range(STEPS)],
-        "pulse, short actions": [step(n, timeoutMs=SHORT_MS) for n in range(STEPS)],
-        "pulse branches": [
-            {
-                "type": "parallel",
-                "name": "block",
-                "branches": [[step(n)] for n in range(STEPS)],
-            }
-        ],
-    }
-    async with engine:
-        for name, steps in kinds.items():
-            await define(engine, name, steps)
-        yield {name: Contender(name, runner(engine, name), moments.last_first) for name in kinds}
+def chain(number: int, **fields: object) -> list[dict[str, object]]:
+    """Write so many steps, one after the other."""
+    return [step(n, **fields) for n in range(number)]
+
+
+def block(number: int, **fields: object) -> dict[str, object]:
+    """Write a block of so many branches with a step each."""
+    branches = [[step(n, **fields)] for n in range(number)]
+    return {"type": "parallel", "name": "block", "branches": branches}
 
 
 def step(n: int, **fields: object) -> dict[str, object]:
@@ -179,9 +237,9 @@ def step(n: int, **fields: object) -> dict[str, object]:
 
 
 async def define(
-    engine: Engine, name: str, steps: Sequence[object], *, tenant_id: str = "bench"
+    engine: Engine, name: str, steps: Sequence[object], *, tenant_id: str = TENANT
 ) -> None:
-    """Store the one definition that a type of signal starts."""
+    """Store the one definition that a type of signal starts for a tenant."""
     if name not in engine.registry.triggers:
         engine.register_trigger(name, source="bench")
     await engine.create_workflow(
@@ -189,14 +247,17 @@ async def define(
     )
 
 
-def runner(engine: Engine, type_: str) -> RunOnce:
-    """Give what emits a signal and waits for its run."""
+def runner(engine: Engine, type_: str, *, tenants: Sequence[str] = (TENANT,)) -> RunOnce:
+    """Give what emits a signal, of the next tenant, and waits for its run."""
+    turns = cycle(tenants)
 
-    async def run() -> None:
-        trigger = await engine.emit({"tenantId": "bench", "source": "bench", "type": type_})
+    async def run() -> str:
+        signal = {"tenantId": next(turns), "source": "bench", "type": type_}
+        trigger = await engine.emit(signal)
         (run_id,) = trigger.run_ids
         ended = await engine.wait_for_run(run_id, timeout=PATIENCE_SECONDS)
         if ended.status != "completed":
             raise AssertionError(f"{run_id} is {ended.status}: {ended.error_message}")
+        return run_id
 
     return run

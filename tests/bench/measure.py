@@ -6,21 +6,34 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 from statistics import median
+from typing import Literal, assert_never
 
-TICKS = 100
-"""Clock ticks a second in /proc."""
+from tests.bench.processes import cpu_of
+
+Measure = Literal["per_second", "own_cpu_ms", "server_cpu_ms"]
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one contender did in one round."""
+    """What one contender did in one round; CPU is for each thing done."""
 
     per_second: float
     own_cpu_ms: float
     server_cpu_ms: float
+
+    def value(self, measure: Measure) -> float:
+        """Give one of the three."""
+        match measure:
+            case "per_second":
+                return self.per_second
+            case "own_cpu_ms":
+                return self.own_cpu_ms
+            case "server_cpu_ms":
+                return self.server_cpu_ms
+            case _:
+                assert_never(measure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +44,19 @@ class Figures:
         per_second: Finished a second.
         own_cpu_ms: CPU of client and worker, which share a process, for each.
         server_cpu_ms: CPU of Temporal and Postgres for each.
-        rounds: The rounds' rates.
+        rounds: The rounds in the order in which they were measured.
     """
 
     per_second: float
     own_cpu_ms: float
     server_cpu_ms: float
-    rounds: Sequence[float]
+    rounds: Sequence[Round]
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The slowest and the fastest round, a second."""
+        rates = [each.per_second for each in self.rounds]
+        return min(rates), max(rates)
 
 
 def summary(rounds: Sequence[Round]) -> Figures:
@@ -46,8 +65,34 @@ def summary(rounds: Sequence[Round]) -> Figures:
         per_second=median(each.per_second for each in rounds),
         own_cpu_ms=median(each.own_cpu_ms for each in rounds),
         server_cpu_ms=median(each.server_cpu_ms for each in rounds),
-        rounds=[round(each.per_second, 1) for each in rounds],
+        rounds=rounds,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """One contender against another.
+
+    Attributes:
+        value: Median of the rounds' ratios, each of two rounds that lay side by side.
+        low: The smallest of them.
+        high: The largest of them.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+def ratio(one: Figures, other: Figures, *, measure: Measure = "per_second") -> Ratio:
+    """Divide round by round, so that what slows a whole round down cancels out."""
+    pairs = zip(one.rounds, other.rounds, strict=True)
+    return spread_of([a.value(measure) / b.value(measure) for a, b in pairs])
+
+
+def spread_of(values: Sequence[float]) -> Ratio:
+    """Give the median of values, and how far they lie apart."""
+    return Ratio(median(values), min(values), max(values))
 
 
 async def throughput(
@@ -71,9 +116,7 @@ async def throughput(
     """
     found: dict[str, list[Round]] = {name: [] for name in contenders}
     for number_of_round in range(rounds + 1):
-        names = list(contenders)
-        random.shuffle(names)
-        for name in names:
+        for name in random.sample(list(contenders), len(contenders)):
             measured = await one_round(
                 contenders[name], number=number, in_flight=in_flight, servers=servers
             )
@@ -102,21 +145,6 @@ async def one_round(
         own_cpu_ms=(time.process_time() - cpu) * 1_000 / number,
         server_cpu_ms=(cpu_of(servers) - server_cpu) * 1_000 / number,
     )
-
-
-def cpu_of(pids: Sequence[int]) -> float:
-    """Give the CPU seconds of processes and all that they have started."""
-    total = 0.0
-    for pid in pids:
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2]
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-        except OSError:
-            continue
-        # utime and stime of the process, and of those of its children that have ended
-        total += sum(int(ticks) for ticks in fields.split()[11:15]) / TICKS
-        total += cpu_of([int(child) for child in children.split()])
-    return total
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -144,6 +144,26 @@ async def test_workflows_without_a_run_are_listed(
     await stranger.terminate()
 
 
+async def test_names_cannot_command_the_terminal(
+    start_pulse: StartPulse, pulse: PulseTest, operator: Operator
+) -> None:
+    """A workflow's id is whatever somebody with access to Temporal has chosen."""
+    queue = pulse.engine.options.task_queue
+    await pulse.engine.stop()
+    stranger = await operator.client.start_workflow(
+        "PulseRun", id=f"\x1b[2J\x9b31mstranger\r\u202e-{queue}", task_queue=queue
+    )
+
+    async def listed() -> Command | None:
+        command = ask(start_pulse, pulse)
+        assert command.wait() == 0
+        return command if "stranger" in command.stdout else None
+
+    command = await eventually(listed)
+    await stranger.terminate()
+    assert f"\n  \ufffd[2J\ufffd31mstranger\ufffd\ufffd-{queue}\n" in command.stdout
+
+
 def test_temporal_that_is_away_is_one_block(start_pulse: StartPulse, database: str) -> None:
     command = start_pulse(
         "reconcile",

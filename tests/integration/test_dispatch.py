@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import asyncpg
 import pytest
+from temporalio.client import Client
 
+from pulse_temporal.config import EngineOptions
 from pulse_temporal.services import dispatch
-from pulse_temporal.temporal import StartRefusedError
-from tests.harness import PulseTest, eventually
+from pulse_temporal.temporal import RunStart, StartRefusedError
+from tests.harness import SOURCE, TENANT, PulseTest, eventually
 
 
 async def test_a_refused_start_fails_the_run_also_after_a_retry(
@@ -37,3 +41,49 @@ async def test_a_refused_start_fails_the_run_also_after_a_retry(
     await pulse.engine.retry_run(run.id)
     last = await pulse.engine.wait_for_run(run.id)
     assert (last.status, last.generation, work.calls) == ("completed", 3, 1)
+
+
+async def test_a_burst_beyond_the_queue_loses_no_run_and_leaves_no_command(
+    pulse: PulseTest, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What finds no room in the process is left to the relay."""
+    monkeypatch.setattr(dispatch, "QUEUE_LIMIT", 5)
+    await pulse.engine.stop()
+    await pulse.engine.start()
+    await pulse.define("order.paid")
+    signal = {"tenantId": TENANT, "source": SOURCE, "type": "order.paid"}
+
+    triggers = await pulse.engine.emit_many([signal] * 60)
+
+    for trigger in triggers:
+        (run_id,) = trigger.run_ids
+        assert (await pulse.engine.wait_for_run(run_id)).status == "completed"
+
+    async def no_command_is_left() -> bool:
+        return await connection.fetchval("SELECT count(*) FROM pulse_outbox") == 0
+
+    await eventually(no_command_is_left)
+
+
+async def test_a_start_that_hangs_holds_up_no_other(
+    pulse: PulseTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs start past one that Temporal does not answer for, in any number."""
+    hung = asyncio.Event()
+    start_run = dispatch.start_run
+
+    async def start(client: Client, start: RunStart, options: EngineOptions) -> None:
+        if start.tenant_id == "hangs":
+            hung.set()
+            await asyncio.Event().wait()
+        await start_run(client, start, options)
+
+    monkeypatch.setattr(dispatch, "start_run", start)
+    await pulse.define("order.paid", tenant_id="hangs")
+    await pulse.define("order.paid")
+    await pulse.emit("order.paid", tenant_id="hangs")
+    async with asyncio.timeout(30):
+        await hung.wait()
+
+    for _ in range(3):
+        assert (await pulse.emit_and_wait("order.paid")).status == "completed"

@@ -46,8 +46,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS pulse_triggers_idempotency
 CREATE INDEX IF NOT EXISTS pulse_triggers_tenant_root
     ON pulse_triggers (tenant_id, root_trigger_id) WHERE root_trigger_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS pulse_triggers_tenant_type ON pulse_triggers (tenant_id, type, id);
-CREATE INDEX IF NOT EXISTS pulse_triggers_tenant_resource
-    ON pulse_triggers (tenant_id, resource_id, id) WHERE resource_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS pulse_triggers_resource
+    ON pulse_triggers (resource_id, tenant_id, id) WHERE resource_id IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS pulse_workflow_definitions (
     id text PRIMARY KEY,
@@ -85,7 +85,9 @@ CREATE INDEX IF NOT EXISTS pulse_workflow_definitions_match
 CREATE INDEX IF NOT EXISTS pulse_workflow_definitions_schedule
     ON pulse_workflow_definitions (schedule_queue) WHERE schedule_queue IS NOT NULL;
 CREATE INDEX IF NOT EXISTS pulse_workflow_definitions_tenant
-    ON pulse_workflow_definitions (tenant_id, id) WHERE deleted_at IS NULL;
+    ON pulse_workflow_definitions (tenant_id, created_at, id) WHERE deleted_at IS NULL;
+CREATE INDEX IF NOT EXISTS pulse_workflow_definitions_created
+    ON pulse_workflow_definitions (created_at, id) WHERE deleted_at IS NULL;
 
 CREATE TABLE IF NOT EXISTS pulse_workflow_runs (
     id text PRIMARY KEY,
@@ -119,14 +121,17 @@ ALTER TABLE pulse_workflow_runs
     ADD COLUMN IF NOT EXISTS replay_of_run_id text,
     -- Which engine owns the run; NULL: the TypeScript Pulse, left alone until adopted.
     ADD COLUMN IF NOT EXISTS engine text;
-CREATE INDEX IF NOT EXISTS pulse_workflow_runs_tenant ON pulse_workflow_runs (tenant_id, id);
+-- Lists of runs go by (created_at, id). A list that any status may be in reads the newest of each
+-- status and merges them, so one index answers with and without a filter by status.
+CREATE INDEX IF NOT EXISTS pulse_workflow_runs_tenant
+    ON pulse_workflow_runs (tenant_id, created_at, id);
 CREATE INDEX IF NOT EXISTS pulse_workflow_runs_tenant_status
-    ON pulse_workflow_runs (tenant_id, status, id);
+    ON pulse_workflow_runs (tenant_id, status, created_at, id);
 CREATE INDEX IF NOT EXISTS pulse_workflow_runs_tenant_definition
-    ON pulse_workflow_runs (tenant_id, definition_id, id);
+    ON pulse_workflow_runs (tenant_id, definition_id, status, created_at, id);
+CREATE INDEX IF NOT EXISTS pulse_workflow_runs_status
+    ON pulse_workflow_runs (status, created_at, id);
 CREATE INDEX IF NOT EXISTS pulse_workflow_runs_trigger ON pulse_workflow_runs (trigger_id, id);
-CREATE INDEX IF NOT EXISTS pulse_workflow_runs_failed
-    ON pulse_workflow_runs (id) WHERE status = 'failed';
 CREATE INDEX IF NOT EXISTS pulse_workflow_runs_open
     ON pulse_workflow_runs (id) WHERE status IN ('pending', 'running', 'waiting');
 
@@ -207,6 +212,9 @@ ALTER TABLE pulse_execution_logs
 ALTER TABLE pulse_execution_logs
     ADD COLUMN IF NOT EXISTS seq bigint DEFAULT nextval('pulse_timeline_seq');
 CREATE INDEX IF NOT EXISTS pulse_execution_logs_run ON pulse_execution_logs (run_id, seq);
+-- Without it, deleting a step would read every line there is.
+CREATE INDEX IF NOT EXISTS pulse_execution_logs_step
+    ON pulse_execution_logs (step_run_id) WHERE step_run_id IS NOT NULL;
 
 CREATE TABLE pulse_run_events (
     seq bigint PRIMARY KEY DEFAULT nextval('pulse_timeline_seq'),
@@ -312,7 +320,10 @@ CREATE TABLE pulse_outbox (
     last_error text,
     created_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX pulse_outbox_due ON pulse_outbox (task_queue, leased_until, id);
+CREATE INDEX pulse_outbox_due
+    ON pulse_outbox (task_queue, leased_until, id) WHERE kind <> 'schedule';
+CREATE INDEX pulse_outbox_due_schedules
+    ON pulse_outbox (task_queue, leased_until, id) WHERE kind = 'schedule';
 CREATE INDEX pulse_outbox_run ON pulse_outbox (run_id, id);
 CREATE INDEX pulse_outbox_schedule
     ON pulse_outbox (task_queue, definition_id) WHERE kind = 'schedule';

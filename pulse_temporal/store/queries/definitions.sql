@@ -40,23 +40,37 @@ SELECT
 FROM pulse_workflow_definitions
 WHERE id = $1 AND ($2::text IS NULL OR tenant_id = $2) AND deleted_at IS NULL;
 
--- name: list_definitions
--- One page, newest first.
--- $1 tenant_id, NULL for any, $2 trigger_type, NULL for any, $3 is_enabled, NULL for both,
--- $4 id to continue after, NULL from the start, $5 rows
+-- name: list_tenant
+-- One page of a tenant's definitions, newest first.
+-- $1 and $2 created_at and id that the page ends before, NULL and '' from the newest, $3 rows,
+-- $4 trigger_type, NULL for any, $5 is_enabled, NULL for both, $6 tenant_id
 SELECT
     id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
     steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
     version, created_at, updated_at
 FROM pulse_workflow_definitions
-WHERE
-    ($1::text IS NULL OR tenant_id = $1)
-    AND ($2::text IS NULL OR trigger_type = $2)
-    AND ($3::bool IS NULL OR is_enabled = $3)
-    AND ($4::text IS NULL OR id < $4)
+WHERE tenant_id = $6
+    AND (created_at, id) < (coalesce($1::timestamptz, 'infinity'), $2)
+    AND ($4::text IS NULL OR trigger_type = $4)
+    AND ($5::bool IS NULL OR is_enabled = $5)
     AND deleted_at IS NULL
-ORDER BY id DESC
-LIMIT $5;
+ORDER BY created_at DESC, id DESC
+LIMIT $3;
+
+-- name: list_all
+-- The same of all tenants, for operators.
+-- $1 … $5 as in list_tenant
+SELECT
+    id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
+    steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
+    version, created_at, updated_at
+FROM pulse_workflow_definitions
+WHERE (created_at, id) < (coalesce($1::timestamptz, 'infinity'), $2)
+    AND ($4::text IS NULL OR trigger_type = $4)
+    AND ($5::bool IS NULL OR is_enabled = $5)
+    AND deleted_at IS NULL
+ORDER BY created_at DESC, id DESC
+LIMIT $3;
 
 -- name: set_enabled
 -- No row: there is no such definition. The version rises, so that an update that read the

@@ -39,13 +39,15 @@ FROM (
 -- name: pending_runs
 -- Runs of a queue that have not begun for a while, oldest first.
 -- $1 task_queue, $2 age, $3 rows to look at
-SELECT count(*) AS runs, now() - min(created_at) AS age, min(id) AS oldest_id
+SELECT
+    count(*) AS runs, now() - min(created_at) AS age,
+    (array_agg(id ORDER BY created_at, id))[1] AS oldest_id
 FROM (
     SELECT r.id, r.created_at FROM pulse_workflow_runs AS r
     JOIN pulse_run_control AS c ON c.run_id = r.id AND c.task_queue = $1
     WHERE r.status = 'pending' AND r.engine = 'temporal'
         AND r.created_at <= now() - $2::interval
-    ORDER BY r.id
+    ORDER BY r.created_at, r.id
     LIMIT $3
 ) AS oldest;
 

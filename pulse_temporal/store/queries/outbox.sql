@@ -1,10 +1,11 @@
 -- name: lease
 -- Take due commands about runs for a while; whoever dies with them loses the lease. Commands of
--- one run are taken in the order they were given.
+-- one run are taken in the order they were given. They are found first and then looked up by id:
+-- joined, a long outbox would be read as a whole.
 -- $1 length of the lease, $2 commands, $3 task_queue
 UPDATE pulse_outbox AS o
 SET leased_until = now() + $1, tries = o.tries + 1
-FROM (
+WHERE o.id = ANY (ARRAY(
     SELECT d.id FROM pulse_outbox AS d
     WHERE d.task_queue = $3 AND d.leased_until < now() AND d.kind <> 'schedule'
         AND NOT EXISTS (
@@ -14,8 +15,7 @@ FROM (
     ORDER BY d.leased_until, d.id
     LIMIT $2
     FOR UPDATE SKIP LOCKED
-) AS due
-WHERE o.id = due.id
+))
 RETURNING
     o.id, o.kind, o.tenant_id, coalesce(o.run_id, o.definition_id) AS subject_id,
     o.generation, o.tries;
@@ -25,14 +25,13 @@ RETURNING
 -- $1 length of the lease, $2 commands, $3 task_queue
 UPDATE pulse_outbox AS o
 SET leased_until = now() + $1, tries = o.tries + 1
-FROM (
+WHERE o.id = ANY (ARRAY(
     SELECT d.id FROM pulse_outbox AS d
     WHERE d.task_queue = $3 AND d.leased_until < now() AND d.kind = 'schedule'
     ORDER BY d.leased_until, d.id
     LIMIT $2
     FOR UPDATE SKIP LOCKED
-) AS due
-WHERE o.id = due.id
+))
 RETURNING o.id, o.kind, o.tenant_id, o.definition_id AS subject_id, o.generation, o.tries;
 
 -- name: done

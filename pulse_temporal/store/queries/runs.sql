@@ -14,30 +14,128 @@ SELECT
 FROM pulse_workflow_runs AS r
 WHERE r.id = $1 AND ($2::text IS NULL OR r.tenant_id = $2);
 
--- name: list_runs
--- One page, newest first; context as of the last join, wait or end.
--- $1 tenant_id, $2 statuses, $3 definition_id, $4 trigger_id, $5 resource_id,
--- $6 created_after (inclusive), $7 created_before (exclusive), each NULL for any,
--- $8 id to continue after, NULL from the start, $9 rows
+-- name: list_tenant
+-- One page of a tenant's runs, newest first; context as of the last join, wait or end. Each kind
+-- of list has a statement of its own, so that its plan fits, also one made before the parameters
+-- are known.
+-- $1 since (inclusive), NULL from the first, $2 and $3 created_at and id that the page ends before,
+-- NULL and '' from the newest, $4 rows, $5 tenant_id
 SELECT
     r.id, r.definition_id, r.tenant_id, r.trigger_id, r.status, r.current_step_index,
     r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot, r.generation,
     r.error_message, r.started_at, r.completed_at, r.failed_at, r.canceled_at, r.cancel_reason,
     r.created_at, r.updated_at, r.context::text AS context
 FROM pulse_workflow_runs AS r
-WHERE
-    ($1::text IS NULL OR r.tenant_id = $1)
-    AND ($2::text[] IS NULL OR r.status = ANY ($2))
-    AND ($3::text IS NULL OR r.definition_id = $3)
-    AND ($4::text IS NULL OR r.trigger_id = $4)
-    AND ($5::text IS NULL OR EXISTS (
-        SELECT 1 FROM pulse_triggers AS t WHERE t.id = r.trigger_id AND t.resource_id = $5
-    ))
-    AND ($6::timestamptz IS NULL OR r.created_at >= $6)
-    AND ($7::timestamptz IS NULL OR r.created_at < $7)
-    AND ($8::text IS NULL OR r.id < $8)
-ORDER BY r.id DESC
-LIMIT $9;
+WHERE r.tenant_id = $5
+    AND r.created_at >= coalesce($1::timestamptz, '-infinity')
+    AND (r.created_at, r.id) < (coalesce($2::timestamptz, 'infinity'), $3)
+ORDER BY r.created_at DESC, r.id DESC
+LIMIT $4;
+
+-- name: list_tenant_status
+-- The same of some statuses: the newest of each, merged.
+-- $1 statuses, each once, $2 … $5 as $1 … $4 of list_tenant, $6 tenant_id
+SELECT
+    r.id, r.definition_id, r.tenant_id, r.trigger_id, r.status, r.current_step_index,
+    r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot, r.generation,
+    r.error_message, r.started_at, r.completed_at, r.failed_at, r.canceled_at, r.cancel_reason,
+    r.created_at, r.updated_at, r.context::text AS context
+FROM (
+    SELECT newest.id FROM unnest($1::text[]) AS wanted (status)
+    CROSS JOIN LATERAL (
+        SELECT n.id, n.created_at FROM pulse_workflow_runs AS n
+        WHERE n.tenant_id = $6 AND n.status = wanted.status
+            AND n.created_at >= coalesce($2::timestamptz, '-infinity')
+            AND (n.created_at, n.id) < (coalesce($3::timestamptz, 'infinity'), $4)
+        ORDER BY n.created_at DESC, n.id DESC
+        LIMIT $5
+    ) AS newest
+    ORDER BY newest.created_at DESC, newest.id DESC
+    LIMIT $5
+) AS page
+JOIN pulse_workflow_runs AS r ON r.id = page.id
+ORDER BY r.created_at DESC, r.id DESC;
+
+-- name: list_definition
+-- The same of one definition; without a tenant, of the definition's.
+-- $1 … $6 as in list_tenant_status, $6 NULL for any, $7 definition_id
+SELECT
+    r.id, r.definition_id, r.tenant_id, r.trigger_id, r.status, r.current_step_index,
+    r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot, r.generation,
+    r.error_message, r.started_at, r.completed_at, r.failed_at, r.canceled_at, r.cancel_reason,
+    r.created_at, r.updated_at, r.context::text AS context
+FROM (
+    SELECT newest.id FROM unnest($1::text[]) AS wanted (status)
+    CROSS JOIN LATERAL (
+        SELECT n.id, n.created_at FROM pulse_workflow_runs AS n
+        WHERE n.definition_id = $7 AND n.status = wanted.status
+            AND n.tenant_id = coalesce($6, (
+                SELECT d.tenant_id FROM pulse_workflow_definitions AS d WHERE d.id = $7
+            ))
+            AND n.created_at >= coalesce($2::timestamptz, '-infinity')
+            AND (n.created_at, n.id) < (coalesce($3::timestamptz, 'infinity'), $4)
+        ORDER BY n.created_at DESC, n.id DESC
+        LIMIT $5
+    ) AS newest
+    ORDER BY newest.created_at DESC, newest.id DESC
+    LIMIT $5
+) AS page
+JOIN pulse_workflow_runs AS r ON r.id = page.id
+ORDER BY r.created_at DESC, r.id DESC;
+
+-- name: list_status
+-- The same of all tenants, for operators.
+-- $1 … $5 as in list_tenant_status
+SELECT
+    r.id, r.definition_id, r.tenant_id, r.trigger_id, r.status, r.current_step_index,
+    r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot, r.generation,
+    r.error_message, r.started_at, r.completed_at, r.failed_at, r.canceled_at, r.cancel_reason,
+    r.created_at, r.updated_at, r.context::text AS context
+FROM (
+    SELECT newest.id FROM unnest($1::text[]) AS wanted (status)
+    CROSS JOIN LATERAL (
+        SELECT n.id, n.created_at FROM pulse_workflow_runs AS n
+        WHERE n.status = wanted.status
+            AND n.created_at >= coalesce($2::timestamptz, '-infinity')
+            AND (n.created_at, n.id) < (coalesce($3::timestamptz, 'infinity'), $4)
+        ORDER BY n.created_at DESC, n.id DESC
+        LIMIT $5
+    ) AS newest
+    ORDER BY newest.created_at DESC, newest.id DESC
+    LIMIT $5
+) AS page
+JOIN pulse_workflow_runs AS r ON r.id = page.id
+ORDER BY r.created_at DESC, r.id DESC;
+
+-- name: list_signal
+-- The same of one signal, or of all signals about one resource; they are few enough to sort.
+-- $1 … $6 as in list_tenant_status, $6 NULL for any, $7 trigger_id, NULL for any, $8 resource_id,
+-- NULL for any when $7 is given, $9 definition_id, NULL for any
+SELECT
+    r.id, r.definition_id, r.tenant_id, r.trigger_id, r.status, r.current_step_index,
+    r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot, r.generation,
+    r.error_message, r.started_at, r.completed_at, r.failed_at, r.canceled_at, r.cancel_reason,
+    r.created_at, r.updated_at, r.context::text AS context
+FROM (
+    SELECT n.id FROM (
+        SELECT t.id FROM pulse_triggers AS t WHERE t.resource_id = $8 AND t.tenant_id = $6
+        UNION ALL
+        SELECT t.id FROM pulse_triggers AS t WHERE t.resource_id = $8 AND $6::text IS NULL
+        UNION ALL
+        SELECT $7::text WHERE $8::text IS NULL
+    ) AS signal
+    JOIN pulse_workflow_runs AS n ON n.trigger_id = signal.id
+    WHERE n.status = ANY ($1::text[])
+        AND n.created_at >= coalesce($2::timestamptz, '-infinity')
+        AND (n.created_at, n.id) < (coalesce($3::timestamptz, 'infinity'), $4)
+        AND ($6::text IS NULL OR n.tenant_id = $6)
+        AND ($7::text IS NULL OR n.trigger_id = $7)
+        AND ($9::text IS NULL OR n.definition_id = $9)
+    ORDER BY n.created_at DESC, n.id DESC
+    LIMIT $5
+) AS page
+JOIN pulse_workflow_runs AS r ON r.id = page.id
+ORDER BY r.created_at DESC, r.id DESC;
 
 -- name: statuses
 -- $1 run ids; an id that is missing from the answer is not (yet) known

@@ -1,36 +1,66 @@
--- name: emit_signal
--- Store a signal and plan one run for each definition that matches it, all in one statement:
--- trigger, runs with their frozen definitions, control rows, step runs, start commands.
--- No row: the idempotency key is taken. One row with run_id NULL: nothing matched.
--- $1 id, $2 tenant_id, $3 source, $4 type, $5 resource_type, $6 resource_id, $7 environment,
--- $8 payload as text, $9 idempotency_key, $10 request_hash, $11 caused_by_run_id,
--- $12 root_trigger_id, $13 depth, $14 is_replay, $15 lease: how long the relay leaves the
--- start commands to the caller; NULL: not at all, $16 owner: a definition whose cron ticked;
--- it matches, and of the others those that have no cron, $17 replayed: plan runs for the
--- trigger $1 that is stored already, $18 is_dry_run, $19 task_queue
-WITH stored AS (
+-- name: emit_signals
+-- also: emit_signal
+-- Store signals and plan one run for each definition that each of them matches, all in one
+-- statement: triggers, runs with their frozen definitions, control rows, step runs, start
+-- commands. No row for a signal: its idempotency key is taken, by an earlier one of these too.
+-- One row with run_id NULL: it matched nothing. Keys are taken in their order, so that two such
+-- statements never wait for each other.
+-- Arrays of the same length, one element a signal:
+-- $1 ids, $2 tenant_ids, $3 sources, $4 types, $5 resource_types, $6 resource_ids,
+-- $7 environments, $8 payloads as text, $9 idempotency_keys, $10 request_hashes.
+-- What all of them share: $11 caused_by_run_id, $12 root_trigger_id, $13 depth, $14 is_replay,
+-- $15 lease: how long the relay leaves the start commands to the caller; NULL: not at all,
+-- $16 owner: a definition whose cron ticked; it matches, and of the others those that have no
+-- cron, $17 replayed: plan runs for triggers that are stored already, $18 is_dry_run,
+-- $19 task_queue
+WITH given AS MATERIALIZED (
+    SELECT *
+    FROM unnest(
+        $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+        $8::text[], $9::text[], $10::text[]
+    ) WITH ORDINALITY AS g (
+        id, tenant_id, source, type, resource_type, resource_id, environment, payload,
+        idempotency_key, request_hash, position
+    )
+    -- Without it Postgres counts on ten signals, finds a new plan for the one at hand cheaper each
+    -- time, and then plans for longer than it works. For many, plans for one would be slow.
+    LIMIT 1  -- only emit_signal
+), stored AS (
     INSERT INTO pulse_triggers (
         id, tenant_id, source, type, resource_type, resource_id, environment, payload,
         idempotency_key, request_hash, caused_by_run_id, root_trigger_id, depth, is_replay
     )
     SELECT
-        $1::text, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text::jsonb,
-        $9::text, $10::text, $11::text, $12::text, $13::int, $14::bool
+        g.id, g.tenant_id, g.source, g.type, g.resource_type, g.resource_id, g.environment,
+        g.payload::jsonb, g.idempotency_key, g.request_hash, $11::text, $12::text, $13::int,
+        $14::bool
+    FROM given AS g
     WHERE NOT $17::bool
+    ORDER BY g.tenant_id, g.idempotency_key, g.position
     ON CONFLICT (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-    RETURNING id, tenant_id, created_at
-), trigger AS (
-    SELECT id, tenant_id, created_at FROM stored
-    UNION ALL
-    SELECT id, tenant_id, created_at FROM pulse_triggers
-    WHERE $17::bool AND id = $1::text AND tenant_id = $2::text
+    RETURNING id, created_at
+), trigger AS MATERIALIZED (
+    SELECT
+        g.position, g.id, g.tenant_id, g.type, g.resource_type, g.environment, kept.created_at
+    FROM (
+        SELECT id, created_at FROM stored
+        UNION ALL
+        SELECT p.id, p.created_at FROM pulse_triggers AS p
+        WHERE $17::bool AND p.id = ANY ($1::text[]) AND p.tenant_id = ANY ($2::text[])
+    ) AS kept
+    JOIN given AS g ON g.id = kept.id
+), clock AS MATERIALIZED (
+    -- Read once: as a subquery it would be read again for each pair of a nested loop.
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS us
 ), matched AS MATERIALIZED (
     SELECT
         -- UUIDv7 with microseconds, so that ids sort by emit and then by position.
-        'run_' || lpad(to_hex((t.us + row_number() OVER oldest_first) / 1000), 12, '0')
-            || '7' || lpad(to_hex((t.us + row_number() OVER oldest_first) % 1000 * 4), 3, '0')
+        'run_' || lpad(to_hex((c.us + row_number() OVER in_order) / 1000), 12, '0')
+            || '7' || lpad(to_hex((c.us + row_number() OVER in_order) % 1000 * 4), 3, '0')
             || substr(replace(gen_random_uuid()::text, '-', ''), 17) AS run_id,
-        row_number() OVER oldest_first AS position,
+        row_number() OVER in_order AS position,
+        t.id AS trigger_id,
+        t.tenant_id,
         d.id AS definition_id,
         d.step_plan,
         jsonb_strip_nulls(jsonb_build_object(
@@ -39,38 +69,37 @@ WITH stored AS (
             'environmentFilter', d.environment_filter,
             'resourceTypeFilter', d.resource_type_filter
         )) || jsonb_build_object('steps', d.steps, 'config', d.config) AS snapshot
-    FROM (
-        SELECT tenant_id, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS us
-        FROM trigger
-    ) AS t
+    FROM trigger AS t
     JOIN pulse_workflow_definitions AS d
-        ON d.tenant_id = t.tenant_id AND d.trigger_type = $4::text
+        ON d.tenant_id = t.tenant_id AND d.trigger_type = t.type
         AND d.is_enabled AND d.deleted_at IS NULL AND d.step_plan IS NOT NULL
-        AND (d.environment_filter IS NULL OR d.environment_filter = $7::text)
-        AND (d.resource_type_filter IS NULL OR d.resource_type_filter = $5::text)
+        AND (d.environment_filter IS NULL OR d.environment_filter = t.environment)
+        AND (d.resource_type_filter IS NULL OR d.resource_type_filter = t.resource_type)
         AND ($16::text IS NULL OR d.id = $16::text OR d.cron_expression IS NULL)
-    WINDOW oldest_first AS (ORDER BY d.created_at, d.id)
+    CROSS JOIN clock AS c
+    WINDOW in_order AS (ORDER BY t.position, d.created_at, d.id)
 ), runs AS (
     INSERT INTO pulse_workflow_runs (
         id, definition_id, tenant_id, trigger_id, definition_snapshot, is_replay, is_dry_run,
         replay_of_run_id, engine
     )
     SELECT
-        m.run_id, m.definition_id, t.tenant_id, t.id, m.snapshot, $14::bool, $18::bool,
+        m.run_id, m.definition_id, m.tenant_id, m.trigger_id, m.snapshot, $14::bool, $18::bool,
         CASE WHEN $17::bool THEN (
             SELECT o.id FROM pulse_workflow_runs AS o
-            WHERE o.trigger_id = t.id AND o.definition_id = m.definition_id AND NOT o.is_replay
+            WHERE o.trigger_id = m.trigger_id AND o.definition_id = m.definition_id
+                AND NOT o.is_replay
             ORDER BY o.id DESC LIMIT 1
         ) END,
         'temporal'
-    FROM matched AS m, trigger AS t
+    FROM matched AS m
     ORDER BY m.position
 ), control AS (
     INSERT INTO pulse_run_control (run_id, tenant_id, task_queue)
-    SELECT m.run_id, t.tenant_id, $19::text FROM matched AS m, trigger AS t
+    SELECT run_id, tenant_id, $19::text FROM matched
 ), planned AS MATERIALIZED (
     SELECT
-        m.run_id, m.position,
+        m.run_id, m.tenant_id, m.position,
         'stp_' || lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0')
             || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14) AS id,
         p.*
@@ -85,30 +114,29 @@ WITH stored AS (
         parent_step_run_id, path, path_numbers, handler, max_attempts
     )
     SELECT
-        s.id, s.run_id, t.tenant_id, s.index, s.type, s.name, s.branch,
+        s.id, s.run_id, s.tenant_id, s.index, s.type, s.name, s.branch,
         parent.id, s.path, s.numbers, s.handler, s.max_attempts
     FROM planned AS s
     LEFT JOIN planned AS parent ON parent.run_id = s.run_id AND parent.path = s.parent
-    CROSS JOIN trigger AS t
     ORDER BY s.position, s.numbers
 ), outbox AS (
     INSERT INTO pulse_outbox (kind, tenant_id, run_id, task_queue, leased_until)
-    SELECT 'start', t.tenant_id, m.run_id, $19::text, coalesce(now() + $15::interval, '-infinity')
-    FROM matched AS m, trigger AS t
-    ORDER BY m.position
+    SELECT 'start', tenant_id, run_id, $19::text, coalesce(now() + $15::interval, '-infinity')
+    FROM matched
+    ORDER BY position
     RETURNING id, run_id
 )
-SELECT t.created_at, m.run_id, m.snapshot::text AS snapshot, o.id AS outbox_id
+SELECT t.id, t.created_at, m.run_id, m.snapshot::text AS snapshot, o.id AS outbox_id
 FROM trigger AS t
-LEFT JOIN matched AS m ON true
+LEFT JOIN matched AS m ON m.trigger_id = t.id
 LEFT JOIN outbox AS o ON o.run_id = m.run_id
-ORDER BY m.position;
+ORDER BY t.position, m.position;
 
--- name: find_by_key
--- The trigger that an idempotency key belongs to.
--- $1 tenant_id, $2 idempotency_key
+-- name: find_by_keys
+-- The triggers that idempotency keys belong to.
+-- Arrays of the same length, one element a key: $1 tenant_ids, $2 idempotency_keys
 SELECT
-    id, tenant_id, source, type, resource_type, resource_id, environment,
+    t.id, t.tenant_id, source, type, resource_type, resource_id, environment,
     payload::text AS payload, idempotency_key, request_hash, caused_by_run_id,
     root_trigger_id, depth, is_replay, created_at,
     ARRAY(
@@ -116,8 +144,11 @@ SELECT
         JOIN pulse_workflow_definitions AS d ON d.id = r.definition_id
         WHERE r.trigger_id = t.id AND NOT r.is_replay ORDER BY d.created_at, d.id
     ) AS run_ids
-FROM pulse_triggers AS t
-WHERE t.tenant_id = $1 AND t.idempotency_key = $2;
+FROM (
+    SELECT DISTINCT tenant_id, key FROM unnest($1::text[], $2::text[]) AS k (tenant_id, key)
+) AS wanted
+JOIN pulse_triggers AS t
+    ON t.tenant_id = wanted.tenant_id AND t.idempotency_key = wanted.key;
 
 -- name: get_trigger
 -- One trigger with the runs that it started, oldest definition first.

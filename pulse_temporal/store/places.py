@@ -1,0 +1,29 @@
+"""Where a page of a list ends; lists go by moment of creation and then by id, newest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a list; the page that follows holds what is older, or as old with a lesser id.
+
+    Attributes:
+        at: Moment of creation of the row there; None: before the newest row.
+        id: Its id; empty: before all rows of that moment.
+    """
+
+    at: datetime | None = None
+    id: str = ""
+
+    def not_before(self, moment: datetime | None) -> Place:
+        """Give the place, or the one where older rows than ``moment`` begin if that is further."""
+        if moment is None or (self.at is not None and (self.at, self.id) <= (moment, "")):
+            return self
+        return Place(moment)
+
+
+NEWEST = Place()
+"""Where the first page begins."""
