@@ -119,8 +119,9 @@ class InterpreterInput(Letter):
         steps: The skeleton of this list of steps.
         has_delays: Some list of the run has a delay, so the run may come to wait.
         task_timeout_ms: Bound of one workflow task, for child workflows.
-        local_limit_ms: A list whose first step declares a timeout of at most this begins along
-            with that step's first delivery; 0: it begins by itself.
+        action_timeout_ms: Bound of one attempt of a step that declares none.
+        heartbeat_timeout_ms: Silence after which a queued handler's worker is held dead.
+        local_limit_ms: A first step that declares at most this is tried as a local activity.
     """
 
     version: Literal[1] = 1
@@ -129,7 +130,9 @@ class InterpreterInput(Letter):
     steps: tuple[Bone, ...]
     has_delays: bool
     task_timeout_ms: int
-    local_limit_ms: Annotated[int, _shown_if_set] = 0
+    action_timeout_ms: int
+    heartbeat_timeout_ms: int
+    local_limit_ms: int
 
 
 class Speaker(Letter):
@@ -161,16 +164,12 @@ class Beginning(Letter):
         ended: Ranges, both ends included, of steps in this list that need no work any more.
         ended_branches: Per index of a parallel step, its branches that need no work any more.
         local: Indexes of the steps whose first delivery is a local activity.
-        action_timeout_ms: Bound of one attempt of a step that declares none.
-        heartbeat_timeout_ms: Silence after which a queued handler's worker is held dead.
     """
 
     kind: Literal["beginning"] = "beginning"
     ended: tuple[tuple[int, int], ...] = ()
     ended_branches: dict[int, tuple[int, ...]] = Field(default_factory=dict)
     local: tuple[int, ...] = ()
-    action_timeout_ms: int
-    heartbeat_timeout_ms: int
 
 
 class Answer(RootModel[Reply | Refusal], Generic[Reply]):
@@ -276,10 +275,15 @@ class SkipInput(Speaker):
 
 
 class ParallelInput(Speaker):
-    """Begins a parallel step, or ends it: with ``error`` as failed."""
+    """Begins a parallel step, or ends it: with ``error`` as failed.
+
+    With ``begins`` its list begins too, with ``ends`` the run is complete when it ends well.
+    """
 
     path: str
     error: str | None = None
+    begins: Annotated[bool, _shown_if_set] = False
+    ends: Annotated[bool, _shown_if_set] = False
 
 
 class EndBranchInput(Speaker):
@@ -308,10 +312,11 @@ class CancelInput(Speaker):
 
 
 class Written(Letter):
-    """A mirror write has happened, now or at an earlier delivery."""
+    """A mirror write has happened, now or earlier; it may have ended a run or begun a list."""
 
     kind: Literal["written"] = "written"
-    status: RunStatus | None = None
+    status: Annotated[RunStatus | None, _shown_if_set] = None
+    beginning: Annotated[Beginning | None, _shown_if_set] = None
 
 
 WriteAnswer = Answer[Written]

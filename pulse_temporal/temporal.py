@@ -198,8 +198,10 @@ async def start_run(client: Client, start: RunStart, options: EngineOptions) -> 
         title=snapshot.name,
         steps=skeleton(snapshot.steps),
         has_delays=any(isinstance(step, DelayStep) for _, step in walk(snapshot.steps)),
-        task_timeout_ms=round(task_timeout / timedelta(milliseconds=1)),
-        local_limit_ms=round(options.local_activity_limit / timedelta(milliseconds=1)),
+        task_timeout_ms=_whole_ms(task_timeout),
+        action_timeout_ms=_whole_ms(options.action_timeout),
+        heartbeat_timeout_ms=_whole_ms(options.heartbeat_timeout),
+        local_limit_ms=_whole_ms(options.local_activity_limit),
     )
     try:
         await client.start_workflow(
@@ -307,6 +309,10 @@ def _details(start: RunStart) -> str:
     return "\n".join(
         f"- **{name}** `{value.replace('`', chr(39))}`" for name, value in lines.items()
     )
+
+
+def _whole_ms(length: timedelta) -> int:
+    return round(length / timedelta(milliseconds=1))
 
 
 def skeleton(steps: list[WorkflowStep]) -> tuple[Bone, ...]:

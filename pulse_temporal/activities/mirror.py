@@ -81,20 +81,31 @@ class MirrorActivities:
     @activity.defn(name=contract.START_PARALLEL)
     async def start_parallel(self, block: ParallelInput) -> WriteAnswer:
         """Begin a parallel step."""
+        if block.begins:
+            await reach("begin.before_write")
         answer = await self._speak(
-            block, lambda fence: self.mirror.start_parallel(fence, block.path)
+            block,
+            lambda fence: self.mirror.start_parallel(fence, block.path, begins=block.begins),
         )
+        if block.begins:
+            await reach("begin.after_write")
         await reach("start_parallel.after_write")
         return WriteAnswer(answer)
 
     @activity.defn(name=contract.FINISH_PARALLEL)
     async def finish_parallel(self, block: ParallelInput) -> WriteAnswer:
         """Join the branches of a parallel step."""
+        if block.ends:
+            await reach("finish_run.before_write")
         answer = await self._speak(
             block,
-            lambda fence: self.mirror.finish_parallel(fence, block.path, error=block.error),
+            lambda fence: self.mirror.finish_parallel(
+                fence, block.path, error=block.error, ends=block.ends
+            ),
         )
         await reach("finish_parallel.after_write")
+        if block.ends:
+            await reach("finish_run.after_write")
         return WriteAnswer(answer)
 
     @activity.defn(name=contract.END_BRANCH)

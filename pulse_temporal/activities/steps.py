@@ -93,7 +93,8 @@ class StepActivities:
 
     async def _deliver(self, step: StepInput, fence: Fence) -> Recorded:
         handler = self.registry.find(step.type, step.handler)
-        if step.begins and not _may_begin(handler):
+        is_local = activity.info().is_local
+        if step.begins and not _may_be_tried(handler, is_local=is_local):
             return await self._begin(fence)
         if handler is None:
             return await self._handler_missing(step, fence)
@@ -103,7 +104,7 @@ class StepActivities:
                 recorded = await self.desk.ledger.pass_over(fence, step.path, reason=reason)
                 await reach("step.after_pass_over")
                 return recorded
-        if activity.info().is_local:
+        if is_local:
             return await self._claim_and_make(step, fence, handler)
         every = min(self.desk.options.heartbeat_timeout / HEARTBEATS_IN_TIMEOUT, LONGEST_SILENCE)
         during = timedelta(milliseconds=step.timeout_ms) + AROUND_THE_CALL
@@ -194,9 +195,11 @@ class StepActivities:
         raise ApplicationError(error, type=kind, category=ApplicationErrorCategory.BENIGN)
 
 
-def _may_begin(handler: Action | Condition | None) -> bool:
+def _may_be_tried(handler: Action | Condition | None, *, is_local: bool) -> bool:
     """Say whether a step can be tried in the delivery that begins its list."""
-    return handler is not None and not (isinstance(handler, Action) and handler.transactional)
+    if handler is None:
+        return False
+    return not is_local or not (isinstance(handler, Action) and handler.transactional)
 
 
 def _reason_to_pass_over(step: StepInput, action: Action) -> str | None:

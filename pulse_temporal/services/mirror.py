@@ -46,19 +46,7 @@ class Mirror:
         if snapshot is not None and fence.generation == 1:
             return self.beginning(snapshot, fence)
         async with self.database.transaction() as session:
-            refusal = await admit(session, fence)
-            if refusal is not None:
-                return refusal
-            run = await runs.for_start(session, fence.run_id, tenant_id=fence.tenant_id)
-            if run is None:
-                return Refusal(reason="unknown", message=f"There is no run {fence.run_id}.")
-            prefix = path_numbers(fence.branch) if fence.branch else []
-            return self.beginning(
-                run.snapshot,
-                fence,
-                ended=await runs.ended_in_list(session, fence, prefix),
-                ended_branches=await runs.ended_branches(session, fence, prefix),
-            )
+            return await admit(session, fence) or await self._resumed(session, fence)
 
     async def start_delay(
         self, fence: Fence, path: str, *, now: datetime, until: datetime
@@ -92,28 +80,43 @@ class Mirror:
 
         return await self._change(fence, change)
 
-    async def start_parallel(self, fence: Fence, path: str) -> Written | Refusal:
-        """Begin a parallel step."""
-
-        async def change(session: Session) -> list[str]:
+    async def start_parallel(self, fence: Fence, path: str, *, begins: bool) -> Written | Refusal:
+        """Begin a parallel step; with ``begins`` its list begins along with it."""
+        async with self.database.transaction() as session:
+            refusal = await admit(session, fence)
+            if refusal is not None:
+                return refusal
+            await runs.lock_run(session, fence.run_id, tenant_id=fence.tenant_id)
             await runs.reach(session, fence, path)
             await runs.start_parallel(session, fence, path)
-            return []
-
-        return await self._change(fence, change)
+            beginning = await self._resumed(session, fence) if begins else None
+        return Written(beginning=beginning)
 
     async def finish_parallel(
-        self, fence: Fence, path: str, *, error: str | None
+        self, fence: Fence, path: str, *, error: str | None, ends: bool
     ) -> Written | Refusal:
-        """Join the branches of a parallel step, as failed when there is an error."""
+        """Join the branches of a parallel step, as failed when there is an error.
+
+        With ``ends`` the run is completed by it, unless there is an error.
+        """
+        completed = False
 
         async def change(session: Session) -> list[str]:
+            nonlocal completed
             closed = await self._close_open(session, fence, block=path) if error else []
             ended = closed + await runs.finish_parallel(session, fence, path, error=error)
-            await runs.refresh_waiting(session, fence)
+            if ends and error is None:
+                completed = await runs.finish(session, fence, status="completed", error=None)
+            else:
+                await runs.refresh_waiting(session, fence)
             return ended
 
-        return await self._change(fence, change, ends=error is not None)
+        answer = await self._change(fence, change, ends=error is not None)
+        if not ends or error is not None or isinstance(answer, Refusal):
+            return answer
+        if completed:
+            self.observers.run_ended(fence.run_id, tenant_id=fence.tenant_id)
+        return Written(status="completed")
 
     async def take_over(self, fence: Fence) -> Written | Refusal:
         """Let an execution speak from now on, and change nothing else."""
@@ -185,6 +188,19 @@ class Mirror:
         self.observers.steps_ended(fence.run_id, tenant_id=fence.tenant_id, paths=ended)
         return Written()
 
+    async def _resumed(self, session: Session, fence: Fence) -> Beginning:
+        """Say where the list of an execution stands that has been admitted."""
+        run = await runs.for_start(session, fence.run_id, tenant_id=fence.tenant_id)
+        if run is None:
+            raise StoreError(f"Run {fence.run_id} is gone.")
+        prefix = path_numbers(fence.branch) if fence.branch else []
+        return self.beginning(
+            run.snapshot,
+            fence,
+            ended=await runs.ended_in_list(session, fence, prefix),
+            ended_branches=await runs.ended_branches(session, fence, prefix),
+        )
+
     def beginning(
         self,
         snapshot: DefinitionSnapshot,
@@ -202,8 +218,6 @@ class Mirror:
             ended=ranges(ended),
             ended_branches=branches,
             local=tuple(index for index, step in enumerate(listed) if self._is_local(step)),
-            action_timeout_ms=_whole_ms(self.options.action_timeout),
-            heartbeat_timeout_ms=_whole_ms(self.options.heartbeat_timeout),
         )
 
     def _is_local(self, step: WorkflowStep) -> bool:

@@ -55,6 +55,4 @@ def build_worker(
         default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
         graceful_shutdown_timeout=options.shutdown_grace,
         on_fatal_error=on_fatal_error,
-        # An eager activity skips the queue and with it the fairness between tenants.
-        disable_eager_activity_execution=True,
     )

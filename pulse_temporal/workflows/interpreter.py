@@ -115,29 +115,48 @@ class Interpreter:
         return self._beginning
 
     async def _open(self) -> Progress:
-        """Begin; a short first step begins its list along with its own first delivery."""
-        if not self._opens_with_its_first_step():
+        """Begin; a list's first execution begins along with the first step, unless it waits."""
+        if not self._is_first():
             return resume((await self._begin()).ended)
+        match self.job.steps[0].type:
+            case "action" | "condition":
+                return await self._open_with_call()
+            case "parallel":
+                return await self._open_with_block()
+            case _:
+                return resume((await self._begin()).ended)
+
+    def _is_first(self) -> bool:
+        scope = self.job.scope
+        is_repeat = scope.generation > 1 or workflow.info().continued_run_id is not None
+        return bool(self.job.steps) and not (is_repeat or scope.is_replay or scope.is_dry_run)
+
+    async def _open_with_call(self) -> Progress:
+        bone = self.job.steps[0]
+        local = 0 < (bone.timeout_ms or 0) <= self.job.local_limit_ms
         try:
-            done = await _attempt_locally(self._step(0, begins=True), self.job.steps[0].name)
+            done = await self._attempt(self._step(0, begins=True), bone.name, local=local)
         except FailureError as error:
             failed = _attempt_failure(error)
             await self._begin()
             return await self._after(0, await self._call(0, failed=failed), Progress())
-        if done is not None and done.beginning is not None:
-            self._beginning = done.beginning
-            if not done.deferred:
-                return await self._after(0, done, Progress())
-        return resume((self._beginning or await self._begin()).ended)
+        beginning = self._beginning = done.beginning or await self._begin()
+        if done.deferred:
+            return resume(beginning.ended)
+        return await self._after(0, done, Progress())
 
-    def _opens_with_its_first_step(self) -> bool:
-        scope = self.job.scope
-        is_repeat = scope.generation > 1 or workflow.info().continued_run_id is not None
-        if is_repeat or scope.is_replay or scope.is_dry_run or not self.job.steps:
-            return False
-        first = self.job.steps[0]
-        calls = first.type in ("action", "condition")
-        return calls and 0 < (first.timeout_ms or 0) <= self.job.local_limit_ms
+    async def _open_with_block(self) -> Progress:
+        bone = self.job.steps[0]
+        block = ParallelInput(**dict(self.speaker), path=self.path(0), begins=True)
+        written = await write(
+            contract.START_PARALLEL, block, WriteAnswer, summary=f"fan out · {bone.name}"
+        )
+        beginning = self._beginning = written.beginning or await self._begin()
+        progress = resume(beginning.ended)
+        if progress.index > 0:
+            return progress
+        await self._fan_out(0, has_started=True)
+        return progress.end([0])
 
     async def _begin(self) -> Beginning:
         self._beginning = await write(contract.BEGIN, self.speaker, BeginAnswer, summary="begin")
@@ -150,10 +169,13 @@ class Interpreter:
             path=self.path(index),
             type="condition" if bone.type == "condition" else "action",
             handler=bone.uses,
-            timeout_ms=bone.timeout_ms or self.beginning.action_timeout_ms,
+            timeout_ms=bone.timeout_ms or self.job.action_timeout_ms,
             begins=begins,
-            ends=not self.job.scope.branch and index == len(self.job.steps) - 1,
+            ends=self._ends_with(index),
         )
+
+    def _ends_with(self, index: int) -> bool:
+        return not self.job.scope.branch and index == len(self.job.steps) - 1
 
     async def _call(self, index: int, *, failed: AttemptFailure | None = None) -> StepDone:
         """Call a handler until it succeeds or its attempts are used up.
@@ -187,7 +209,7 @@ class Interpreter:
         return await attempt_queued(
             step,
             bound=timedelta(milliseconds=step.timeout_ms),
-            heartbeat=timedelta(milliseconds=self.beginning.heartbeat_timeout_ms),
+            heartbeat=timedelta(milliseconds=self.job.heartbeat_timeout_ms),
             summary=f"{step.type} · {name}",
         )
 
@@ -229,11 +251,14 @@ class Interpreter:
         argument = DelayInput(**dict(self.speaker), path=self.path(index), now_ms=_now_ms())
         await write(contract.END_DELAY, argument, WriteAnswer, summary=f"end delay · {bone.name}")
 
-    async def _fan_out(self, index: int) -> None:
+    async def _fan_out(self, index: int, *, has_started: bool = False) -> None:
         """Run every branch as a child workflow, wait for all, then fail if any failed."""
         bone = self.job.steps[index]
-        block = ParallelInput(**dict(self.speaker), path=self.path(index))
-        await write(contract.START_PARALLEL, block, WriteAnswer, summary=f"fan out · {bone.name}")
+        path, ends = self.path(index), self._ends_with(index)
+        if not has_started:
+            block = ParallelInput(**dict(self.speaker), path=path)
+            summary = f"fan out · {bone.name}"
+            await write(contract.START_PARALLEL, block, WriteAnswer, summary=summary)
         ended = self.beginning.ended_branches.get(index, ())
         open_branches = [n for n in range(len(bone.branches)) if n not in ended]
         results = await asyncio.gather(
@@ -246,10 +271,13 @@ class Interpreter:
             if failure is not None:
                 failures.append(f"branch {number}: {failure[:BRANCH_ERROR_CHARS]}")
         error = "; ".join(failures) or None
-        block = ParallelInput(**dict(self.speaker), path=block.path, error=error)
-        await write(contract.FINISH_PARALLEL, block, WriteAnswer, summary=f"join · {bone.name}")
+        block = ParallelInput(**dict(self.speaker), path=path, error=error, ends=ends)
+        written = await write(
+            contract.FINISH_PARALLEL, block, WriteAnswer, summary=f"join · {bone.name}"
+        )
         if error is not None:
-            raise StepFailed(Failure(path=block.path, name=bone.name, message=error))
+            raise StepFailed(Failure(path=path, name=bone.name, message=error))
+        self.is_ended = written.status == "completed"
 
     async def _branch(self, bone: Bone, index: int, number: int) -> None:
         path = branch_path(self.path(index), number)
@@ -273,13 +301,12 @@ class Interpreter:
         }
         await workflow.execute_child_workflow(
             contract.BRANCH_WORKFLOW,
-            InterpreterInput(
-                scope=scope.model_copy(update=parent),
-                title=bone.name,
-                steps=bone.branches[number],
-                has_delays=self.job.has_delays,
-                task_timeout_ms=self.job.task_timeout_ms,
-                local_limit_ms=self.job.local_limit_ms,
+            self.job.model_copy(
+                update={
+                    "scope": scope.model_copy(update=parent),
+                    "title": bone.name,
+                    "steps": bone.branches[number],
+                }
             ),
             id=contract.branch_workflow_id(scope.run_id, scope.generation, path),
             task_timeout=timedelta(milliseconds=self.job.task_timeout_ms),

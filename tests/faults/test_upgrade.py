@@ -60,6 +60,9 @@ async def test_a_run_that_a_newer_release_started(idle_pulse: PulseTest) -> None
         steps=skeleton(definition.steps),
         has_delays=True,
         task_timeout_ms=5_000,
+        action_timeout_ms=60_000,
+        heartbeat_timeout_ms=5_000,
+        local_limit_ms=2_000,
     )
     sent: JsonObject = job.model_dump(mode="json")
     client: Client = await connect(pulse.temporal_address, namespace="default")

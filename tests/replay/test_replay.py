@@ -130,7 +130,7 @@ def another_handler(history: WorkflowHistory) -> None:
 
 def two_local_activities_swapped(history: WorkflowHistory) -> None:
     """Record that a condition was asked after the action that follows it."""
-    _, first, second, *_ = events_of(history, EventType.EVENT_TYPE_MARKER_RECORDED)
+    first, second = events_of(history, EventType.EVENT_TYPE_MARKER_RECORDED)
     exchanged = MarkerRecordedEventAttributes()
     exchanged.CopyFrom(first.marker_recorded_event_attributes)
     first.marker_recorded_event_attributes.CopyFrom(second.marker_recorded_event_attributes)
@@ -167,7 +167,7 @@ def one_step_less(history: WorkflowHistory) -> None:
 
 
 def one_step_more(history: WorkflowHistory) -> None:
-    with_steps(history, lambda steps: [*steps, steps[0]])
+    with_steps(history, lambda steps: [steps[0], *steps])
 
 
 @pytest.mark.parametrize(

@@ -421,14 +421,23 @@ WHERE run_id = $1 AND ($2::text IS NULL OR tenant_id = $2)
 ORDER BY path_numbers, created_at;
 
 -- name: ended_in_list
--- Where one list of steps stands: the indexes of its steps that need no work any more.
+-- Where one list of steps stands: the indexes of its steps that need no work any more. A false
+-- condition that has passed over nothing is asked for its answer again, which is on record: its
+-- workflow may have ended in between.
 -- $1 run_id, $2 tenant_id, $3 numbers of the list's prefix, empty for the root
-SELECT path_numbers[cardinality(path_numbers)] AS index
-FROM pulse_workflow_step_runs
-WHERE run_id = $1 AND tenant_id = $2
-    AND cardinality(path_numbers) = cardinality($3::int[]) + 1
-    AND path_numbers[1:cardinality($3::int[])] = $3
-    AND status IN ('completed', 'skipped')
+SELECT s.path_numbers[cardinality(s.path_numbers)] AS index
+FROM pulse_workflow_step_runs AS s
+WHERE s.run_id = $1 AND s.tenant_id = $2
+    AND cardinality(s.path_numbers) = cardinality($3::int[]) + 1
+    AND s.path_numbers[1:cardinality($3::int[])] = $3
+    AND s.status IN ('completed', 'skipped')
+    AND NOT (
+        s.step_type = 'condition' AND s.status = 'completed' AND s.result = '{"value": false}'
+        AND NOT EXISTS (
+            SELECT 1 FROM pulse_workflow_step_runs AS p
+            WHERE p.run_id = $1 AND p.tenant_id = $2 AND p.skipped_by = s.path
+        )
+    )
 ORDER BY 1;
 
 -- name: ended_branches
