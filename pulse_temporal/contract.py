@@ -190,6 +190,8 @@ class StepInput(Speaker):
         waited_after: Number of the failed attempt after which the workflow has waited out the
             pause; 0: it has waited for none. Temporal's timer decides then, not the clock of
             Postgres, which may differ.
+        tentative: When it takes longer than ``timeout_ms``, the delivery is given back, and
+            costs no attempt: a queued one follows, which has the whole time.
         begins: The list begins with this delivery, in one write with its claim.
         ends: The run is complete when this step is, in one write with its result.
     """
@@ -199,6 +201,7 @@ class StepInput(Speaker):
     handler: str
     timeout_ms: int
     waited_after: Annotated[int, _shown_if_set] = 0
+    tentative: Annotated[bool, _shown_if_set] = False
     begins: Annotated[bool, _shown_if_set] = False
     ends: Annotated[bool, _shown_if_set] = False
 
@@ -211,7 +214,7 @@ class StepDone(Letter):
         result: A small result, shown in Temporal's history; the full one is in Postgres.
         skipped: A replay passed over the action.
         beginning: Of the list, when this delivery was to begin it.
-        deferred: The list has begun, and the step was not tried: it needs another delivery.
+        deferred: The step needs another delivery, through the task queue.
         ended: With it the run is completed.
     """
 

@@ -88,6 +88,7 @@ class Delivery:
         self.claimed = claimed
         self.ticket = claimed.ticket
         self.bound = timedelta(milliseconds=step.timeout_ms)
+        self.is_tentative = step.tentative
         self.ends = step.ends
         self.means = means
         self.emits: Counter[str] = Counter()
@@ -114,7 +115,11 @@ class Delivery:
         try:
             if self.means.session is not None:
                 return await self._in_transaction(self.means.session)
-            return await self._record(await self._call())
+            called = await self._call()
+            if self.is_tentative and isinstance(called, FailedAttempt) and called.timed_out:
+                await self.desk.ledger.give_back(self.claimed)
+                return StepDone(deferred=True)
+            return await self._record(called)
         except asyncio.CancelledError:
             details = activity.cancellation_details()
             if details is not None and details.worker_shutdown:

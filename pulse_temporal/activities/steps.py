@@ -197,9 +197,7 @@ class StepActivities:
 
 def _may_be_tried(handler: Action | Condition | None, *, is_local: bool) -> bool:
     """Say whether a step can be tried in the delivery that begins its list."""
-    if handler is None:
-        return False
-    return not is_local or not (isinstance(handler, Action) and handler.transactional)
+    return handler is not None and (handler.may_be_local or not is_local)
 
 
 def _reason_to_pass_over(step: StepInput, action: Action) -> str | None:

@@ -120,10 +120,10 @@ class Engine(Registration, AwaitableMethods):
             patience=options.postgres_timeout,
             statement_cache=options.statement_cache,
         )
-        observers = Observers(self._database, on_step=on_step, on_run=on_run)
+        self._waiter = RunWaiter(self._database)
+        observers = Observers(self._database, self._waiter, on_step=on_step, on_run=on_run)
         self._process = Process(self._database, temporal, self.registry, observers, options)
         self._control = RunControl(self._database, observers)
         self._definitions = Definitions(self._database, self.registry, options)
         self._history = History(self._database)
-        self._waiter = RunWaiter(self._database)
         self.blocking = BlockingEngine(self, self._process)

@@ -61,6 +61,7 @@ class Registration:
         *,
         replay_safe: bool = False,
         transactional: bool = False,
+        queued: bool = False,
     ) -> None:
         """Register an action; functions that are not async run in a thread.
 
@@ -73,42 +74,65 @@ class Registration:
             replay_safe: It may run again when its signal is replayed.
             transactional: It works on ``ctx.connection``, inside the transaction that records
                 the step: its effects there happen exactly once. Needs an async handler.
+            queued: Its steps always go through the task queue. By default a step that declares
+                a ``timeoutMs`` of at most ``local_activity_limit`` runs inside the worker that
+                has the run, where it is not told of a cancel.
 
         Raises:
             DuplicateHandlerError: Another action has the name.
             ConfigurationError: The name or the combination cannot be used.
         """
         self.registry.add_action(
-            name, handler, replay_safe=replay_safe, transactional=transactional
+            name, handler, replay_safe=replay_safe, transactional=transactional, queued=queued
         )
 
-    def register_condition(self, name: str, handler: ConditionHandler) -> None:
+    def register_condition(
+        self, name: str, handler: ConditionHandler, *, queued: bool = False
+    ) -> None:
         """Register a condition: it takes a ``WorkflowContext`` and returns True or False.
+
+        Args:
+            name: What steps ask.
+            handler: The function; it may be asked more than once, so it should change nothing.
+            queued: Its steps always go through the task queue. By default one that declares no
+                ``timeoutMs`` is first asked inside the worker that has the run; when that takes
+                longer than ``local_activity_limit``, it is asked again, through the queue.
 
         Raises:
             DuplicateHandlerError: Another condition has the name.
             ConfigurationError: The name cannot be used.
         """
-        self.registry.add_condition(name, handler)
+        self.registry.add_condition(name, handler, queued=queued)
 
     def action(
-        self, name: str, *, replay_safe: bool = False, transactional: bool = False
+        self,
+        name: str,
+        *,
+        replay_safe: bool = False,
+        transactional: bool = False,
+        queued: bool = False,
     ) -> Callable[[AnyAction], AnyAction]:
         """Register the decorated function with ``register_action``."""
 
         def decorate(handler: AnyAction) -> AnyAction:
             self.register_action(
-                name, handler, replay_safe=replay_safe, transactional=transactional
+                name,
+                handler,
+                replay_safe=replay_safe,
+                transactional=transactional,
+                queued=queued,
             )
             return handler
 
         return decorate
 
-    def condition(self, name: str) -> Callable[[AnyCondition], AnyCondition]:
+    def condition(
+        self, name: str, *, queued: bool = False
+    ) -> Callable[[AnyCondition], AnyCondition]:
         """Register the decorated function with ``register_condition``."""
 
         def decorate(handler: AnyCondition) -> AnyCondition:
-            self.register_condition(name, handler)
+            self.register_condition(name, handler, queued=queued)
             return handler
 
         return decorate

@@ -30,6 +30,7 @@ class Action:
     Attributes:
         replay_safe: It runs in replays too.
         transactional: It gets ``ctx.connection``, whose work commits with the step's record.
+        queued: Its steps always go through the task queue, however short they say they are.
         is_async: A coroutine function; other handlers run in a thread.
     """
 
@@ -37,16 +38,28 @@ class Action:
     handler: ActionHandler
     replay_safe: bool
     transactional: bool
+    queued: bool
     is_async: bool
+
+    @property
+    def may_be_local(self) -> bool:
+        """Whether a delivery may run inside the worker that has the run."""
+        return not (self.queued or self.transactional)
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A registered condition; ``is_async`` as for actions."""
+    """A registered condition; ``queued`` and ``is_async`` as for actions."""
 
     name: str
     handler: ConditionHandler
+    queued: bool
     is_async: bool
+
+    @property
+    def may_be_local(self) -> bool:
+        """Whether a delivery may run inside the worker that has the run."""
+        return not self.queued
 
 
 class Registry:
@@ -70,7 +83,13 @@ class Registry:
         self.triggers[type_] = registration
 
     def add_action(
-        self, name: str, handler: ActionHandler, *, replay_safe: bool, transactional: bool
+        self,
+        name: str,
+        handler: ActionHandler,
+        *,
+        replay_safe: bool,
+        transactional: bool,
+        queued: bool,
     ) -> None:
         """Register an action.
 
@@ -85,9 +104,9 @@ class Registry:
             raise ConfigurationError(
                 f"Action {name!r} is transactional, so its handler must be 'async def'."
             )
-        self.actions[name] = Action(name, handler, replay_safe, transactional, is_async)
+        self.actions[name] = Action(name, handler, replay_safe, transactional, queued, is_async)
 
-    def add_condition(self, name: str, handler: ConditionHandler) -> None:
+    def add_condition(self, name: str, handler: ConditionHandler, *, queued: bool) -> None:
         """Register a condition.
 
         Raises:
@@ -96,7 +115,7 @@ class Registry:
         """
         _check_name("condition", name)
         _check_free("condition", name, self.conditions, handler)
-        self.conditions[name] = Condition(name, handler, _is_async(handler))
+        self.conditions[name] = Condition(name, handler, queued, _is_async(handler))
 
     def find(self, kind: Literal["action", "condition"], name: str) -> Action | Condition | None:
         """Give a handler, or None when this process does not know it."""

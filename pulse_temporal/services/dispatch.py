@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 BATCH = 100
 """Commands that a relay leases and executes together."""
 
-LANES = 100
-"""Offered starts under way at the same time."""
+LANES = 32
+"""Offered starts under way at the same time; more only make Temporal answer each one later."""
 
 QUEUE_LIMIT = 1_000
 """Offered starts that wait; beyond them emits leave theirs to the relay."""

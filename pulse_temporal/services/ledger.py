@@ -36,6 +36,7 @@ ANSWERS = {'{"value":true}': True, '{"value":false}': False}
 
 WORKER_LOST = "The worker was lost while it ran this step."
 SHUT_DOWN = "The worker shut down; the step goes on elsewhere."
+TOO_LONG = "It takes longer than a local activity may; it goes on through the task queue."
 TIMED_OUT = "The attempt passed its deadline and was not recorded."
 
 
@@ -211,6 +212,10 @@ class Ledger:
     async def release(self, claimed: Claimed) -> None:
         """Give a step back unfinished, because this worker shuts down; it costs no attempt."""
         await self._close(claimed, ending="released", message=SHUT_DOWN)
+
+    async def give_back(self, claimed: Claimed) -> None:
+        """Give a step back that takes too long for where it runs; it costs no attempt."""
+        await self._close(claimed, ending="released", message=TOO_LONG)
 
     async def lose(self, claimed: Claimed, *, reason: str) -> None:
         """Give a step back whose delivery can record nothing; it counts as a lost worker.

@@ -13,7 +13,7 @@ from pulse_temporal.contract import (
     Written,
 )
 from pulse_temporal.errors import StoreError
-from pulse_temporal.handlers.registry import Action, Registry
+from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.paths import path_numbers
 from pulse_temporal.model.steps import HandlerStep, ParallelStep, WorkflowStep
@@ -221,14 +221,20 @@ class Mirror:
         )
 
     def _is_local(self, step: WorkflowStep) -> bool:
-        """Say whether a step's first delivery is local: short by declaration, and known here."""
-        if not isinstance(step, HandlerStep) or step.timeout_ms is None:
+        """Say whether a step's first delivery is local: it is known here, and short.
+
+        Conditions are tried as if they were; actions must say so.
+        """
+        limit = _whole_ms(self.options.local_activity_limit)
+        if not isinstance(step, HandlerStep):
             return False
         kind = "condition" if step.type == "condition" else "action"
         handler = self.registry.find(kind, step.handler)
-        if handler is None or (isinstance(handler, Action) and handler.transactional):
+        if handler is None or not handler.may_be_local:
             return False
-        return step.timeout_ms <= _whole_ms(self.options.local_activity_limit)
+        if step.timeout_ms is None:
+            return kind == "condition" and limit > 0
+        return step.timeout_ms <= limit
 
 
 def steps_of(snapshot: DefinitionSnapshot, branch: str) -> list[WorkflowStep]:

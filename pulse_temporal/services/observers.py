@@ -18,6 +18,7 @@ from typing import TypeVar
 from pulse_temporal.errors import PulseError
 from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.model.runs import RunCompleteEvent, StepCompleteEvent
+from pulse_temporal.services.waiting import RunWaiter
 from pulse_temporal.store import runs, steps
 from pulse_temporal.store.database import Database
 
@@ -40,12 +41,23 @@ class Ended:
 
 
 class Observers:
-    """Holds the hooks of one engine and calls them one event at a time."""
+    """Holds the hooks of one engine and calls them one event at a time.
+
+    Attributes:
+        waiter: Told at once of every run that ends here.
+        dropped: Events that found no room.
+    """
 
     def __init__(
-        self, database: Database, *, on_step: StepHook | None, on_run: RunHook | None
+        self,
+        database: Database,
+        waiter: RunWaiter,
+        *,
+        on_step: StepHook | None,
+        on_run: RunHook | None,
     ) -> None:
         self.database = database
+        self.waiter = waiter
         self.on_step = on_step
         self.on_run = on_run
         self.dropped = 0
@@ -59,6 +71,7 @@ class Observers:
 
     def run_ended(self, run_id: str, *, tenant_id: str) -> None:
         """Note that a run has ended; call it after the commit."""
+        self.waiter.wake(run_id, tenant_id=tenant_id)
         if self.on_run is not None:
             self._put(Ended(run_id, tenant_id))
 

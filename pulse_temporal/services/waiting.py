@@ -88,8 +88,12 @@ class RunWaiter:
             known = await runs.statuses(session, [run_id for run_id, _ in self._waiting])
         ended = [run for run in known if run.status in TERMINAL_RUN_STATUSES]
         for run in ended:
-            for waiter in ((run.run_id, None), (run.run_id, run.tenant_id)):
-                for future in self._waiting.get(waiter, ()):
-                    if not future.done():
-                        future.set_result(None)
+            self.wake(run.run_id, tenant_id=run.tenant_id)
         return len(ended)
+
+    def wake(self, run_id: str, *, tenant_id: str) -> None:
+        """Let those go who wait for a run that has ended; this process need not look it up."""
+        for waiter in ((run_id, None), (run_id, tenant_id)):
+            for future in self._waiting.get(waiter, ()):
+                if not future.done():
+                    future.set_result(None)

@@ -74,6 +74,7 @@ class Interpreter:
         )
         self.is_ended = False
         self._beginning: Beginning | None = None
+        self._deferred: set[int] = set()
 
     async def run(self) -> None:
         """Interpret the list to its end.
@@ -132,16 +133,21 @@ class Interpreter:
         return bool(self.job.steps) and not (is_repeat or scope.is_replay or scope.is_dry_run)
 
     async def _open_with_call(self) -> Progress:
-        bone = self.job.steps[0]
-        local = 0 < (bone.timeout_ms or 0) <= self.job.local_limit_ms
+        bone, limit = self.job.steps[0], self.job.local_limit_ms
+        step = self._step(0).model_copy(update={"begins": True})
+        if bone.timeout_ms is None:
+            local = bone.type == "condition" and limit > 0
+        else:
+            local = bone.timeout_ms <= limit
         try:
-            done = await self._attempt(self._step(0, begins=True), bone.name, local=local)
+            done = await self._attempt(step, bone, local=local)
         except FailureError as error:
             failed = _attempt_failure(error)
             await self._begin()
             return await self._after(0, await self._call(0, failed=failed), Progress())
         beginning = self._beginning = done.beginning or await self._begin()
         if done.deferred:
+            self._deferred.add(0)
             return resume(beginning.ended)
         return await self._after(0, done, Progress())
 
@@ -162,7 +168,7 @@ class Interpreter:
         self._beginning = await write(contract.BEGIN, self.speaker, BeginAnswer, summary="begin")
         return self._beginning
 
-    def _step(self, index: int, *, begins: bool = False) -> StepInput:
+    def _step(self, index: int) -> StepInput:
         bone = self.job.steps[index]
         return StepInput(
             **dict(self.speaker),
@@ -170,7 +176,6 @@ class Interpreter:
             type="condition" if bone.type == "condition" else "action",
             handler=bone.uses,
             timeout_ms=bone.timeout_ms or self.job.action_timeout_ms,
-            begins=begins,
             ends=self._ends_with(index),
         )
 
@@ -184,33 +189,42 @@ class Interpreter:
             index: The step.
             failed: Its first attempt, when that has been made already.
         """
-        step, name = self._step(index), self.job.steps[index].name
-        local = failed is None and index in self.beginning.local
+        step, bone = self._step(index), self.job.steps[index]
+        local = index in self.beginning.local and index not in self._deferred
+        local = local and failed is None
         while True:
             if failed is None:
                 try:
-                    return await self._attempt(step, name, local=local)
+                    return await self._attempt(step, bone, local=local)
                 except FailureError as error:
                     failed = _attempt_failure(error)
             if failed.retry_in_ms is None:
-                raise StepFailed(Failure(path=step.path, name=name, message=failed.message))
+                raise StepFailed(Failure(path=step.path, name=bone.name, message=failed.message))
             await workflow.sleep(
-                timedelta(milliseconds=failed.retry_in_ms), summary=_retry_summary(failed, name)
+                timedelta(milliseconds=failed.retry_in_ms),
+                summary=_retry_summary(failed, bone.name),
             )
             step = step.model_copy(update={"waited_after": failed.attempt})
             local, failed = False, None
             self._continue_as_new_if_due()
 
-    async def _attempt(self, step: StepInput, name: str, *, local: bool) -> StepDone:
+    async def _attempt(self, step: StepInput, bone: Bone, *, local: bool) -> StepDone:
+        summary = f"{step.type} · {bone.name}"
         if local:
-            done = await _attempt_locally(step, name)
-            if done is not None:
+            tried = step
+            if bone.timeout_ms is None:
+                limit = self.job.local_limit_ms
+                tried = step.model_copy(update={"timeout_ms": limit, "tentative": True})
+            done = await attempt_locally(
+                tried, bound=timedelta(milliseconds=tried.timeout_ms), summary=summary
+            )
+            if done is not None and (step.begins or not done.deferred):
                 return done
         return await attempt_queued(
             step,
             bound=timedelta(milliseconds=step.timeout_ms),
             heartbeat=timedelta(milliseconds=self.job.heartbeat_timeout_ms),
-            summary=f"{step.type} · {name}",
+            summary=summary,
         )
 
     async def _after(self, index: int, done: StepDone, progress: Progress) -> Progress:
@@ -319,11 +333,6 @@ class Interpreter:
         """Start over with a short history; only called while no child is open."""
         if workflow.info().is_continue_as_new_suggested():
             workflow.continue_as_new(self.job)
-
-
-async def _attempt_locally(step: StepInput, name: str) -> StepDone | None:
-    bound = timedelta(milliseconds=step.timeout_ms)
-    return await attempt_locally(step, bound=bound, summary=f"{step.type} · {name}")
 
 
 def _retry_summary(failure: AttemptFailure, name: str) -> str:

@@ -17,6 +17,7 @@ from pulse_temporal.failpoints import arm, parse
 from pulse_temporal.services.control import RunControl
 from pulse_temporal.services.mirror import Mirror
 from pulse_temporal.services.observers import Observers
+from pulse_temporal.services.waiting import RunWaiter
 from pulse_temporal.store.database import Database
 from tests.harness import TENANT, PulseTest, action, eventually, parallel
 from tests.temporal_operator import Operator
@@ -269,7 +270,7 @@ async def test_a_reset_that_was_reset_before_it_spoke_takes_nothing_over(
         environment.info, workflow_id=run_id, workflow_run_id=silent, is_local=True
     )
     database = Database(pulse.dsn, prefix="pulse_", patience=timedelta(seconds=10))
-    observers = Observers(database, on_step=None, on_run=None)
+    observers = Observers(database, RunWaiter(database), on_step=None, on_run=None)
     mirror = Mirror(database, pulse.engine.registry, observers, pulse.engine.options)
     activities = MirrorActivities(mirror, RunControl(database, observers))
     speaker = Speaker(scope=Scope(run_id=run_id, tenant_id=TENANT), first_execution_run_id=first)

@@ -43,9 +43,9 @@ def queued(index: int) -> dict[str, object]:
 
 
 def short(index: int) -> dict[str, object]:
-    """Alternate actions and conditions."""
+    """Alternate actions and conditions, which are short unless they say otherwise."""
     if index % 2:
-        return condition(f"step{index}", uses="ask", timeoutMs=SHORT)
+        return condition(f"step{index}", uses="ask")
     return action(f"step{index}", uses="act", timeoutMs=SHORT)
 
 

@@ -11,6 +11,7 @@ from pulse_temporal.contract import AttemptFailure
 from pulse_temporal.model.steps import RetryPolicy
 from pulse_temporal.services.ledger import Ledger
 from pulse_temporal.services.observers import Observers
+from pulse_temporal.services.waiting import RunWaiter
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.steps import Claimed, FailedAttempt
@@ -34,7 +35,7 @@ async def test_a_waited_out_pause_lets_the_next_attempt_begin_once(
     database = Database(pulse.dsn, prefix="pulse_", patience=BOUND)
     ledger = Ledger(
         database,
-        Observers(database, on_step=None, on_run=None),
+        Observers(database, RunWaiter(database), on_step=None, on_run=None),
         pulse.engine.options,
         worker_id="wrk_other",
         clock=utc_now,

@@ -35,6 +35,7 @@ WITH control AS (
     SELECT epoch FROM pulse_run_lineages
     WHERE $10::text IS NULL
         AND run_id = $1 AND generation = $4 AND branch = $5 AND temporal_run_id = $6
+    LIMIT 1  -- never more; told so, the planner keeps its plan
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
     SET
