@@ -28,7 +28,8 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
-from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
+from temporalio.contrib.pydantic import PydanticPayloadConverter
+from temporalio.converter import CompositePayloadConverter, DataConverter
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
@@ -67,6 +68,20 @@ REASON = re.compile(r'message: "([^"]+)"')
 TOO_LARGE = ("exceeds limit", "larger than max")
 
 
+_CONVERTERS = tuple(PydanticPayloadConverter().converters.values())
+
+
+class PayloadConverter(CompositePayloadConverter):
+    """The SDK's converter for pydantic, with parts that are made once.
+
+    The SDK makes a converter for every activation of a workflow, and a converter of its own would
+    learn the types of payloads anew each time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(*_CONVERTERS)
+
+
 class StartRefusedError(Exception):
     """Temporal will never accept this start; the message says why."""
 
@@ -88,7 +103,7 @@ async def connect(
     """
     if isinstance(target, Client):
         converter = dataclasses.replace(
-            target.data_converter, payload_converter_class=PydanticPayloadConverter
+            target.data_converter, payload_converter_class=PayloadConverter
         )
         config = target.config()
         config["data_converter"] = converter
@@ -104,7 +119,8 @@ async def connect(
     address = settings["target_host"] = target or settings.get("target_host") or LOCAL
     try:
         async with asyncio.timeout(patience.total_seconds()):
-            return await Client.connect(**settings, data_converter=pydantic_data_converter)
+            converter = DataConverter(payload_converter_class=PayloadConverter)
+            return await Client.connect(**settings, data_converter=converter)
     except (RuntimeError, TimeoutError) as error:  # what the SDK raises for a failed connection
         found = REASON.search(str(error))
         reason = found[1] if found else str(error) or f"no answer within {patience}"

@@ -295,6 +295,3 @@ def condition(name: str, **fields: object) -> dict[str, object]:
 def action(name: str, **fields: object) -> dict[str, object]:
     """Write an action step."""
     return {"type": "action", "name": name, **fields}
-
-
-MakePulse = Callable[..., PulseTest]

@@ -193,8 +193,8 @@ class Emitter:
         lease = self._lease
         is_one = len(signals) == 1  # one statement, nothing to undo
         lend = self.database.session if is_one else self.database.transaction
-        with _busy_errors(signals):
-            async with lend() as session:
+        async with lend() as session:
+            with _busy_errors(signals):
                 emitted = await triggers.emit_signals(session, signals, lease=lease)
                 envelopes = await _envelopes(session, signals, emitted, numbered=numbered)
         await reach("emit.after_commit")

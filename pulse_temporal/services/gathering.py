@@ -24,11 +24,12 @@ TOGETHER_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
-    """A signal that is not stored yet, and where its emitter waits."""
+    """A signal that is not stored yet, where its emitter waits, and what ends its patience."""
 
     trigger: NewTrigger
     lease: timedelta | None
     outcome: asyncio.Future[Emitted]
+    timer: asyncio.TimerHandle
 
 
 class Gatherer:
@@ -50,14 +51,19 @@ class Gatherer:
     async def store(self, trigger: NewTrigger, *, lease: timedelta | None) -> Emitted:
         """Store a signal with others; raises what storing it alone would raise.
 
-        A caller that is canceled before its turn stores nothing; later it may have stored.
+        A caller that is canceled before its turn stores nothing; later it may have stored. One
+        whose turn does not come within ``postgres_timeout`` has stored nothing either.
 
         Args:
             trigger: From outside, with neither key, cause nor owner.
             lease: For how long the relay leaves the starts to the caller.
+
+        Raises:
+            PostgresUnavailableError: It had no turn in time, or as storing it alone.
         """
         outcome: asyncio.Future[Emitted] = self.loop.create_future()
-        self._waiting.append(_Waiting(trigger, lease, outcome))
+        timer = self.loop.call_later(self.database.timeout, self._give_up, outcome)
+        self._waiting.append(_Waiting(trigger, lease, outcome, timer))
         if len(self._lanes) < LANES:
             # A task of its own, so that no emitter's cancel undoes what others have stored.
             # It ends as soon as nothing waits.
@@ -85,10 +91,20 @@ class Gatherer:
             chars += len(following.trigger.payload)
             if taken and (following.lease != taken[0].lease or chars > TOGETHER_BYTES):
                 break
-            self._waiting.popleft()
+            self._waiting.popleft().timer.cancel()
             if not following.outcome.done():
                 taken.append(following)
         return taken
+
+    def _give_up(self, outcome: asyncio.Future[Emitted]) -> None:
+        """Let an emitter go whose turn does not come; its signal is not stored."""
+        if not outcome.done():
+            outcome.set_exception(
+                PostgresUnavailableError(
+                    f"Postgres is behind: {len(self._waiting)} signals wait to be stored, and "
+                    f"this one had no turn within {self.database.timeout:g} s."
+                )
+            )
 
     async def _store(self, together: Sequence[_Waiting]) -> None:
         """Store signals and tell their emitters; what Postgres refuses harms no other signal."""

@@ -192,7 +192,8 @@ async def _cleanse(session: Session) -> None:
     try:
         await session.connection.execute(RESET, timeout=session.seconds)
     except (*AWAY, asyncpg.PostgresError):
-        session.connection.terminate()
+        with suppress(asyncpg.InterfaceError):  # the pool has taken back what was closed
+            session.connection.terminate()
 
 
 def _not_lent(pool: Pool, *, seconds: float) -> PostgresUnavailableError:

@@ -71,7 +71,9 @@ async def test_no_connection_is_left(servers: EmbeddedServices, narrow: OwnPostg
 
                 await eventually(someone_comes)
                 answers = await asyncio.gather(
-                    *(pulse.emit("fault.met") for _ in range(FEW)), return_exceptions=True
+                    # With keys, so that they share no statement and want a connection each.
+                    *(pulse.emit("fault.met", idempotency_key=f"{n}") for n in range(FEW)),
+                    return_exceptions=True,
                 )
             await load.goes_on()
         errors = [answer for answer in answers if isinstance(answer, BaseException)]

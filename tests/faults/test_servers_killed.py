@@ -171,7 +171,7 @@ async def test_an_outage_of_both_does_not_end_the_relay(
         await own_servers.kill("postgres")
 
         async def is_noticed() -> bool:
-            return "a command failed and comes again" in caplog.messages
+            return "a start is left to the relay" in caplog.messages
 
         await eventually(is_noticed)
         for name in own_servers.stacks:

@@ -102,7 +102,9 @@ async def test_activities_have_the_names_of_their_handlers(pulse: PulseTest) -> 
     pulse.condition("is_large")
     pulse.action("charge card")
     await pulse.define(
-        "order.paid", condition("is_large"), action("first payment", uses="charge card")
+        "order.paid",
+        condition("is_large", timeoutMs=60_000),
+        action("first payment", uses="charge card"),
     )
 
     run = await pulse.emit_and_wait("order.paid")

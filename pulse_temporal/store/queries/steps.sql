@@ -17,8 +17,10 @@ WITH control AS (
         status = CASE WHEN r.status = 'pending' THEN 'running' ELSE r.status END,
         started_at = coalesce(r.started_at, now())
     FROM control
-    WHERE r.id = $1 AND r.tenant_id = $2 AND $5 = ''
-        AND (r.current_step_index <> split_part($3, '/', 1)::int OR r.status = 'pending')
+    WHERE r.id = $1 AND r.tenant_id = $2 AND $5 = '' AND (
+        r.status = 'pending'
+        OR $10::text IS NULL AND r.current_step_index <> split_part($3, '/', 1)::int
+    )
     RETURNING r.id
 ), begun AS (
     INSERT INTO pulse_run_lineages (
