@@ -95,7 +95,8 @@ class EngineOptions(Options):
             ``accept`` stores and matches it.
         action_timeout: Bound of one attempt of a step without ``timeout_ms``.
         local_activity_limit: A step that declares a timeout of at most this runs as a
-            Temporal local activity; zero turns them off.
+            Temporal local activity. An async condition that declares none is tried as one for
+            so long, and asked again through the queue when it takes longer. Zero turns both off.
         heartbeat_timeout: A queued handler's worker is held dead after this silence.
         task_timeout: Bound of one Temporal workflow task; it is also the time until a
             local activity of a killed worker is taken up again.

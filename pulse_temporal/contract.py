@@ -45,11 +45,9 @@ THREADS_TAKEN = "PulseThreadsTaken"
 TENANT_ATTRIBUTE = "PulseTenant"
 DEFINITION_ATTRIBUTE = "PulseDefinition"
 TRIGGER_ATTRIBUTE = "PulseTrigger"
-SCHEDULED_TIME_ATTRIBUTE = "TemporalScheduledStartTime"
-"""Set by Temporal on what a schedule starts: the time that the schedule names."""
+SCHEDULED_TIME_ATTRIBUTE = "TemporalScheduledStartTime"  # what a schedule starts has its time
 
-FAIRNESS_KEY_BYTES = 64
-"""Temporal accepts no longer fairness key."""
+FAIRNESS_KEY_BYTES = 64  # Temporal accepts no longer key
 
 
 class Letter(BaseModel):
@@ -109,6 +107,14 @@ class Scope(Letter):
     is_dry_run: Annotated[bool, _shown_if_set] = False
 
 
+class Terms(Letter):
+    """Options of a worker on which steps are delivered, in milliseconds; see ``EngineOptions``."""
+
+    action_timeout_ms: int
+    heartbeat_timeout_ms: int
+    local_limit_ms: int
+
+
 class InterpreterInput(Letter):
     """Starts the workflow of a run or of a branch.
 
@@ -119,9 +125,7 @@ class InterpreterInput(Letter):
         steps: The skeleton of this list of steps.
         has_delays: Some list of the run has a delay, so the run may come to wait.
         task_timeout_ms: Bound of one workflow task, for child workflows.
-        action_timeout_ms: Bound of one attempt of a step that declares none.
-        heartbeat_timeout_ms: Silence after which a queued handler's worker is held dead.
-        local_limit_ms: A first step that declares at most this is tried as a local activity.
+        terms: Of the process that starts the run, for a first step with which a list begins.
     """
 
     version: Literal[1] = 1
@@ -130,9 +134,7 @@ class InterpreterInput(Letter):
     steps: tuple[Bone, ...]
     has_delays: bool
     task_timeout_ms: int
-    action_timeout_ms: int
-    heartbeat_timeout_ms: int
-    local_limit_ms: int
+    terms: Terms
 
 
 class Speaker(Letter):
@@ -164,12 +166,14 @@ class Beginning(Letter):
         ended: Ranges, both ends included, of steps in this list that need no work any more.
         ended_branches: Per index of a parallel step, its branches that need no work any more.
         local: Indexes of the steps whose first delivery is a local activity.
+        terms: Of the worker, for all further deliveries.
     """
 
     kind: Literal["beginning"] = "beginning"
     ended: tuple[tuple[int, int], ...] = ()
     ended_branches: dict[int, tuple[int, ...]] = Field(default_factory=dict)
     local: tuple[int, ...] = ()
+    terms: Terms
 
 
 class Answer(RootModel[Reply | Refusal], Generic[Reply]):
@@ -187,12 +191,11 @@ class StepInput(Speaker):
         type: Whether an action or a condition.
         handler: Name of the handler; also the activity's type.
         timeout_ms: Bound of the attempt.
-        waited_after: Number of the failed attempt after which the workflow has waited out the
-            pause; 0: it has waited for none. Temporal's timer decides then, not the clock of
-            Postgres, which may differ.
-        tentative: When it takes longer than ``timeout_ms``, the delivery is given back, and
-            costs no attempt: a queued one follows, which has the whole time.
-        begins: The list begins with this delivery, in one write with its claim.
+        waited_after: Number of the failed attempt whose pause the workflow has waited out, by
+            Temporal's timer and not the clock of Postgres; 0: none.
+        tried_for_ms: A delivery that takes longer is given back, for a queued one; 0: its
+            whole time.
+        begins: The list begins with this delivery's claim; a worker with other terms only begins.
         ends: The run is complete when this step is, in one write with its result.
     """
 
@@ -201,8 +204,8 @@ class StepInput(Speaker):
     handler: str
     timeout_ms: int
     waited_after: Annotated[int, _shown_if_set] = 0
-    tentative: Annotated[bool, _shown_if_set] = False
-    begins: Annotated[bool, _shown_if_set] = False
+    tried_for_ms: Annotated[int, _shown_if_set] = 0
+    begins: Annotated[Terms | None, _shown_if_set] = None
     ends: Annotated[bool, _shown_if_set] = False
 
 
@@ -306,8 +309,7 @@ class CancelInput(Speaker):
 
     Attributes:
         reason: Why, as Temporal was told.
-        tell_temporal: It came from Postgres, and Temporal's part may not be on its way: the
-            workflow is a reset of a run that was canceled before.
+        tell_temporal: It came from Postgres: the workflow is a reset of a canceled run.
     """
 
     reason: str
@@ -342,12 +344,12 @@ class CronClock(Letter):
 
 
 class CronTickInput(Letter):
-    """Asks to emit the signal of a tick.
+    """Asks to emit a tick's signal.
 
     Attributes:
         clock: The schedule that ticked.
         nominal_ms: The time that it names, milliseconds since 1970 UTC.
-        started_ms: When Temporal started the tick; later in a backfill.
+        started_ms: When it started; later in a backfill.
     """
 
     clock: CronClock
@@ -356,13 +358,7 @@ class CronTickInput(Letter):
 
 
 class CronTicked(Letter):
-    """What became of a tick; the result of its workflow, for people.
-
-    Attributes:
-        trigger_id: The signal; None when none was emitted.
-        run_ids: The runs that it started.
-        skipped: Why there is no signal.
-    """
+    """What became of a tick, for people: its signal and runs, or why it was skipped."""
 
     trigger_id: str | None = None
     run_ids: tuple[str, ...] = ()

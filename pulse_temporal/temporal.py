@@ -36,7 +36,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from pulse_temporal import contract
 from pulse_temporal.config import EngineOptions
-from pulse_temporal.contract import Bone, InterpreterInput, Scope
+from pulse_temporal.contract import Bone, InterpreterInput, Scope, Terms
 from pulse_temporal.errors import ConfigurationError, TemporalUnavailableError
 from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.steps import (
@@ -215,9 +215,7 @@ async def start_run(client: Client, start: RunStart, options: EngineOptions) -> 
         steps=skeleton(snapshot.steps),
         has_delays=any(isinstance(step, DelayStep) for _, step in walk(snapshot.steps)),
         task_timeout_ms=_whole_ms(task_timeout),
-        action_timeout_ms=_whole_ms(options.action_timeout),
-        heartbeat_timeout_ms=_whole_ms(options.heartbeat_timeout),
-        local_limit_ms=_whole_ms(options.local_activity_limit),
+        terms=terms(options),
     )
     try:
         await client.start_workflow(
@@ -324,6 +322,15 @@ def _details(start: RunStart) -> str:
     }
     return "\n".join(
         f"- **{name}** `{value.replace('`', chr(39))}`" for name, value in lines.items()
+    )
+
+
+def terms(options: EngineOptions) -> Terms:
+    """Give the options on which a worker, or the process that starts a run, delivers steps."""
+    return Terms(
+        action_timeout_ms=_whole_ms(options.action_timeout),
+        heartbeat_timeout_ms=_whole_ms(options.heartbeat_timeout),
+        local_limit_ms=_whole_ms(options.local_activity_limit),
     )
 
 

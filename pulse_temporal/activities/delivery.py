@@ -87,8 +87,8 @@ class Delivery:
         self.handler = handler
         self.claimed = claimed
         self.ticket = claimed.ticket
-        self.bound = timedelta(milliseconds=step.timeout_ms)
-        self.is_tentative = step.tentative
+        self.bound = timedelta(milliseconds=step.tried_for_ms or step.timeout_ms)
+        self.is_trial = step.tried_for_ms > 0
         self.ends = step.ends
         self.means = means
         self.emits: Counter[str] = Counter()
@@ -116,9 +116,8 @@ class Delivery:
             if self.means.session is not None:
                 return await self._in_transaction(self.means.session)
             called = await self._call()
-            if self.is_tentative and isinstance(called, FailedAttempt) and called.timed_out:
-                await self.desk.ledger.give_back(self.claimed)
-                return StepDone(deferred=True)
+            if self.is_trial and isinstance(called, FailedAttempt) and called.timed_out:
+                return await self._give_back()
             return await self._record(called)
         except asyncio.CancelledError:
             details = activity.cancellation_details()
@@ -141,6 +140,11 @@ class Delivery:
         )
         await reach("step.after_handler")
         return called
+
+    async def _give_back(self) -> StepDone:
+        lines = self._lines()
+        await _patiently(lambda: self.desk.ledger.give_back(self.claimed, logs=lines))
+        return StepDone(deferred=True)
 
     async def _record(self, called: Called) -> Recorded:
         return await _patiently(lambda: self._record_once(called))

@@ -15,6 +15,7 @@ from pulse_temporal import contract
 from pulse_temporal.activities.calls import heartbeats
 from pulse_temporal.activities.delivery import Delivery, Desk, Means
 from pulse_temporal.activities.fences import speak
+from pulse_temporal.activities.trials import Trials
 from pulse_temporal.contract import AttemptFailure, Refusal, StepAnswer, StepDone, StepInput
 from pulse_temporal.failpoints import reach
 from pulse_temporal.handlers.registry import Action, Condition, Registry
@@ -46,6 +47,7 @@ class StepActivities:
         registry: The handlers that are known here.
         transactions: Connections for transactional actions, so that they starve nobody.
         threads: For handlers that are not async.
+        trials: Which conditions may be tried although they do not say that they are short.
     """
 
     desk: Desk
@@ -53,6 +55,7 @@ class StepActivities:
     registry: Registry
     transactions: Database
     threads: HandlerThreads
+    trials: Trials
 
     @activity.defn(dynamic=True)
     async def run(self, args: Sequence[RawValue]) -> StepAnswer:
@@ -94,7 +97,7 @@ class StepActivities:
     async def _deliver(self, step: StepInput, fence: Fence) -> Recorded:
         handler = self.registry.find(step.type, step.handler)
         is_local = activity.info().is_local
-        if step.begins and not _may_be_tried(handler, is_local=is_local):
+        if step.begins is not None and not self._may_begin_with(step, handler, is_local=is_local):
             return await self._begin(fence)
         if handler is None:
             return await self._handler_missing(step, fence)
@@ -104,12 +107,32 @@ class StepActivities:
                 recorded = await self.desk.ledger.pass_over(fence, step.path, reason=reason)
                 await reach("step.after_pass_over")
                 return recorded
+        if step.tried_for_ms:
+            return await self._try(step, fence, handler)
         if is_local:
             return await self._claim_and_make(step, fence, handler)
         every = min(self.desk.options.heartbeat_timeout / HEARTBEATS_IN_TIMEOUT, LONGEST_SILENCE)
         during = timedelta(milliseconds=step.timeout_ms) + AROUND_THE_CALL
         async with heartbeats(every=every, during=during):
             return await self._claim_and_make(step, fence, handler)
+
+    def _may_begin_with(
+        self, step: StepInput, handler: Action | Condition | None, *, is_local: bool
+    ) -> bool:
+        """Say whether a step can be tried in the delivery that begins its list."""
+        if handler is None or step.begins != self.mirror.terms:
+            return False
+        return handler.may_be_local or not is_local
+
+    async def _try(self, step: StepInput, fence: Fence, handler: Action | Condition) -> Recorded:
+        """Make a delivery that may take a moment only, or leave it to the task queue."""
+        with self.trials.take(handler) as is_admitted:
+            if is_admitted:
+                recorded = await self._claim_and_make(step, fence, handler)
+                if isinstance(recorded, StepDone) and recorded.deferred:
+                    self.trials.note_slow(handler)
+                return recorded
+        return StepDone(deferred=True) if step.begins is None else await self._begin(fence)
 
     async def _claim_and_make(
         self, step: StepInput, fence: Fence, handler: Action | Condition
@@ -193,11 +216,6 @@ class StepActivities:
         if recorded is not None:
             return recorded
         raise ApplicationError(error, type=kind, category=ApplicationErrorCategory.BENIGN)
-
-
-def _may_be_tried(handler: Action | Condition | None, *, is_local: bool) -> bool:
-    """Say whether a step can be tried in the delivery that begins its list."""
-    return handler is not None and (handler.may_be_local or not is_local)
 
 
 def _reason_to_pass_over(step: StepInput, action: Action) -> str | None:

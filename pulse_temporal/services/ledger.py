@@ -213,9 +213,18 @@ class Ledger:
         """Give a step back unfinished, because this worker shuts down; it costs no attempt."""
         await self._close(claimed, ending="released", message=SHUT_DOWN)
 
-    async def give_back(self, claimed: Claimed) -> None:
+    async def give_back(self, claimed: Claimed, *, logs: Sequence[LogLine]) -> None:
         """Give a step back that takes too long for where it runs; it costs no attempt."""
-        await self._close(claimed, ending="released", message=TOO_LONG)
+        async with self.database.transaction() as session:
+            await steps.give_back(session, claimed, reason=TOO_LONG)
+            for line in logs:
+                await timeline.add_log(
+                    session,
+                    line,
+                    run_id=claimed.run.id,
+                    step_run_id=claimed.step.id,
+                    tenant_id=claimed.run.tenant_id,
+                )
 
     async def lose(self, claimed: Claimed, *, reason: str) -> None:
         """Give a step back whose delivery can record nothing; it counts as a lost worker.

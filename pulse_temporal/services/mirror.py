@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.contract import (
@@ -22,6 +22,7 @@ from pulse_temporal.services.observers import Observers
 from pulse_temporal.store import control, runs, steps
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database, Session
+from pulse_temporal.temporal import terms
 
 
 class Mirror:
@@ -38,6 +39,7 @@ class Mirror:
         self.registry = registry
         self.observers = observers
         self.options = options
+        self.terms = terms(options)
 
     async def begin(self, fence: Fence) -> Beginning | Refusal:
         """Let an execution begin, and say where its list of steps stands."""
@@ -218,14 +220,16 @@ class Mirror:
             ended=ranges(ended),
             ended_branches=branches,
             local=tuple(index for index, step in enumerate(listed) if self._is_local(step)),
+            terms=self.terms,
         )
 
     def _is_local(self, step: WorkflowStep) -> bool:
         """Say whether a step's first delivery is local: it is known here, and short.
 
-        Conditions are tried as if they were; actions must say so.
+        Async conditions are tried as if they were; a thread cannot be called back, and actions
+        must say so.
         """
-        limit = _whole_ms(self.options.local_activity_limit)
+        limit = self.terms.local_limit_ms
         if not isinstance(step, HandlerStep):
             return False
         kind = "condition" if step.type == "condition" else "action"
@@ -233,7 +237,7 @@ class Mirror:
         if handler is None or not handler.may_be_local:
             return False
         if step.timeout_ms is None:
-            return kind == "condition" and limit > 0
+            return kind == "condition" and handler.is_async and limit > 0
         return step.timeout_ms <= limit
 
 
@@ -269,7 +273,3 @@ def moment(milliseconds_since_1970: int) -> datetime:
 def milliseconds(at: datetime) -> int:
     """Give milliseconds since 1970 UTC, rounded up: a delay never ends early."""
     return -(-round(at.timestamp() * 1_000_000) // 1000)
-
-
-def _whole_ms(length: timedelta) -> int:
-    return round(length / timedelta(milliseconds=1))

@@ -191,9 +191,11 @@ async def _cleanse(session: Session) -> None:
     """Take back what the application may have left on a connection, or cut it."""
     try:
         await session.connection.execute(RESET, timeout=session.seconds)
-    except (*AWAY, asyncpg.PostgresError):
+    except BaseException as error:
         with suppress(asyncpg.InterfaceError):  # the pool has taken back what was closed
             session.connection.terminate()
+        if not isinstance(error, (*AWAY, asyncpg.PostgresError)):
+            raise
 
 
 def _not_lent(pool: Pool, *, seconds: float) -> PostgresUnavailableError:

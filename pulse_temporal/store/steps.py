@@ -173,6 +173,11 @@ async def close_attempt(
     await session.run("steps.close_attempt", step_id, claim, ending, message)
 
 
+async def give_back(session: Session, claimed: Claimed, *, reason: str) -> None:
+    """Give a claimed step to a later delivery; the attempt does not count."""
+    await session.run("steps.give_back", claimed.step.id, claimed.ticket.claim, reason)
+
+
 async def reopen(session: Session, step_id: str, *, attempt_counts: bool) -> None:
     """Give a running step back to the next claim."""
     await session.run("steps.reopen", step_id, attempt_counts)

@@ -17,6 +17,7 @@ from pulse_temporal.activities.cron import CronActivities
 from pulse_temporal.activities.delivery import Desk
 from pulse_temporal.activities.mirror import MirrorActivities
 from pulse_temporal.activities.steps import StepActivities
+from pulse_temporal.activities.trials import Trials
 from pulse_temporal.clock import ServerClock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import ConfigurationError, PulseError, TemporalUnavailableError
@@ -48,6 +49,8 @@ WORKER_PATIENCE = timedelta(seconds=15)
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=10)
 PUBLISH_INTERVAL = timedelta(seconds=5)
+TRIALS_SHARE = 4
+"""Of a worker's local slots, one of so many may be held by steps that may be slow."""
 FORGET_AFTER = WORKER_SILENCE * 10
 
 
@@ -282,6 +285,7 @@ class Process:
             registry=self.registry,
             transactions=transactions,
             threads=threads,
+            trials=Trials(max(1, self.options.concurrency // TRIALS_SHARE)),
         )
         ticks = CronActivities(self.database, self.emitter)
         return [*writes.all(), *ticks.all(), steps.run]

@@ -74,6 +74,7 @@ class Interpreter:
         )
         self.is_ended = False
         self._beginning: Beginning | None = None
+        self._terms = job.terms
         self._deferred: set[int] = set()
 
     async def run(self) -> None:
@@ -133,8 +134,8 @@ class Interpreter:
         return bool(self.job.steps) and not (is_repeat or scope.is_replay or scope.is_dry_run)
 
     async def _open_with_call(self) -> Progress:
-        bone, limit = self.job.steps[0], self.job.local_limit_ms
-        step = self._step(0).model_copy(update={"begins": True})
+        bone, limit = self.job.steps[0], self._terms.local_limit_ms
+        step = self._step(0).model_copy(update={"begins": self._terms})
         if bone.timeout_ms is None:
             local = bone.type == "condition" and limit > 0
         else:
@@ -143,9 +144,10 @@ class Interpreter:
             done = await self._attempt(step, bone, local=local)
         except FailureError as error:
             failed = _attempt_failure(error)
-            await self._begin()
+            if failed.retry_in_ms is not None:
+                await self._begin()
             return await self._after(0, await self._call(0, failed=failed), Progress())
-        beginning = self._beginning = done.beginning or await self._begin()
+        beginning = self._note(done.beginning) or await self._begin()
         if done.deferred:
             self._deferred.add(0)
             return resume(beginning.ended)
@@ -157,7 +159,7 @@ class Interpreter:
         written = await write(
             contract.START_PARALLEL, block, WriteAnswer, summary=f"fan out · {bone.name}"
         )
-        beginning = self._beginning = written.beginning or await self._begin()
+        beginning = self._note(written.beginning) or await self._begin()
         progress = resume(beginning.ended)
         if progress.index > 0:
             return progress
@@ -165,8 +167,14 @@ class Interpreter:
         return progress.end([0])
 
     async def _begin(self) -> Beginning:
-        self._beginning = await write(contract.BEGIN, self.speaker, BeginAnswer, summary="begin")
-        return self._beginning
+        beginning = await write(contract.BEGIN, self.speaker, BeginAnswer, summary="begin")
+        self._note(beginning)
+        return beginning
+
+    def _note(self, beginning: Beginning | None) -> Beginning | None:
+        if beginning is not None:
+            self._beginning, self._terms = beginning, beginning.terms
+        return beginning
 
     def _step(self, index: int) -> StepInput:
         bone = self.job.steps[index]
@@ -175,7 +183,7 @@ class Interpreter:
             path=self.path(index),
             type="condition" if bone.type == "condition" else "action",
             handler=bone.uses,
-            timeout_ms=bone.timeout_ms or self.job.action_timeout_ms,
+            timeout_ms=bone.timeout_ms or self._terms.action_timeout_ms,
             ends=self._ends_with(index),
         )
 
@@ -190,8 +198,7 @@ class Interpreter:
             failed: Its first attempt, when that has been made already.
         """
         step, bone = self._step(index), self.job.steps[index]
-        local = index in self.beginning.local and index not in self._deferred
-        local = local and failed is None
+        local = failed is None and index in self.beginning.local and index not in self._deferred
         while True:
             if failed is None:
                 try:
@@ -211,19 +218,19 @@ class Interpreter:
     async def _attempt(self, step: StepInput, bone: Bone, *, local: bool) -> StepDone:
         summary = f"{step.type} · {bone.name}"
         if local:
-            tried = step
+            tried, bound = step, step.timeout_ms
             if bone.timeout_ms is None:
-                limit = self.job.local_limit_ms
-                tried = step.model_copy(update={"timeout_ms": limit, "tentative": True})
+                bound = self._terms.local_limit_ms
+                tried = step.model_copy(update={"tried_for_ms": bound})
             done = await attempt_locally(
-                tried, bound=timedelta(milliseconds=tried.timeout_ms), summary=summary
+                tried, bound=timedelta(milliseconds=bound), summary=summary
             )
-            if done is not None and (step.begins or not done.deferred):
+            if done is not None and not (done.deferred and step.begins is None):
                 return done
         return await attempt_queued(
             step,
             bound=timedelta(milliseconds=step.timeout_ms),
-            heartbeat=timedelta(milliseconds=self.job.heartbeat_timeout_ms),
+            heartbeat=timedelta(milliseconds=self._terms.heartbeat_timeout_ms),
             summary=summary,
         )
 

@@ -78,6 +78,7 @@ async def test_a_condition_that_takes_long_is_asked_again_through_the_queue(
 
     async def ask(ctx: WorkflowContext) -> bool:
         asked.append(ctx.step.attempt)
+        ctx.log("asked")
         await asyncio.sleep(LIMIT.total_seconds() * 2)
         return False
 
@@ -90,6 +91,10 @@ async def test_a_condition_that_takes_long_is_asked_again_through_the_queue(
 
         assert run.status == "completed", run.error_message
         assert asked == [1, 1]
+        kinds = {entry.type for entry in await pulse.engine.get_run_timeline(run.id)}
+        assert "step_failed" not in kinds
+        messages = [line.message for line in await pulse.engine.get_run_logs(run.id)]
+        assert messages == ["asked", "asked"]
         assert statuses[-2:] == ["completed", "skipped"]
         assert (await queued_types(pulse, run.id))[-1] == "ask"
 
@@ -181,3 +186,71 @@ async def test_a_first_step_in_a_transaction_begins_its_run(pulse: PulseTest) ->
 
     assert (run.status, run.context) == ("completed", {"act": {"one": 1}})
     assert await queued_types(pulse, run.id) == ["act"]
+
+
+async def test_a_condition_that_was_slow_once_is_not_tried_again(
+    servers: EmbeddedServices, database: str
+) -> None:
+    pulse = make_pulse(database, servers.temporal_address, local_activity_limit=LIMIT)
+    asked: list[str] = []
+
+    async def ask(ctx: WorkflowContext) -> bool:
+        asked.append(ctx.run.id)
+        await asyncio.sleep(LIMIT.total_seconds() * 2)
+        return True
+
+    pulse.engine.register_condition("ask", ask)
+    await pulse.define("order.paid", condition("ask"))
+    async with pulse.engine:
+        first = await pulse.emit_and_wait("order.paid")
+        second = await pulse.emit_and_wait("order.paid")
+
+        assert asked == [first.id, first.id, second.id]
+        assert await queued_types(pulse, second.id) == ["ask"]
+
+
+async def test_a_thread_is_not_tried(pulse: PulseTest) -> None:
+    """It could not be called back."""
+    pulse.engine.register_condition("ask", lambda _: True)
+    pulse.action("act")
+    await pulse.define("order.paid", condition("ask"), action("act"))
+
+    run = await pulse.emit_and_wait("order.paid")
+
+    assert await queued_types(pulse, run.id) == ["ask", "act"]
+
+
+async def test_the_workers_options_hold_whoever_emits(
+    servers: EmbeddedServices, database: str
+) -> None:
+    """The process that starts a run may have other ones than the one that works."""
+    works = make_pulse(
+        database,
+        servers.temporal_address,
+        action_timeout=timedelta(seconds=30),
+        local_activity_limit=timedelta(),
+    )
+    emits = make_pulse(
+        database,
+        servers.temporal_address,
+        like=works,
+        action_timeout=timedelta(milliseconds=200),
+    )
+
+    async def act(_: WorkflowContext) -> None:
+        await asyncio.sleep(0.5)
+
+    for each in (works, emits):
+        each.engine.register_action("act", act)
+        each.condition("ask")
+    async with works.engine:
+        await emits.engine.start(worker=False)
+        await emits.define("order.paid", "act", action("again", uses="act"))
+        await emits.define("order.asked", condition("ask", timeoutMs=SHORT))
+        paid = (await emits.emit("order.paid")).run_ids[0]
+        asked = (await emits.emit("order.asked")).run_ids[0]
+
+        assert (await works.engine.wait_for_run(paid, timeout=20)).status == "completed"
+        assert (await works.engine.wait_for_run(asked, timeout=20)).status == "completed"
+        assert await queued_types(works, asked) == ["ask"]
+        await emits.engine.stop()

@@ -16,10 +16,11 @@ from pydantic import BaseModel, JsonValue
 from temporalio.client import Client
 
 from pulse_temporal import contract
+from pulse_temporal.config import EngineOptions
 from pulse_temporal.contract import InterpreterInput, Scope
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.model.values import JsonObject
-from pulse_temporal.temporal import connect, skeleton
+from pulse_temporal.temporal import connect, skeleton, terms
 from tests.harness import PulseTest, action, delay, make_pulse, parallel
 
 pytestmark = pytest.mark.faults
@@ -60,9 +61,7 @@ async def test_a_run_that_a_newer_release_started(idle_pulse: PulseTest) -> None
         steps=skeleton(definition.steps),
         has_delays=True,
         task_timeout_ms=5_000,
-        action_timeout_ms=60_000,
-        heartbeat_timeout_ms=5_000,
-        local_limit_ms=2_000,
+        terms=terms(EngineOptions()),
     )
     sent: JsonObject = job.model_dump(mode="json")
     client: Client = await connect(pulse.temporal_address, namespace="default")

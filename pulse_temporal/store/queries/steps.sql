@@ -9,6 +9,10 @@ WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
         AND c.closed_as IS NULL
+        AND ($10::text IS NULL OR EXISTS (
+            SELECT 1 FROM pulse_workflow_runs AS r
+            WHERE r.id = $1 AND r.status IN ('pending', 'running', 'waiting')
+        ))
     FOR SHARE
 ), run AS (
     UPDATE pulse_workflow_runs AS r
@@ -132,6 +136,21 @@ INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, det
 SELECT a.run_id, a.tenant_id, a.generation, 'step_failed', s.path, now(),
     jsonb_build_object('attempt', a.attempt, 'error', $4::text, 'counts', $3 = 'timed_out')
 FROM attempt AS a JOIN pulse_workflow_step_runs AS s ON s.id = a.step_run_id;
+
+-- name: give_back
+-- Give a step back whose delivery takes too long for where it runs; it costs no attempt.
+-- $1 step_run_id, $2 claim, $3 why
+WITH step AS (
+    UPDATE pulse_workflow_step_runs AS s
+    SET status = 'scheduled', attempt = s.attempt - 1
+    FROM pulse_step_attempts AS a
+    WHERE s.id = $1 AND s.claim = $2 AND s.status = 'running'
+        AND a.step_run_id = $1 AND a.claim = $2 AND a.status = 'open'
+    RETURNING s.id
+)
+UPDATE pulse_step_attempts AS a
+SET status = 'released', ended_at = now(), error_message = $3
+FROM step WHERE a.step_run_id = step.id AND a.claim = $2;
 
 -- name: reopen
 -- Give a step whose attempt was closed back to the next claim.
