@@ -157,7 +157,7 @@ class Lifecycle:
     ) -> list[TriggerEnvelope]:
         """Store many signals at once, with a run for every definition that each of them matches.
 
-        All of it commits together or not at all, in one statement; the rest is as with ``emit``.
+        All of it commits together or not at all, in one transaction; the rest is as with ``emit``.
         For imports, queues that are read in batches, and whatever else brings many signals.
 
         Args:

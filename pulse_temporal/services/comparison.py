@@ -40,6 +40,9 @@ CLOSING = timedelta(seconds=3)
 
 RUN_WORKFLOW_ID = re.compile(r"(?P<run_id>run_[0-9a-f]{32})(?::(?P<generation>[1-9][0-9]{0,8}))?")
 
+MISSING: frozenset[Found] = frozenset({"not_found", "never_started"})
+"""What is found of runs that Temporal does not know."""
+
 ENDINGS: dict[str, tuple[Remedy, str]] = {
     "terminated": ("fail", "The run's workflow was terminated in Temporal"),
     "timed_out": ("fail", "The run's workflow timed out in Temporal"),
@@ -72,7 +75,8 @@ class Differences:
 
     Attributes:
         checked: Open runs that Temporal was asked about.
-        lost: Of them, those that have begun and are not in Temporal.
+        lost: Of them, those that are not in Temporal, whether they have begun or not: a start
+            command is only deleted once Temporal has answered it.
         repairs: What to do.
         unknown: Open workflows without a run.
         problems: What could not be looked at.
@@ -155,7 +159,7 @@ class Comparison:
         now = await self._standing([repair.subject_id for repair in found], age=timedelta())
         kept = [repair for repair in found if _still_stands(repair, now.get(repair.subject_id))]
         self.found.checked += len(runs) - len(errors)
-        self.found.lost += sum(repair.found == "not_found" for repair in kept)
+        self.found.lost += sum(repair.found in MISSING for repair in kept)
         self.found.repairs += kept
 
     async def _left_open(self) -> None:
@@ -228,7 +232,8 @@ def _difference(run: OpenRun, execution: Execution | None) -> Repair | None:
         found, remedy = "not_found", "restart"
         reason = "The run's workflow is gone from Temporal; it goes on from what is on record"
     elif execution is None:
-        found, remedy, reason = "never_started", "start", "The run's workflow was never started"
+        found, remedy = "never_started", "start"
+        reason = "The run's workflow is not in Temporal, and the run has not begun"
     elif execution.state == "open":
         return None
     else:

@@ -73,6 +73,7 @@ class Dispatcher:
         self.client: Client | None = None
         self._queue: asyncio.Queue[_Offered] = asyncio.Queue(QUEUE_LIMIT)
         self._done: asyncio.Queue[int] = asyncio.Queue(QUEUE_LIMIT)
+        self._left: asyncio.Queue[_Offered] = asyncio.Queue()
         self._held: set[int] = set()
         self._under_way: set[asyncio.Future[None]] = set()
         self._running = False
@@ -83,18 +84,18 @@ class Dispatcher:
         return self._running and self.client is not None and not self._queue.full()
 
     def offer(self, starts: Sequence[PlannedStart]) -> None:
-        """Start runs soon, in the background; what finds no room is left to the relay."""
+        """Start runs soon, in the background; what finds no room is left to the relay, at once."""
         until = asyncio.get_running_loop().time() + self.options.emit_lease.total_seconds()
         for start in starts:
-            if self._queue.full():
-                return
-            self._queue.put_nowait(_Offered(start, until))
+            queue = self._left if self._queue.full() else self._queue
+            queue.put_nowait(_Offered(start, until))
             self._held.add(start.command_id)
 
     def begin(self) -> None:
         """Move into the running event loop; what an earlier one left waits in the outbox."""
         self._queue = asyncio.Queue(QUEUE_LIMIT)
         self._done = asyncio.Queue(QUEUE_LIMIT)
+        self._left = asyncio.Queue()
         self._held.clear()
         self._under_way.clear()
 
@@ -124,6 +125,7 @@ class Dispatcher:
         try:
             async with asyncio.TaskGroup() as lanes:
                 lanes.create_task(self._keep_forgetting(), name="pulse-started")
+                lanes.create_task(self._keep_giving_back(), name="pulse-left")
                 for _ in range(LANES):
                     lanes.create_task(self._keep_starting(), name="pulse-start")
         finally:
@@ -168,6 +170,21 @@ class Dispatcher:
             except PulseError as error:
                 log.warning("starts are left to the relay", extra={"error": str(error)})
                 self._held.difference_update(done)
+
+    async def _keep_giving_back(self) -> None:
+        """End the leases of starts that found no room; one that has ended may be the relay's."""
+        loop = asyncio.get_running_loop()
+        while True:
+            left = [await self._left.get()]
+            left += [self._left.get_nowait() for _ in range(self._left.qsize())]
+            ids = [each.planned.command_id for each in left if loop.time() < each.until]
+            try:
+                if ids:
+                    async with self.database.session() as session:
+                        await outbox.give_back(session, ids)
+            except PulseError as error:
+                log.warning("starts wait for their leases to end", extra={"error": str(error)})
+            self._held.difference_update(each.planned.command_id for each in left)
 
     def _take_done(self) -> list[int]:
         return [self._done.get_nowait() for _ in range(self._done.qsize())]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from hashlib import sha256
 
@@ -13,7 +13,6 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import (
     EmitBusyError,
     IdempotencyConflictError,
-    PostgresUnavailableError,
     SignalError,
 )
 from pulse_temporal.failpoints import reach
@@ -181,12 +180,15 @@ class Emitter:
         """Store triggers and plan their runs, all or none; else as ``store``.
 
         Args:
-            signals: At least one; what ``triggers.emit_signals`` says they share.
+            signals: At least one; what ``triggers.emit_signals`` says they share. More than
+                ``triggers.TOGETHER`` take several statements.
             connection: Of the caller.
             numbered: Whether an error says which of the signals it is about.
 
         Raises:
+            EmitBusyError: Another open transaction uses a key.
             IdempotencyConflictError: A key stands for other content; ``index`` says whose.
+            PostgresUnavailableError: No answer, or not in time.
         """
         if connection is not None:
             return await self._store_joined(signals, connection, numbered=numbered)
@@ -194,9 +196,8 @@ class Emitter:
         is_one = len(signals) == 1  # one statement, nothing to undo
         lend = self.database.session if is_one else self.database.transaction
         async with lend() as session:
-            with _busy_errors(signals):
-                emitted = await triggers.emit_signals(session, signals, lease=lease)
-                envelopes = await _envelopes(session, signals, emitted, numbered=numbered)
+            emitted = await triggers.emit_all(session, signals, lease=lease)
+            envelopes = await _envelopes(session, signals, emitted, numbered=numbered)
         await reach("emit.after_commit")
         if lease is not None:
             self.dispatcher.offer(_starts(signals, emitted))
@@ -237,12 +238,11 @@ class Emitter:
         session = await self.database.join(connection)
         starts = self._joined.get(id(connection))
         lease = self._lease if starts is not None else None
-        with _busy_errors(signals):
-            async with transact(session):
-                emitted = await triggers.emit_signals(
-                    session, signals, lease=lease, patience=self.options.postgres_timeout
-                )
-                envelopes = await _envelopes(session, signals, emitted, numbered=numbered)
+        async with transact(session):
+            emitted = await triggers.emit_all(
+                session, signals, lease=lease, patience=self.options.postgres_timeout
+            )
+            envelopes = await _envelopes(session, signals, emitted, numbered=numbered)
         await reach("emit.before_commit")
         if starts is not None and lease is not None:
             starts += _starts(signals, emitted)
@@ -310,21 +310,6 @@ def _known(
         },
     )
     return first.trigger
-
-
-@contextmanager
-def _busy_errors(signals: Sequence[NewTrigger]) -> Generator[None]:
-    """Tell a wait for another transaction's key from a database that is away."""
-    try:
-        yield
-    except PostgresUnavailableError as error:
-        has_keys = any(trigger.key is not None for trigger in signals)
-        if not has_keys or not isinstance(error.__cause__, TimeoutError):
-            raise
-        raise EmitBusyError(
-            "Postgres gave no answer in time; another open transaction may have used this "
-            "idempotency key. Emit again."
-        ) from error
 
 
 def _starts(

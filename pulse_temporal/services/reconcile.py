@@ -115,7 +115,7 @@ class Reconciler:
         with temporal_answers():
             namespace = await namespace_id(client, patience=self.options.temporal_timeout)
             moved = before.namespace_id not in (None, namespace)
-            # Another namespace is accepted when all runs that have begun are there, not some.
+            # Another namespace is accepted when all runs are there, not some.
             looked = Scope() if moved and not dry_run else scope
             found = await Comparison(self.database, self.options, client, looked).make()
         halted = None if confirm else _reason_to_halt(found, moved=moved)

@@ -31,7 +31,10 @@ class ReconcilerState:
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """A run that is not over; ``has_begun``: a workflow of its generation has spoken."""
+    """A run that is not over, and that Temporal was once told to start.
+
+    ``has_begun``: a workflow of its generation has spoken; until then it waits in the task queue.
+    """
 
     id: str
     tenant_id: str

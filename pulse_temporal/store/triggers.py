@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import asyncpg
+
+from pulse_temporal.errors import EmitBusyError, InvalidInputError, PostgresUnavailableError
 from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.store import rows
+from pulse_temporal.store.connection import Record
 from pulse_temporal.store.database import Session
+
+TOGETHER = 100
+"""Signals that one statement stores, at most."""
+
+LOCK_SHARE = 0.75
+"""Part of a statement's bound after which a wait for a lock ends it, and says so."""
+
+REFUSALS = (asyncpg.PostgresError, InvalidInputError)
+"""What ``send_signals`` raises when Postgres has refused the statement and stored nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +119,91 @@ class KnownTrigger:
     request_hash: str
 
 
+async def emit_all(
+    session: Session,
+    signals: Sequence[NewTrigger],
+    *,
+    lease: timedelta | None,
+    patience: timedelta | None = None,
+) -> list[Emitted | None]:
+    """Store any number of signals, with statements of at most ``TOGETHER``; as ``emit_signals``.
+
+    Args:
+        session: In a transaction, unless there is one signal.
+        signals: As of ``emit_signals``.
+        lease: As of ``emit_signals``.
+        patience: As of ``emit_signals``, for each statement.
+
+    Raises:
+        EmitBusyError: Another open transaction uses a key. Of one signal with a key every
+            timeout is called so; with several, only what was a wait for a lock.
+        PostgresUnavailableError: No answer; also when the signals match too much to be stored
+            in time.
+    """
+    has_keys = any(each.key is not None for each in signals)
+    if len(signals) == 1:
+        with _told_apart(has_keys=has_keys, number=1):
+            return await emit_signals(session, signals, lease=lease, patience=patience)
+    before = None
+    if has_keys:
+        seconds = patience.total_seconds() if patience else session.seconds
+        bound_ms = max(1, int(seconds * LOCK_SHARE * 1000))
+        before = await _bound_waits(session, str(bound_ms), patience=patience)
+    emitted: list[Emitted | None] = [None] * len(signals)
+    for part in _parts(signals):
+        with _told_apart(has_keys=has_keys, number=len(signals)):
+            own = [signals[index] for index in part]
+            found = await emit_signals(session, own, lease=lease, patience=patience)
+        for index, stored in zip(part, found, strict=True):
+            emitted[index] = stored
+    if before is not None:  # the transaction may be the caller's
+        await _bound_waits(session, before, patience=patience)
+    return emitted
+
+
+async def _bound_waits(session: Session, bound: str, *, patience: timedelta | None) -> str:
+    found = await session.rows("triggers.bound_waits", bound, patience=patience)
+    return found[0]["before"]
+
+
+@contextmanager
+def _told_apart(*, has_keys: bool, number: int) -> Generator[None]:
+    """Tell a wait for another transaction's key from too much work and a database that is away."""
+    try:
+        yield
+    except asyncpg.LockNotAvailableError as error:
+        if not has_keys:
+            raise
+        raise EmitBusyError(
+            "Another open transaction has used this idempotency key, or one of these, and did "
+            "not end in time. Emit again."
+        ) from error
+    except PostgresUnavailableError as error:
+        if not isinstance(error.__cause__, TimeoutError) or (number == 1 and not has_keys):
+            raise
+        if number == 1:
+            raise EmitBusyError(
+                "Postgres gave no answer in time; another open transaction may have used this "
+                "idempotency key. Emit again."
+            ) from error
+        raise PostgresUnavailableError(
+            f"Postgres did not store {number} signals in time. Each run they start and each of "
+            "its steps counts too: fewer signals at once may do."
+        ) from error
+
+
+def _parts(signals: Sequence[NewTrigger]) -> Iterator[list[int]]:
+    """Cut a list for several statements; keys are taken in the order in which one takes them."""
+
+    def locked_as(index: int) -> tuple[bool, str, str]:
+        tenant_id, text = signals[index].key or ("", "")
+        return signals[index].key is None, tenant_id, text
+
+    order = sorted(range(len(signals)), key=locked_as)
+    for first in range(0, len(order), TOGETHER):
+        yield sorted(order[first : first + TOGETHER])
+
+
 async def emit_signals(
     session: Session,
     signals: Sequence[NewTrigger],
@@ -124,6 +223,21 @@ async def emit_signals(
     Returns:
         What became of each, in the order given; None where the idempotency key is taken.
     """
+    found = await send_signals(session, signals, lease=lease, patience=patience)
+    return read_emitted(signals, found)
+
+
+async def send_signals(
+    session: Session,
+    signals: Sequence[NewTrigger],
+    *,
+    lease: timedelta | None,
+    patience: timedelta | None = None,
+) -> list[Record]:
+    """Do as ``emit_signals``, and give what ``read_emitted`` reads.
+
+    For callers who must know whether a failure came before or after the signals were stored.
+    """
     first = signals[0]
     cause = first.cause
     contents = [
@@ -141,7 +255,7 @@ async def emit_signals(
         )
         for each in signals
     ]
-    found = await session.rows(
+    return await session.rows(
         "triggers.emit_signal" if len(signals) == 1 else "triggers.emit_signals",
         *zip(*contents, strict=True),
         cause.run_id if cause else None,
@@ -155,13 +269,20 @@ async def emit_signals(
         first.task_queue,
         patience=patience,
     )
+
+
+def read_emitted(signals: Sequence[NewTrigger], found: Sequence[Record]) -> list[Emitted | None]:
+    """Say what became of each signal that ``send_signals`` was given."""
+    snapshots: dict[str, DefinitionSnapshot] = {}
     planned: dict[str, list[PlannedRun]] = {}
     for row in found:
         runs = planned.setdefault(row["id"], [])
-        if row["run_id"] is not None:
-            runs.append(
-                PlannedRun(row["run_id"], rows.snapshot(row["snapshot"]), row["outbox_id"])
-            )
+        if row["run_id"] is None:
+            continue
+        definition_id = row["definition_id"]
+        if row["snapshot"] is not None:
+            snapshots[definition_id] = rows.snapshot(row["snapshot"])
+        runs.append(PlannedRun(row["run_id"], snapshots[definition_id], row["outbox_id"]))
     if not found:
         return [None] * len(signals)
     created_at = found[0]["created_at"]

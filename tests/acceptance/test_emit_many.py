@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextvars import ContextVar
+from datetime import timedelta
 
 import asyncpg
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from pulse_temporal import (
+    EmitBusyError,
     IdempotencyConflictError,
     JsonValueError,
     PayloadError,
+    PostgresUnavailableError,
     PulseError,
     SignalError,
     SignalMismatchError,
     TriggerInput,
     UnknownSignalError,
 )
-from tests.harness import SOURCE, TENANT, PulseTest, eventually
+from pulse_temporal.embedded import EmbeddedServices
+from tests.harness import SOURCE, TENANT, PulseTest, eventually, make_pulse
 
 TYPE = "order.paid"
+TROUBLE = """
+ALTER TABLE pulse_triggers ADD CONSTRAINT refused CHECK (NOT payload ? 'refused');
+CREATE FUNCTION take_long() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN PERFORM pg_sleep((NEW.payload ->> ''seconds'')::float); RETURN NEW; END';
+CREATE TRIGGER slow BEFORE INSERT ON pulse_triggers
+    FOR EACH ROW WHEN (NEW.payload ? 'seconds') EXECUTE FUNCTION take_long();
+"""
+"""Let Postgres refuse some payloads and be slow with others."""
 
 
 def signal(number: int = 0, **fields: object) -> dict[str, object]:
@@ -191,7 +204,7 @@ async def test_lists_with_the_same_keys_in_other_orders_do_not_block_each_other(
     idle_pulse: PulseTest, connection: asyncpg.Connection
 ) -> None:
     await idle_pulse.define(TYPE)
-    signals = [signal(n, idempotencyKey=f"k-{n}") for n in range(100)]
+    signals = [signal(n, idempotencyKey=f"k-{n}") for n in range(150)]
     backwards = list(reversed(signals))
 
     answers = await asyncio.gather(
@@ -201,8 +214,8 @@ async def test_lists_with_the_same_keys_in_other_orders_do_not_block_each_other(
     ids = {trigger.payload["order"]: trigger.id for trigger in answers[0]}
     for answer in answers:
         assert {trigger.payload["order"]: trigger.id for trigger in answer} == ids
-    assert sum(not trigger.duplicate for answer in answers for trigger in answer) == 100
-    assert await stored(connection) == 100
+    assert sum(not trigger.duplicate for answer in answers for trigger in answer) == 150
+    assert await stored(connection) == 150
 
 
 async def test_it_joins_the_transaction_of_the_caller(
@@ -264,6 +277,74 @@ async def test_the_largest_list_is_stored_and_run(
         assert (await pulse.engine.wait_for_run(trigger.run_ids[0])).status == "completed"
 
 
+async def test_a_long_list_has_more_time_than_one_statement(
+    servers: EmbeddedServices, database: str, connection: asyncpg.Connection
+) -> None:
+    patience = timedelta(seconds=2)
+    pulse = make_pulse(database, servers.temporal_address, postgres_timeout=patience)
+    pulse.signal(TYPE)
+    await connection.execute(TROUBLE)
+    signals = [signal(payload={"seconds": 0.01, "order": n}) for n in range(250)]
+
+    triggers = await pulse.engine.emit_many(signals)
+    await pulse.engine.stop()
+
+    assert [trigger.payload["order"] for trigger in triggers] == list(range(250))
+    assert await stored(connection) == 250
+
+
+@pytest.mark.parametrize(
+    ("last", "error"),
+    [({"order": 7}, IdempotencyConflictError), ({"refused": 1}, asyncpg.CheckViolationError)],
+    ids=["conflict", "refusal"],
+)
+async def test_what_is_wrong_at_the_end_of_a_long_list_leaves_nothing(
+    idle_pulse: PulseTest,
+    connection: asyncpg.Connection,
+    last: Mapping[str, object],
+    error: type[Exception],
+) -> None:
+    await idle_pulse.define(TYPE)
+    await connection.execute(TROUBLE)
+    if error is IdempotencyConflictError:
+        await idle_pulse.emit(TYPE, idempotencyKey="k-249")
+    before = await stored(connection)
+    signals = [signal(n, idempotencyKey=f"k-{n:03}") for n in range(249)]
+
+    with pytest.raises(error) as caught:
+        await idle_pulse.engine.emit_many([signal(payload=last, idempotencyKey="k-249"), *signals])
+
+    assert getattr(caught.value, "index", 0) == 0
+    assert await stored(connection) == before
+    assert await connection.fetchval("SELECT count(*) FROM pulse_workflow_runs") == before
+
+
+async def test_a_key_in_use_is_told_from_a_list_that_is_too_much(
+    servers: EmbeddedServices, database: str, connection: asyncpg.Connection
+) -> None:
+    patience = timedelta(seconds=1)
+    pulse = make_pulse(database, servers.temporal_address, postgres_timeout=patience)
+    pulse.signal(TYPE)
+    await connection.execute(TROUBLE)
+    quick = [signal(n, idempotencyKey=f"k-{n:03}") for n in range(150)]
+    slow = [{**each, "payload": {"seconds": 0.05}} for each in quick]
+
+    async with connection.transaction():
+        await pulse.engine.emit(quick[120], connection=connection)
+        with pytest.raises(EmitBusyError):
+            await pulse.engine.emit_many(quick)
+    with pytest.raises(PostgresUnavailableError, match="fewer signals at once"):
+        await pulse.engine.emit_many(slow)
+    assert await stored(connection) == 1
+    async with connection.transaction():
+        await connection.execute("SET LOCAL lock_timeout = '7s'")
+        await pulse.engine.emit_many(quick, connection=connection)
+        assert await connection.fetchval("SHOW lock_timeout") == "7s"
+    await pulse.engine.stop()
+
+    assert await stored(connection) == 150
+
+
 async def test_code_that_is_not_async_has_it_too(pulse: PulseTest) -> None:
     pulse.signal(TYPE)
 
@@ -312,3 +393,108 @@ async def test_an_emitter_that_is_canceled_takes_no_other_signal_along(
         return {trigger.id for trigger in kept} <= {row["id"] for row in found}
 
     await eventually(all_kept_are_stored)
+
+
+async def test_what_fails_once_signals_are_stored_stores_none_of_them_again(
+    idle_pulse: PulseTest, connection: asyncpg.Connection
+) -> None:
+    """Here a definition that somebody has spoiled; each emitter has an error of its own."""
+    await idle_pulse.define(TYPE)
+    await connection.execute("UPDATE pulse_workflow_definitions SET steps = '[{}]'")
+
+    errors = await asyncio.gather(
+        *[idle_pulse.emit(TYPE, {"order": n}) for n in range(10)], return_exceptions=True
+    )
+
+    assert await stored(connection) == 10
+    assert {type(error) for error in errors} == {ValidationError}
+    assert len({id(error) for error in errors}) == 10
+    assert len({str(error) for error in errors}) == 1
+    assert len({id(getattr(error, "__cause__", None)) for error in errors}) == 1
+
+
+async def test_of_what_is_stored_one_by_one_an_emitter_that_has_gone_is_left_out(
+    idle_pulse: PulseTest, connection: asyncpg.Connection
+) -> None:
+    idle_pulse.signal(TYPE)
+    await connection.execute(TROUBLE)
+    payloads = [{"refused": 1}, *({"order": n} for n in range(5))]
+
+    async def one_waits() -> bool:
+        return await connection.fetchval(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = "
+            "(SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE pulse_triggers IN SHARE MODE")
+        emits = [asyncio.ensure_future(idle_pulse.emit(TYPE, each)) for each in payloads]
+        await eventually(one_waits)
+        emits[3].cancel()
+    refused, *others = await asyncio.gather(*emits, return_exceptions=True)
+
+    assert isinstance(refused, asyncpg.CheckViolationError)
+    assert [type(other) is asyncio.CancelledError for other in others] == [
+        n == 2 for n in range(5)
+    ]
+    assert await stored(connection) == 4
+
+
+async def test_of_what_is_stored_one_by_one_nothing_is_tried_when_postgres_is_away(
+    servers: EmbeddedServices, database: str, connection: asyncpg.Connection
+) -> None:
+    patience = timedelta(seconds=1)
+    pulse = make_pulse(database, servers.temporal_address, postgres_timeout=patience)
+    pulse.signal(TYPE)
+    await connection.execute(TROUBLE)
+    payloads = [{"refused": 1}, {"seconds": 60}, *({"order": n} for n in range(5))]
+
+    refused, *others = await asyncio.gather(
+        *[pulse.emit(TYPE, each) for each in payloads], return_exceptions=True
+    )
+    await pulse.engine.stop()
+
+    assert isinstance(refused, asyncpg.CheckViolationError)
+    assert {type(other) for other in others} == {PostgresUnavailableError}
+    assert len({id(other) for other in others}) == 6
+    assert await stored(connection) == 0
+
+
+async def test_what_an_emitter_has_in_its_context_is_not_there_for_others(
+    servers: EmbeddedServices, database: str, connection: asyncpg.Connection
+) -> None:
+    """Signals of a crowd are stored by tasks that belong to none of the emitters."""
+    request: ContextVar[str] = ContextVar("request")
+    seen: list[str | None] = []
+
+    async def note(_: object) -> None:
+        seen.append(request.get(None))
+
+    async def emit(number: int) -> None:
+        request.set(f"request {number}")
+        await pulse.emit(TYPE, {"order": number})
+
+    async with asyncpg.create_pool(database, min_size=0, setup=note) as pool:
+        pulse = make_pulse(database, servers.temporal_address, pool=pool)
+        pulse.signal(TYPE)
+        await asyncio.gather(*[emit(n) for n in range(20)])
+        await pulse.engine.stop()
+
+    assert set(seen) == {None}
+    assert await stored(connection) == 20
+
+
+async def test_signals_that_cost_much_share_a_statement_with_fewer(
+    idle_pulse: PulseTest, connection: asyncpg.Connection
+) -> None:
+    idle_pulse.signal(TYPE)
+    await connection.execute(TROUBLE)
+
+    for _ in range(2):
+        await asyncio.gather(*[idle_pulse.emit(TYPE, {"seconds": 0.02}) for _ in range(60)])
+
+    together = await connection.fetch(
+        "SELECT count(*) AS number FROM pulse_triggers GROUP BY xmin::text ORDER BY 1 DESC"
+    )
+    assert together[0]["number"] == 60
+    assert together[1]["number"] <= 30

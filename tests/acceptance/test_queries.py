@@ -161,6 +161,26 @@ async def test_pages_and_filters_go_together(idle_pulse: PulseTest) -> None:
     assert {run.definition_id for page in pages for run in page} == {wanted.id}
 
 
+async def test_failed_runs_can_be_retried_while_their_pages_are_read(pulse: PulseTest) -> None:
+    """Each once, also those that fail again; a run that leaves the list moves no page."""
+    pulse.action("fails", fails=99)
+    await pulse.define("order.paid", "fails")
+    runs = [await pulse.emit_and_wait("order.paid") for _ in range(5)]
+    engine = pulse.engine
+    wanted = RunFilter(tenant_id=TENANT, status="failed")
+
+    page = await engine.list_runs(wanted, limit=2)
+    retried = [await engine.retry_run(run.id) for run in page.items]
+    while page.next_cursor is not None:
+        for run in retried:
+            await engine.wait_for_run(run.id)
+        page = await engine.list_runs(wanted, limit=2, cursor=page.next_cursor)
+        retried += [await engine.retry_run(run.id) for run in page.items]
+
+    assert [run.id for run in retried] == [run.id for run in reversed(runs)]
+    assert {run.generation for run in retried} == {2}
+
+
 async def test_runs_can_be_listed_by_status(pulse: PulseTest) -> None:
     pulse.action("fails", fails=9)
     await pulse.define("bad", "fails")
@@ -190,6 +210,23 @@ async def test_runs_can_be_listed_by_signal_and_by_resource(idle_pulse: PulseTes
 
     assert [run.id for run in by_signal.items] == list(mine.run_ids)
     assert by_resource.items == by_signal.items
+
+
+async def test_a_replay_of_an_old_signal_is_the_newest_run_of_its_resource(
+    pulse: PulseTest,
+) -> None:
+    """The runs decide, not the age of the signals."""
+    await pulse.define("order.paid")
+    for _ in range(3):
+        await pulse.emit("order.paid", resourceId="o-1")
+    oldest = (await pulse.engine.list_runs()).items[-1]
+    (replayed,) = await pulse.engine.replay(oldest.trigger_id)
+
+    pages = await all_pages(pulse, RunFilter(tenant_id=TENANT, resource_id="o-1"), limit=3)
+
+    assert [len(page) for page in pages] == [3, 1]
+    found = [run.id for page in pages for run in page]
+    assert (found[0], found[-1]) == (replayed.id, oldest.id)
 
 
 async def test_runs_can_be_listed_by_the_moment_they_were_created(

@@ -44,6 +44,28 @@ async def test_another_namespace_is_not_accepted_while_a_run_is_missing_in_it(
     await pulse.wait_for_status(run_id, "completed")
 
 
+async def test_many_runs_that_are_lost_before_their_first_step_are_not_started_unasked(
+    pulse: PulseTest, connection: asyncpg.Connection
+) -> None:
+    """A backlog: Temporal has taken them, no worker has; their commands are done and deleted."""
+    act = pulse.action("act")
+    await pulse.define("found.wanting", "act")
+    await pulse.engine.stop()
+    runs = [await emitted(pulse) for _ in range(reconcile.MASS_LOSS)]
+    await forget_commands(pulse)
+
+    report = await pulse.engine.reconcile()
+    assert f"{len(runs)} of {len(runs)} open runs are not in Temporal" in (report.halted or "")
+    assert found(report) == [(run_id, "never_started", "start") for run_id in runs]
+    assert await connection.fetchval("SELECT count(*) FROM pulse_outbox") == 0
+
+    assert (await pulse.engine.reconcile(confirm=True)).applied
+    await pulse.engine.start()
+    for run_id in runs:
+        await pulse.wait_for_status(run_id, "completed")
+    assert act.calls == len(runs)
+
+
 async def test_a_repair_that_fails_is_told_and_comes_again(
     pulse: PulseTest, operator: Operator, connection: asyncpg.Connection
 ) -> None:

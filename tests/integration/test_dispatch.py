@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import asyncpg
 import pytest
 from temporalio.client import Client
 
 from pulse_temporal.config import EngineOptions
+from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.services import dispatch
 from pulse_temporal.temporal import RunStart, StartRefusedError
-from tests.harness import SOURCE, TENANT, PulseTest, eventually
+from tests.harness import SOURCE, TENANT, PulseTest, eventually, make_pulse
 
 
 async def test_a_refused_start_fails_the_run_also_after_a_retry(
@@ -44,25 +46,30 @@ async def test_a_refused_start_fails_the_run_also_after_a_retry(
 
 
 async def test_a_burst_beyond_the_queue_loses_no_run_and_leaves_no_command(
-    pulse: PulseTest, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    servers: EmbeddedServices,
+    database: str,
+    connection: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What finds no room in the process is left to the relay."""
+    """What finds no room in the process is left to the relay, however long it was leased."""
     monkeypatch.setattr(dispatch, "QUEUE_LIMIT", 5)
-    await pulse.engine.stop()
+    pulse = make_pulse(database, servers.temporal_address, emit_lease=timedelta(minutes=5))
     await pulse.engine.start()
     await pulse.define("order.paid")
     signal = {"tenantId": TENANT, "source": SOURCE, "type": "order.paid"}
 
     triggers = await pulse.engine.emit_many([signal] * 60)
 
-    for trigger in triggers:
-        (run_id,) = trigger.run_ids
-        assert (await pulse.engine.wait_for_run(run_id)).status == "completed"
+    async with asyncio.timeout(30):
+        for trigger in triggers:
+            (run_id,) = trigger.run_ids
+            assert (await pulse.engine.wait_for_run(run_id)).status == "completed"
 
     async def no_command_is_left() -> bool:
         return await connection.fetchval("SELECT count(*) FROM pulse_outbox") == 0
 
     await eventually(no_command_is_left)
+    await pulse.engine.stop()
 
 
 async def test_a_start_that_hangs_holds_up_no_other(

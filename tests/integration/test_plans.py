@@ -43,6 +43,10 @@ MOST_SORTED = 6 * PAGE
 """A list that any status may be in merges a page of each status."""
 
 MOST_IN_VAIN = 20
+MANY = 100
+FAIR = 15 * MANY
+"""Rows that a statement about many may sort or throw away; each with each would be more."""
+
 FIRST_PLANS = 5
 """Postgres tries so many plans for the given parameters before it compares."""
 
@@ -55,6 +59,17 @@ SELECT
     CASE WHEN n % 10 > 0 THEN id END, CASE WHEN n % 10 = 0 THEN definition_id END, $1,
     CASE WHEN n / 10 % 2 = 0 THEN now() + interval '1 h' ELSE '-infinity' END, n % 3
 FROM (SELECT *, row_number() OVER (ORDER BY id) AS n FROM pulse_workflow_runs) AS r
+"""
+
+BRANCHED = """
+UPDATE pulse_workflow_definitions SET step_plan = (
+    SELECT jsonb_agg(jsonb_build_object(
+        'path', p, 'numbers', n, 'index', 0, 'type', 'action', 'name', p, 'handler', 'work',
+        'max_attempts', 1, 'branch', b, 'parent', nullif('0', p)
+    )) FROM (VALUES ('0', '{0}'::int[], NULL), ('0/b0/0', '{0,0,0}', 0), ('0/b1/0', '{0,1,0}', 1))
+        AS s (p, n, b)
+), trigger_type = 'branched'
+WHERE tenant_id = $1 AND trigger_type = 'type_1'
 """
 
 
@@ -148,6 +163,23 @@ def emitting(type_: str, *, key: str | None = None) -> Ask:
         id=new_id("trg"), signal=signal, payload="{}", request_hash="", task_queue=QUEUE
     )
     return lambda session: triggers.emit_signals(session, [new], lease=None)
+
+
+def emitting_many(type_: str) -> Ask:
+    """Emit as many signals as share a statement, each other one with a key."""
+    signals = [
+        TriggerInput(
+            tenant_id=BIG, source="shop", type=type_, idempotency_key=f"new {n}" if n % 2 else None
+        )
+        for n in range(MANY)
+    ]
+    new = [
+        NewTrigger(
+            id=new_id("trg"), signal=signal, payload="{}", request_hash="", task_queue=QUEUE
+        )
+        for signal in signals
+    ]
+    return lambda session: triggers.emit_signals(session, new, lease=None)
 
 
 def recording(known: Known) -> Ask:
@@ -297,6 +329,27 @@ async def test_a_question_reads_what_it_answers_and_little_more(
         assert sum(node.in_vain for node in nodes) <= MOST_IN_VAIN, "rows are read in vain"
         assert max(node.sorted_rows for node in nodes) <= MOST_SORTED, "too much is sorted"
         assert plan.pages <= pages, "too many pages are read"
+
+
+@pytest.mark.parametrize("planning", ["force_generic_plan", "force_custom_plan"])
+@pytest.mark.parametrize("type_", ["unheard", "type_0", "branched"])
+async def test_signals_that_share_a_statement_cost_no_more_than_so_many_alone(
+    filled: asyncpg.Connection, type_: str, planning: Planning
+) -> None:
+    """Nothing in it is done for each signal with each other one, or each step."""
+    async with undone(filled):
+        await filled.execute(BRANCHED, BIG)
+        plans = await explain(filled, emitting_many(type_), planning=planning)
+
+    (plan,) = plans
+    nodes = list(plan.root.walk())
+    scanned = {node.relation for node in nodes if node.kind == "Seq Scan"}
+    assert scanned <= {*SMALL, "pulse_workflow_definitions"}, "that is read at most once"
+    assert max(node.loops for node in nodes) <= FAIR, "a node runs too often"
+    assert max(node.loops * node.rows for node in nodes if node.relation is None) <= FAIR
+    assert sum(node.in_vain for node in nodes) <= FAIR, "rows are read in vain"
+    assert max(node.sorted_rows for node in nodes) <= FAIR, "too much is sorted"
+    assert plan.pages <= MANY * GROUPS["work"][1] / 10, "too many pages are read"
 
 
 async def test_rows_that_go_with_others_are_found_by_an_index(filled: asyncpg.Connection) -> None:

@@ -19,7 +19,9 @@ ON CONFLICT (task_queue) DO UPDATE
 SET namespace_id = $2, position = $3, listed_before = $4, report = $5::text::jsonb;
 
 -- name: open_runs
--- Runs that are not over and about which no command is on its way to Temporal, in id order.
+-- Runs that are not over and about which no command is on its way to Temporal, in id order. All of
+-- them were started once: a start command is deleted when Temporal has answered it. Those of the
+-- TypeScript Pulse were not, and are left out.
 -- $1 task_queue, $2 id to continue after or NULL, $3 age of the last change at least, $4 rows
 SELECT
     r.id, r.tenant_id, c.generation,

@@ -108,7 +108,9 @@ JOIN pulse_workflow_runs AS r ON r.id = page.id
 ORDER BY r.created_at DESC, r.id DESC;
 
 -- name: list_signal
--- The same of one signal, or of all signals about one resource; they are few enough to sort.
+-- The same of one signal, or of all signals about one resource: all their runs are read and
+-- sorted. A walk along the signals, newest first, could not stop early, as a replay makes a new run
+-- of an old signal. docs/operate/postgres.md says what that costs, and what to do about it.
 -- $1 … $6 as in list_tenant_status, $6 NULL for any, $7 trigger_id, NULL for any, $8 resource_id,
 -- NULL for any when $7 is given, $9 definition_id, NULL for any
 SELECT

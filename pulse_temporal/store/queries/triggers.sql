@@ -3,8 +3,9 @@
 -- Store signals and plan one run for each definition that each of them matches, all in one
 -- statement: triggers, runs with their frozen definitions, control rows, step runs, start
 -- commands. No row for a signal: its idempotency key is taken, by an earlier one of these too.
--- One row with run_id NULL: it matched nothing. Keys are taken in their order, so that two such
--- statements never wait for each other.
+-- One row with run_id NULL: it matched nothing. The snapshot of a definition comes with its first
+-- run only; else it is NULL. Keys are taken in the order of their bytes, whatever the collation of
+-- the database, so that lists in whatever order never wait for each other in a circle.
 -- Arrays of the same length, one element a signal:
 -- $1 ids, $2 tenant_ids, $3 sources, $4 types, $5 resource_types, $6 resource_ids,
 -- $7 environments, $8 payloads as text, $9 idempotency_keys, $10 request_hashes.
@@ -36,7 +37,7 @@ WITH given AS MATERIALIZED (
         $14::bool
     FROM given AS g
     WHERE NOT $17::bool
-    ORDER BY g.tenant_id, g.idempotency_key, g.position
+    ORDER BY g.tenant_id COLLATE "C", g.idempotency_key COLLATE "C", g.position
     ON CONFLICT (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id, created_at
 ), trigger AS MATERIALIZED (
@@ -59,6 +60,7 @@ WITH given AS MATERIALIZED (
             || '7' || lpad(to_hex((c.us + row_number() OVER in_order) % 1000 * 4), 3, '0')
             || substr(replace(gen_random_uuid()::text, '-', ''), 17) AS run_id,
         row_number() OVER in_order AS position,
+        row_number() OVER (PARTITION BY d.id ORDER BY t.position) = 1 AS is_first,
         t.id AS trigger_id,
         t.tenant_id,
         d.id AS definition_id,
@@ -126,11 +128,19 @@ WITH given AS MATERIALIZED (
     ORDER BY position
     RETURNING id, run_id
 )
-SELECT t.id, t.created_at, m.run_id, m.snapshot::text AS snapshot, o.id AS outbox_id
+SELECT
+    t.id, t.created_at, m.run_id, m.definition_id, o.id AS outbox_id,
+    CASE WHEN m.is_first THEN m.snapshot::text END AS snapshot
 FROM trigger AS t
 LEFT JOIN matched AS m ON m.trigger_id = t.id
 LEFT JOIN outbox AS o ON o.run_id = m.run_id
 ORDER BY t.position, m.position;
+
+-- name: bound_waits
+-- Let no statement of this transaction wait longer for a lock of another one; gives the bound that
+-- held before.
+-- $1 bound as Postgres writes it; a number alone is milliseconds
+SELECT current_setting('lock_timeout') AS before, set_config('lock_timeout', $1::text, true);
 
 -- name: find_by_keys
 -- The triggers that idempotency keys belong to.
