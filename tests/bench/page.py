@@ -34,8 +34,8 @@ SECTION = re.compile(
 def sections(reports: Sequence[Report], scale: Mapping[str, Table]) -> dict[str, str]:
     """Write all tables, by name."""
     written = {"machine": "\n".join(machine_line(report) for report in reports)}
-    targets = [target for report in reports for target in report.found.targets]
-    targets += large_mirror.judge(scale)
+    by_name = {target.figure: target for report in reports for target in report.found.targets}
+    targets = [*by_name.values(), *large_mirror.judge(scale)]  # of a later file, where two tell
     if scale:
         written["scale"] = large_mirror.as_markdown(scale)
     if targets:
