@@ -128,10 +128,7 @@ class StepActivities:
         """Make a delivery that may take a moment only, or leave it to the task queue."""
         with self.trials.take(handler) as is_admitted:
             if is_admitted:
-                recorded = await self._claim_and_make(step, fence, handler)
-                if isinstance(recorded, StepDone) and recorded.deferred:
-                    self.trials.note_slow(handler)
-                return recorded
+                return await self._claim_and_make(step, fence, handler)
         return StepDone(deferred=True) if step.begins is None else await self._begin(fence)
 
     async def _claim_and_make(
@@ -174,6 +171,8 @@ class StepActivities:
         await reach("step.after_claim")
         delivery = Delivery(self.desk, handler, claimed, step=step, means=means)
         recorded = await delivery.make()
+        if isinstance(recorded, StepDone) and recorded.deferred:
+            self.trials.note_slow(handler)
         if not step.begins or not isinstance(recorded, StepDone):
             return recorded
         beginning = self.mirror.beginning(claimed.run.definition_snapshot, fence)
