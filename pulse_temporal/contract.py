@@ -151,11 +151,11 @@ class Refusal(Letter):
     """Why an interpreter may not go on.
 
     ``canceled``: the run is canceled. ``superseded``: another execution speaks for it.
-    ``ended``: the run is over. ``unknown``: there is no such run.
+    ``completed``, ``failed``: the run is over. ``unknown``: there is no such run.
     """
 
     kind: Literal["refused"] = "refused"
-    reason: Literal["canceled", "superseded", "ended", "unknown"]
+    reason: Literal["canceled", "superseded", "completed", "failed", "unknown"]
     message: str
 
 

@@ -8,10 +8,11 @@ that is completed or canceled, it ends itself.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pulse_temporal.clock import utc_now
 from pulse_temporal.contract import Refusal
 from pulse_temporal.model.ids import new_id
-from pulse_temporal.model.runs import RunStatus
 from pulse_temporal.store import control, runs, timeline
 from pulse_temporal.store.control import Control, Fence, Lineage
 from pulse_temporal.store.database import Session
@@ -114,8 +115,8 @@ async def _reopen(session: Session, fence: Fence, row: Control) -> None:
     )
 
 
-def _ended(fence: Fence, status: RunStatus) -> Refusal:
-    return Refusal(reason="ended", message=f"Run {fence.run_id} is {status}.")
+def _ended(fence: Fence, status: Literal["completed", "failed", "canceled"]) -> Refusal:
+    return Refusal(reason=status, message=f"Run {fence.run_id} is {status}.")
 
 
 def _superseded(fence: Fence, lineage: Lineage) -> Refusal:

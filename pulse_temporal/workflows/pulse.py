@@ -49,8 +49,7 @@ class PulseRun:
                 if status == "completed":
                     return status
                 if status == "failed":
-                    message = "The run has failed."
-                    raise ApplicationError(message, type=contract.RUN_FAILED) from error
+                    raise _has_failed(interpreter.speaker) from error
             raise
 
     async def _finish(self, speaker: Speaker, failure: Failure | None) -> str:
@@ -66,7 +65,10 @@ class PulseRun:
         return "completed"
 
     async def _leave(self, speaker: Speaker, refusal: Refusal) -> str:
-        """End without touching the run; a canceled run closes as canceled."""
+        """End without touching the run; a canceled run closes as canceled, a failed as failed."""
+        if refusal.reason == "failed":
+            # The end is on record, and this execution's worker was lost before it told Temporal.
+            raise _has_failed(speaker)
         if refusal.reason == "canceled":
             await _record_cancel(speaker, refusal.message, tell_temporal=True)
             await workflow.sleep(CANCEL_ARRIVAL, summary="canceled; Temporal's cancel is coming")
@@ -98,6 +100,11 @@ class PulseBranch:
             raise ApplicationError(
                 f"{failure.name}: {failure.message}", failure, type=contract.BRANCH_FAILED
             )
+
+
+def _has_failed(speaker: Speaker) -> ApplicationError:
+    message = f"Run {speaker.scope.run_id} has failed; its timeline says why."
+    return ApplicationError(message, type=contract.RUN_FAILED)
 
 
 async def _outcome(interpreter: Interpreter) -> Failure | None:

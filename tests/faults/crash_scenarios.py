@@ -332,6 +332,7 @@ async def _is_found(asked: Awaitable[object]) -> bool:
     return True
 
 
+BREAKS = action("breaks", uses="broken", timeoutMs=SHORT)
 START = "emit.after_commit dispatch.before_start dispatch.after_start"
 RELAY = "relay.after_lease relay.before_done"
 RUN = "begin.before_write begin.after_write finish_run.before_write finish_run.after_write"
@@ -437,6 +438,28 @@ SCENARIOS: Mapping[str, Scenario] = {
             "begin.before_write@4 begin.after_write@4 start_parallel.after_write@2",
             "finish_parallel.after_write@2 dispatch.before_start@2 dispatch.after_start@2",
             "step.after_handler@4 step.after_record@4 finish_run.after_write@2",
+        ),
+    ),
+    "failure": Scenario(
+        emit_alone,
+        {
+            SIGNAL: [
+                _work("before"),
+                action("ends", uses="broken", timeoutMs=SHORT),
+                _work("never"),
+            ]
+        },
+        points(
+            "step.after_claim@2 step.after_handler@2 failure.after_record",
+            "finish_run.before_write finish_run.after_write",
+        ),
+    ),
+    "failure in a branch": Scenario(
+        emit_alone,
+        {SIGNAL: [_work("before"), parallel("both", [BREAKS], [_work("kept")])]},
+        points(
+            "failure.after_record finish_parallel.after_write",
+            "finish_run.before_write finish_run.after_write",
         ),
     ),
     "cancel": Scenario(

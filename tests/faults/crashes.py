@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Self
 
 import asyncpg
+from temporalio.client import Client
 
+from pulse_temporal import contract
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.failpoints import FAILPOINTS
 from tests.conftest import dsn_of, run_sql
@@ -37,6 +39,7 @@ SELECT r.definition_snapshot->>'name' AS name, r.is_replay, r.status, r.generati
 FROM pulse_workflow_runs AS r JOIN pulse_workflow_step_runs AS s ON s.run_id = r.id
 GROUP BY r.id ORDER BY 1, 2, r.id
 """
+PRESENT = "SELECT id, generation FROM pulse_workflow_runs"
 COUNTS = """
 SELECT 'trigger ' || type AS name, count(*) FROM pulse_triggers GROUP BY 1
 UNION ALL SELECT 'effect ' || name, count(*) FROM effects GROUP BY 1 ORDER BY 1
@@ -71,9 +74,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a scenario has left behind, without ids and moments."""
+    """What a scenario has left behind, without ids and moments.
+
+    Attributes:
+        runs: What the mirror says of each.
+        closed_as: How the workflow of each has ended in Temporal.
+        counts: Of triggers and of effects, by name.
+    """
 
     runs: tuple[tuple[object, ...], ...]
+    closed_as: tuple[str, ...]
     counts: tuple[tuple[object, ...], ...]
 
 
@@ -220,7 +230,7 @@ class Theatre:
                 await SCENARIOS[name].play(stage)
                 return Recovery(
                     exit_status=status,
-                    state=await _state(connection),
+                    state=await _state(connection, stage),
                     called_by_dead=calls,
                     recorded=frozenset((row["run_id"], row["path"]) for row in recorded),
                     interrupted=tuple(
@@ -241,7 +251,7 @@ class Theatre:
             assert status == 0
             connection = await asyncpg.connect(stage.dsn)
             try:
-                state = await _state(connection)
+                state = await _state(connection, stage)
             finally:
                 await connection.close()
             arrivals = json.loads((folder / "arrivals.json").read_text(encoding="utf-8"))
@@ -286,10 +296,20 @@ async def _is_alone(connection: asyncpg.Connection) -> None:
     await eventually(claim, within=timedelta(seconds=30))
 
 
-async def _state(connection: asyncpg.Connection) -> State:
+async def _state(connection: asyncpg.Connection, stage: Stage) -> State:
+    client = await Client.connect(stage.temporal_address)
+    closed_as: list[str] = []
+    for run_id, generation in await connection.fetch(PRESENT):
+        handle = client.get_workflow_handle(contract.workflow_id(run_id, generation))
+        status = (await handle.describe()).status
+        closed_as.append(status.name if status else "")
     runs = await connection.fetch(STATE)
     counts = await connection.fetch(COUNTS)
-    return State(tuple(tuple(row) for row in runs), tuple(tuple(row) for row in counts))
+    return State(
+        tuple(tuple(row) for row in runs),
+        tuple(sorted(closed_as)),
+        tuple(tuple(row) for row in counts),
+    )
 
 
 def _calls(stage: Stage) -> tuple[Call, ...]:
