@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from functools import lru_cache
 from typing import TypeVar
@@ -67,8 +68,13 @@ def _with_floats(value: JsonValue) -> JsonValue:
 def snapshot(text: str) -> DefinitionSnapshot:
     """Parse a definition snapshot; equal texts share one frozen value.
 
-    What was stored was checked at the door; unknown fields are the TypeScript Pulse's.
+    What was stored was checked at the door; unknown fields are the TypeScript Pulse's. A text
+    of ours is read at one go, without the tree of plain objects in between: a page of runs may
+    need as many as it has rows.
     """
+    if not _LONG_NUMBER.search(text):
+        with contextlib.suppress(ValidationError):
+            return DefinitionSnapshot.model_validate_json(text, extra="ignore")
     return DefinitionSnapshot.model_validate(
         {"definitionId": "", "name": ADOPTED, "triggerType": ADOPTED} | json_object(text),
         extra="ignore",
