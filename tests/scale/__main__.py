@@ -5,7 +5,7 @@
 
 Both databases are of one Postgres of its own, and each sample of one is followed by a sample of
 the other: compare the ratios, not the times of two runs. Nothing is synced to disk, so that no
-disk hides what a statement costs.
+disk hides what a statement costs; and what fits into the shared buffers is there at the start.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import platform
 import sys
 import tempfile
@@ -34,6 +35,16 @@ FEW_DEFINITIONS = 100
 SETTINGS = ("max_wal_size = '16GB'", "checkpoint_timeout = '1h'", "autovacuum = off")
 """No checkpoint and no vacuum of the one database falls into the samples of the other."""
 
+BUFFERS_OF_MEMORY = 4
+"""A quarter of the memory for shared buffers, as Postgres' manual advises for a server."""
+
+WARM = """
+SELECT pg_prewarm(c.oid) FROM pg_class AS c
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'i')
+ORDER BY pg_relation_size(c.oid) DESC
+"""
+"""Into the buffers, the smallest last: they stay there when there is no room for all."""
+
 Group = Mapping[str, Comparison]
 
 
@@ -53,6 +64,8 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, object
     async with server(folder) as dsn:
         dsns = {history: await loaded(dsn, history) for history in (short, wide, long)}
         found["size"] = await sizes(dsns[long])
+        for each in (long, wide, short):
+            await run_sql(dsns[each], f"CREATE EXTENSION IF NOT EXISTS pg_prewarm; {WARM}")
         for name, histories, kinds in (
             (f"{long.runs} runs ÷ {short.runs} runs", (short, long), (writes, reads)),
             (f"{wide.definitions} definitions ÷ {short.definitions}", (short, wide), (writes,)),
@@ -73,11 +86,12 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, object
 
 @asynccontextmanager
 async def server(folder: Path) -> AsyncGenerator[str]:
-    """Run a Postgres on a folder."""
+    """Run a Postgres on a folder, with the memory that a server is given."""
+    buffers = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // BUFFERS_OF_MEMORY
     async with embedded_postgres(folder, durable=False) as postgres:
-        for setting in SETTINGS:
+        for setting in (*SETTINGS, f"shared_buffers = '{buffers // 2**20}MB'"):
             await run_sql(postgres.dsn, f"ALTER SYSTEM SET {setting}")
-        await run_sql(postgres.dsn, "SELECT pg_reload_conf()")
+    async with embedded_postgres(folder, durable=False) as postgres:
         yield postgres.dsn
 
 
