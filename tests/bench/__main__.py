@@ -1,8 +1,8 @@
 """Measure Pulse against what one would write by hand, on servers of its own.
 
-    make bench                              all that is compared, some fifteen minutes
+    make bench                              all that is compared, some twenty minutes
     make bench ARGS=--short                 the same in less than three
-    make bench ARGS='--only growth'         what grows with steps, tenants, delays: half an hour
+    make bench ARGS='--only growth'         what grows with steps, tenants, delays: a quarter hour
     make bench ARGS='--json figures.json'   keeps the figures, for tests.bench.page
 
 Everything runs in this process and on this machine, in interleaved rounds: compare the ratios
