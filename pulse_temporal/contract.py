@@ -151,11 +151,11 @@ class Refusal(Letter):
     """Why an interpreter may not go on.
 
     ``canceled``: the run is canceled. ``superseded``: another execution speaks for it.
-    ``completed``, ``failed``: the run is over. ``unknown``: there is no such run.
+    ``failed``: the run has. ``ended``: it is over otherwise. ``unknown``: there is no such run.
     """
 
     kind: Literal["refused"] = "refused"
-    reason: Literal["canceled", "superseded", "completed", "failed", "unknown"]
+    reason: Literal["canceled", "superseded", "failed", "ended", "unknown"]
     message: str
 
 

@@ -62,8 +62,8 @@ Failpoint: TypeAlias = Literal[
     "start_parallel.after_write",  # a parallel step has begun; it has no branches in Temporal
     "finish_branch.after_write",  # the end of a branch is noted; its workflow is open
     "finish_parallel.after_write",  # the branches are joined in the mirror; no answer
-    "finish_run.before_write",  # all steps have ended; the run has not
-    "finish_run.after_write",  # the run has ended in the mirror; its workflow is open
+    "finish_run.before_write",  # the end of the run is about to be written, or of its last block
+    "finish_run.after_write",  # it is written; the workflow is open
     "cancel.before_commit",  # run, steps and cancel command are written, not committed
     "cancel.after_commit",  # the cancel is final; Temporal does not know
     "retry.before_commit",  # the new generation and its start command are written, not committed

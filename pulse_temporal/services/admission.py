@@ -44,13 +44,13 @@ async def admit(session: Session, fence: Fence, *, ends: bool = False) -> Refusa
     row = await control.lock(session, fence.run_id, tenant_id=fence.tenant_id)
     if row is None:
         return Refusal(reason="unknown", message=f"There is no run {fence.run_id}.")
-    if row.closed_as == "canceled":
-        return Refusal(reason="canceled", message=f"Run {fence.run_id} is canceled.")
     if row.generation != fence.generation:
         return Refusal(
             reason="superseded",
             message=f"Run {fence.run_id} goes on elsewhere: generation {row.generation} acts.",
         )
+    if row.closed_as == "canceled":
+        return Refusal(reason="canceled", message=f"Run {fence.run_id} is canceled.")
     return await _admit_to_lineage(session, fence, row, ends=ends)
 
 
@@ -116,7 +116,8 @@ async def _reopen(session: Session, fence: Fence, row: Control) -> None:
 
 
 def _ended(fence: Fence, status: Literal["completed", "failed", "canceled"]) -> Refusal:
-    return Refusal(reason=status, message=f"Run {fence.run_id} is {status}.")
+    reason = "failed" if status == "failed" else "ended"
+    return Refusal(reason=reason, message=f"Run {fence.run_id} is {status}.")
 
 
 def _superseded(fence: Fence, lineage: Lineage) -> Refusal:

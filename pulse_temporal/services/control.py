@@ -60,10 +60,10 @@ class RunControl:
         text = scrub_text(reason, max_bytes=REASON_BYTES)
         async with self.database.transaction() as session:
             row = await control.lock(session, run_id, tenant_id=tenant_id)
-            if row is not None and row.closed_as == "canceled" and tell_temporal:
-                await outbox.put(session, "cancel", run_id=run_id, control=row)
             if row is None or row.generation != generation:
                 return None
+            if row.closed_as == "canceled" and tell_temporal:
+                await outbox.put(session, "cancel", run_id=run_id, control=row)
             status = await runs.lock_run(session, run_id, tenant_id=tenant_id)
             if status not in ("pending", "running", "waiting"):
                 return status

@@ -25,6 +25,9 @@ from pulse_temporal.workflows.interpreter import Interpreter, StepFailed
 CANCEL_ARRIVAL = timedelta(minutes=1)
 """How long a run that finds itself canceled waits for Temporal's own cancellation."""
 
+LONGEST_ARRIVAL = timedelta(hours=1)
+"""It asks for it again after twice as long each time, at most so long."""
+
 
 @workflow.defn(name=contract.RUN_WORKFLOW)
 class PulseRun:
@@ -67,11 +70,12 @@ class PulseRun:
     async def _leave(self, speaker: Speaker, refusal: Refusal) -> str:
         """End without touching the run; a canceled run closes as canceled, a failed as failed."""
         if refusal.reason == "failed":
-            # The end is on record, and this execution's worker was lost before it told Temporal.
             raise _has_failed(speaker)
-        if refusal.reason == "canceled":
+        pause = CANCEL_ARRIVAL
+        while refusal.reason == "canceled":  # until Temporal's cancel comes: only it closes so
             await _record_cancel(speaker, refusal.message, tell_temporal=True)
-            await workflow.sleep(CANCEL_ARRIVAL, summary="canceled; Temporal's cancel is coming")
+            await workflow.sleep(pause, summary="canceled; Temporal's cancel is coming")
+            pause = min(2 * pause, LONGEST_ARRIVAL)
         return refusal.reason
 
 

@@ -335,7 +335,8 @@ async def _is_found(asked: Awaitable[object]) -> bool:
 BREAKS = action("breaks", uses="broken", timeoutMs=SHORT)
 START = "emit.after_commit dispatch.before_start dispatch.after_start"
 RELAY = "relay.after_lease relay.before_done"
-RUN = "begin.before_write begin.after_write finish_run.before_write finish_run.after_write"
+END = "finish_run.before_write finish_run.after_write"
+RUN = f"begin.before_write begin.after_write {END}"
 CALL = "step.before_claim step.after_claim step.after_handler step.after_record"
 CALL_AGAIN = "step.after_claim@2 step.after_handler@2 step.after_record@2"
 
@@ -442,24 +443,18 @@ SCENARIOS: Mapping[str, Scenario] = {
     ),
     "failure": Scenario(
         emit_alone,
-        {
-            SIGNAL: [
-                _work("before"),
-                action("ends", uses="broken", timeoutMs=SHORT),
-                _work("never"),
-            ]
-        },
-        points(
-            "step.after_claim@2 step.after_handler@2 failure.after_record",
-            "finish_run.before_write finish_run.after_write",
-        ),
+        {SIGNAL: [_work("before"), BREAKS, _work("never")]},
+        points("step.after_handler@2 failure.after_record", END),
+    ),
+    "failure at once": Scenario(
+        emit_alone, {SIGNAL: [BREAKS]}, points("begin.after_write failure.after_record", END)
     ),
     "failure in a branch": Scenario(
         emit_alone,
         {SIGNAL: [_work("before"), parallel("both", [BREAKS], [_work("kept")])]},
         points(
             "failure.after_record finish_parallel.after_write",
-            "finish_run.before_write finish_run.after_write",
+            "finish_run.before_write@2 finish_run.after_write@2",
         ),
     ),
     "cancel": Scenario(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Self
 
 import asyncpg
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 
 from pulse_temporal import contract
 from pulse_temporal.embedded import EmbeddedServices
@@ -39,7 +39,7 @@ SELECT r.definition_snapshot->>'name' AS name, r.is_replay, r.status, r.generati
 FROM pulse_workflow_runs AS r JOIN pulse_workflow_step_runs AS s ON s.run_id = r.id
 GROUP BY r.id ORDER BY 1, 2, r.id
 """
-PRESENT = "SELECT id, generation FROM pulse_workflow_runs"
+PRESENT = "SELECT id, generation, status FROM pulse_workflow_runs"
 COUNTS = """
 SELECT 'trigger ' || type AS name, count(*) FROM pulse_triggers GROUP BY 1
 UNION ALL SELECT 'effect ' || name, count(*) FROM effects GROUP BY 1 ORDER BY 1
@@ -78,12 +78,12 @@ class State:
 
     Attributes:
         runs: What the mirror says of each.
-        closed_as: How the workflow of each has ended in Temporal.
+        closed: How each has ended, and its workflow in Temporal.
         counts: Of triggers and of effects, by name.
     """
 
     runs: tuple[tuple[object, ...], ...]
-    closed_as: tuple[str, ...]
+    closed: tuple[tuple[str, WorkflowExecutionStatus | None], ...]
     counts: tuple[tuple[object, ...], ...]
 
 
@@ -298,16 +298,15 @@ async def _is_alone(connection: asyncpg.Connection) -> None:
 
 async def _state(connection: asyncpg.Connection, stage: Stage) -> State:
     client = await Client.connect(stage.temporal_address)
-    closed_as: list[str] = []
-    for run_id, generation in await connection.fetch(PRESENT):
+    closed: list[tuple[str, WorkflowExecutionStatus | None]] = []
+    for run_id, generation, status in await connection.fetch(PRESENT):
         handle = client.get_workflow_handle(contract.workflow_id(run_id, generation))
-        status = (await handle.describe()).status
-        closed_as.append(status.name if status else "")
+        closed.append((status, (await handle.describe()).status))
     runs = await connection.fetch(STATE)
     counts = await connection.fetch(COUNTS)
     return State(
         tuple(tuple(row) for row in runs),
-        tuple(sorted(closed_as)),
+        tuple(sorted(closed)),
         tuple(tuple(row) for row in counts),
     )
 

@@ -16,6 +16,7 @@ import pytest
 
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.failpoints import FAILPOINTS
+from tests.chaos.comparison import MATCHING
 from tests.faults.crash_scenarios import SCENARIOS
 from tests.faults.crashes import Forge, Recovery, Theatre
 
@@ -72,6 +73,7 @@ async def test_a_kill_changes_nothing(
 
     assert recovery.exit_status == -signal.SIGKILL
     assert recovery.state == undisturbed.state
+    assert all(MATCHING[status] == closed_as for status, closed_as in recovery.state.closed)
     later = Counter(recovery.calls) - Counter(recovery.called_by_dead)
     assert not [call for call in later if (call.run_id, call.path) in recovery.recorded]
     # A handler is called again when its call was not recorded, and only then: `lost` counts one

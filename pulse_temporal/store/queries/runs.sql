@@ -216,10 +216,14 @@ WITH control AS (
 SELECT id FROM run;
 
 -- name: reach
--- Note which step of the root list is active; the run row is locked.
+-- Note which step of the root list is active, unless it has ended; the run row is locked.
 -- $1 id, $2 tenant_id, $3 index
 UPDATE pulse_workflow_runs SET current_step_index = $3, updated_at = now()
-WHERE id = $1 AND tenant_id = $2 AND current_step_index <> $3;
+WHERE id = $1 AND tenant_id = $2 AND current_step_index <> $3 AND EXISTS (
+    SELECT 1 FROM pulse_workflow_step_runs AS s
+    WHERE s.run_id = $1 AND s.path = $3::int::text
+        AND s.status NOT IN ('completed', 'failed', 'skipped')
+);
 
 -- name: lock_run
 -- $1 id, $2 tenant_id

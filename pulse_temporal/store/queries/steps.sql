@@ -24,6 +24,16 @@ WITH control AS (
     WHERE r.id = $1 AND r.tenant_id = $2 AND $5 = '' AND (
         r.status = 'pending'
         OR $10::text IS NULL AND r.current_step_index <> split_part($3, '/', 1)::int
+            -- What a late claim would set back has gone on.
+            AND EXISTS (
+                SELECT 1 FROM pulse_workflow_step_runs AS s
+                WHERE s.run_id = $1 AND s.path = $3 AND s.status IN ('pending', 'scheduled')
+            )
+            AND EXISTS (
+                SELECT 1 FROM pulse_run_lineages AS l
+                WHERE l.run_id = $1 AND l.generation = $4 AND l.branch = $5
+                    AND l.temporal_run_id = $6
+            )
     )
     RETURNING r.id
 ), begun AS (

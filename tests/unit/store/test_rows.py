@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -35,8 +36,8 @@ OURS: dict[str, object] = {
 
 
 def stored(rate: float) -> str:
-    """Give a snapshot as Postgres writes it: whole numbers in digits, whatever they were."""
-    digits = str(int(rate)) if float(rate).is_integer() else repr(rate)
+    """Give a snapshot as Postgres writes it: whole numbers in digits, and no exponent."""
+    digits = str(int(rate)) if float(rate).is_integer() else f"{Decimal(repr(rate)):f}"
     return json.dumps(OURS | {"config": {"rate": "RATE"}}).replace('"RATE"', digits)
 
 
