@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from datetime import timedelta
 
+import asyncpg
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
 from pulse_temporal.failpoints import arm, parse
+from pulse_temporal.workflows import pulse as workflows
 from tests.harness import PulseTest
 from tests.temporal_operator import Operator
 
 pytestmark = pytest.mark.faults
+
+LOSE_TWO_CANCELS = """
+CREATE SEQUENCE cancels;
+CREATE FUNCTION lose_cancel() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF nextval('cancels') <= 2 THEN DELETE FROM pulse_outbox WHERE id = NEW.id; END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER lose_cancel AFTER INSERT ON pulse_outbox
+FOR EACH ROW WHEN (NEW.kind = 'cancel') EXECUTE FUNCTION lose_cancel()
+"""
 
 
 @pytest.fixture
@@ -61,3 +74,21 @@ async def test_a_cancel_of_an_earlier_generations_workflow_leaves_the_run_alone(
     await operator.ended(run_id)
     gate.open()
     assert (await pulse.engine.wait_for_run(run_id)).status == "completed"
+
+
+async def test_a_canceled_run_closes_as_canceled_however_late_temporals_cancel_comes(
+    pulse: PulseTest,
+    operator: Operator,
+    connection: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workflows, "CANCEL_ARRIVAL", timedelta(milliseconds=10))
+    await connection.execute(LOSE_TWO_CANCELS)
+    gate = pulse.gate("gate")
+    await pulse.define("over.already", "gate")
+    (run_id,) = (await pulse.emit("over.already")).run_ids
+    await gate.reached()
+    await pulse.engine.cancel_run(run_id)
+    gate.open()
+    assert await operator.ended(run_id) == WorkflowExecutionStatus.CANCELED
+    assert await connection.fetchval("SELECT last_value FROM cancels") > 2

@@ -11,6 +11,7 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError
 from temporalio.testing import ActivityEnvironment
 
+from pulse_temporal import contract
 from pulse_temporal.activities.mirror import MirrorActivities
 from pulse_temporal.contract import Refusal, Scope, Speaker
 from pulse_temporal.failpoints import arm, parse
@@ -199,6 +200,24 @@ async def test_a_reset_of_a_canceled_run_closes_as_canceled(
     assert await operator.ended(run_id, new) == WorkflowExecutionStatus.CANCELED
     assert len(gate.contexts) == 1
     assert await pulse.engine.get_run(run_id) == before
+
+
+async def test_a_reset_of_an_earlier_generation_of_a_canceled_run_ends_itself(
+    pulse: PulseTest, operator: Operator
+) -> None:
+    pulse.action("flaky", fails=1)
+    gate = pulse.gate("gate")
+    await pulse.define("reset.met", "flaky", "gate")
+    run_id = await emitted(pulse)
+    await pulse.wait_for_status(run_id, "failed")
+    await operator.ended(run_id)
+    await pulse.engine.retry_run(run_id)
+    await gate.reached()
+    await pulse.engine.cancel_run(run_id)
+    old = await operator.reset(run_id, to=0)
+    assert await operator.ended(run_id, old) == WorkflowExecutionStatus.COMPLETED
+    present = contract.workflow_id(run_id, 2)
+    assert await operator.ended(present) == WorkflowExecutionStatus.CANCELED
 
 
 async def test_a_reset_of_an_earlier_generation_ends_itself(
