@@ -150,7 +150,7 @@ class MirrorActivities:
             reason=cancel.reason,
             tell_temporal=cancel.tell_temporal,
         )
-        return WriteAnswer(Written(status=status or "canceled"))
+        return WriteAnswer(Written(status=status))
 
     async def _speak(
         self, speaker: Speaker, say: Callable[[Fence], Awaitable[Answer]]

@@ -48,7 +48,8 @@ class RunControl:
     ) -> RunStatus | None:
         """Make a cancellation final that came from Temporal; a run that is over stays so.
 
-        Gives how the run stands then; None when another generation acts.
+        Gives how the run stands then; None when another generation acts, or
+        the run is not there any more.
 
         Args:
             run_id: The run.

@@ -71,11 +71,8 @@ class PulseRun:
         """End without touching the run; a canceled run closes as canceled, a failed as failed."""
         if refusal.reason == "failed":
             raise _has_failed(speaker)
-        pause = CANCEL_ARRIVAL
-        while refusal.reason == "canceled":  # until Temporal's cancel comes: only it closes so
-            await _record_cancel(speaker, refusal.message, tell_temporal=True)
-            await workflow.sleep(pause, summary="canceled; Temporal's cancel is coming")
-            pause = min(2 * pause, LONGEST_ARRIVAL)
+        if refusal.reason == "canceled":
+            await _wait_for_cancel(speaker, refusal.message)
         return refusal.reason
 
 
@@ -128,10 +125,24 @@ async def _outcome(interpreter: Interpreter) -> Failure | None:
     return None
 
 
+async def _wait_for_cancel(speaker: Speaker, reason: str) -> None:
+    """Ask for Temporal's cancel until it comes, as only that closes a workflow as canceled.
+
+    It ends by itself only for a run that is not there any more.
+    """
+    pause = CANCEL_ARRIVAL
+    while await _record_cancel(speaker, reason, tell_temporal=True) == "canceled":
+        await workflow.sleep(pause, summary="canceled; Temporal's cancel is coming")
+        pause = min(2 * pause, LONGEST_ARRIVAL)
+
+
 async def _record_cancel(
     speaker: Speaker, reason: str, *, tell_temporal: bool = False
 ) -> RunStatus | None:
-    """Make a cancellation that came from Temporal final in Postgres; give how the run stands."""
+    """Make a cancellation that came from Temporal final in Postgres; give how the run stands.
+
+    None: another generation acts, or the run is not there any more.
+    """
     argument = CancelInput(**dict(speaker), reason=reason, tell_temporal=tell_temporal)
     written = await write(contract.CANCEL_RUN, argument, WriteAnswer, summary="cancel")
     return written.status

@@ -11,15 +11,15 @@ from temporalio.client import WorkflowExecutionStatus
 
 from pulse_temporal.failpoints import arm, parse
 from pulse_temporal.workflows import pulse as workflows
-from tests.harness import PulseTest
+from tests.harness import PulseTest, eventually
 from tests.temporal_operator import Operator
 
 pytestmark = pytest.mark.faults
 
-LOSE_TWO_CANCELS = """
+LOSE_CANCELS = """
 CREATE SEQUENCE cancels;
 CREATE FUNCTION lose_cancel() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    IF nextval('cancels') <= 2 THEN DELETE FROM pulse_outbox WHERE id = NEW.id; END IF;
+    IF nextval('cancels') <= %d THEN DELETE FROM pulse_outbox WHERE id = NEW.id; END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER lose_cancel AFTER INSERT ON pulse_outbox
@@ -83,7 +83,7 @@ async def test_a_canceled_run_closes_as_canceled_however_late_temporals_cancel_c
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(workflows, "CANCEL_ARRIVAL", timedelta(milliseconds=10))
-    await connection.execute(LOSE_TWO_CANCELS)
+    await connection.execute(LOSE_CANCELS % 2)
     gate = pulse.gate("gate")
     await pulse.define("over.already", "gate")
     (run_id,) = (await pulse.emit("over.already")).run_ids
@@ -92,3 +92,27 @@ async def test_a_canceled_run_closes_as_canceled_however_late_temporals_cancel_c
     gate.open()
     assert await operator.ended(run_id) == WorkflowExecutionStatus.CANCELED
     assert await connection.fetchval("SELECT last_value FROM cancels") > 2
+
+
+async def test_the_workflow_of_a_canceled_run_that_was_dropped_ends(
+    pulse: PulseTest,
+    operator: Operator,
+    connection: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workflows, "CANCEL_ARRIVAL", timedelta(milliseconds=10))
+    await connection.execute(LOSE_CANCELS % 1_000)
+    gate = pulse.gate("gate")
+    await pulse.define("over.already", "gate")
+    (run_id,) = (await pulse.emit("over.already")).run_ids
+    await gate.reached()
+    await pulse.engine.cancel_run(run_id)
+    gate.open()
+    await eventually(lambda: asked_again(connection))
+    await connection.execute("DELETE FROM pulse_workflow_runs WHERE id = $1", run_id)
+    assert await operator.ended(run_id) == WorkflowExecutionStatus.COMPLETED
+
+
+async def asked_again(connection: asyncpg.Connection) -> bool:
+    """Say whether the canceled run's workflow has asked for Temporal's cancel."""
+    return await connection.fetchval("SELECT last_value FROM cancels") > 1
