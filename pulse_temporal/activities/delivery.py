@@ -34,8 +34,8 @@ from pulse_temporal.model.values import JsonObject
 from pulse_temporal.services.emit import Emitter
 from pulse_temporal.services.ledger import Ledger, Recorded
 from pulse_temporal.store.connection import Connection
-from pulse_temporal.store.database import Session
 from pulse_temporal.store.loan import Loan
+from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.steps import Claimed, FailedAttempt
 from pulse_temporal.store.timeline import LogLine
 

@@ -15,7 +15,7 @@ from pulse_temporal.contract import Refusal
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.store import control, runs, timeline
 from pulse_temporal.store.control import Control, Fence, Lineage
-from pulse_temporal.store.database import Session
+from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.timeline import LogLine
 
 

@@ -8,8 +8,9 @@ from pulse_temporal.model.canonical import scrub_text
 from pulse_temporal.model.runs import RunStatus, WorkflowRun, check_run_transition
 from pulse_temporal.services.observers import Observers
 from pulse_temporal.store import control, outbox, runs
-from pulse_temporal.store.database import Database, Session
+from pulse_temporal.store.database import Database
 from pulse_temporal.store.rows import required
+from pulse_temporal.store.sessions import Session
 
 REASON_BYTES = 1_000
 

@@ -17,8 +17,9 @@ from pulse_temporal.model.validation import apply_update, handler_problems, pars
 from pulse_temporal.services.cron import cron_findings, parse_cron
 from pulse_temporal.services.pages import check_limit, page_of, read_cursor
 from pulse_temporal.store import definitions, outbox, workers
-from pulse_temporal.store.database import Database, Session
+from pulse_temporal.store.database import Database
 from pulse_temporal.store.definitions import Changed
+from pulse_temporal.store.sessions import Session
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,8 @@ from pulse_temporal.services.gathering import Gatherer
 from pulse_temporal.services.intake import Intake
 from pulse_temporal.store import outbox, triggers
 from pulse_temporal.store.connection import Connection
-from pulse_temporal.store.database import Database, Session, transact
+from pulse_temporal.store.database import Database
+from pulse_temporal.store.sessions import Session, transact
 from pulse_temporal.store.triggers import (
     Cause,
     Emitted,

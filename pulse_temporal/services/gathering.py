@@ -13,8 +13,9 @@ from datetime import timedelta
 from pulse_temporal.errors import PostgresUnavailableError
 from pulse_temporal.store import triggers
 from pulse_temporal.store.connection import Record
-from pulse_temporal.store.database import Database, Session
+from pulse_temporal.store.database import Database
 from pulse_temporal.store.rows import required
+from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.triggers import TOGETHER, Emitted, NewTrigger
 
 LANES = 4

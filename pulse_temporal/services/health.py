@@ -40,7 +40,8 @@ from pulse_temporal.services.diagnosis import (
 from pulse_temporal.services.executions import namespace_id
 from pulse_temporal.services.reconcile import Reconciler
 from pulse_temporal.store import health, migrate, reconcile, workers
-from pulse_temporal.store.database import Database, Session
+from pulse_temporal.store.database import Database
+from pulse_temporal.store.sessions import Session
 from pulse_temporal.temporal import missing_search_attributes
 
 COMMANDS = 10_000

@@ -21,7 +21,8 @@ from pulse_temporal.services.admission import admit
 from pulse_temporal.services.observers import Observers
 from pulse_temporal.store import control, runs, steps
 from pulse_temporal.store.control import Fence
-from pulse_temporal.store.database import Database, Session
+from pulse_temporal.store.database import Database
+from pulse_temporal.store.sessions import Session
 from pulse_temporal.temporal import terms
 
 

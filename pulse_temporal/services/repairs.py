@@ -16,7 +16,8 @@ from pulse_temporal.services.control import cancel_locked
 from pulse_temporal.services.observers import Observers
 from pulse_temporal.store import control, outbox, reconcile, runs, steps, timeline
 from pulse_temporal.store.control import Control
-from pulse_temporal.store.database import Database, Session
+from pulse_temporal.store.database import Database
+from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.timeline import LogLine
 
 OPEN = ("pending", "running", "waiting")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pulse_temporal.model.definitions import DefinitionSnapshot
-from pulse_temporal.store.database import Session
 from pulse_temporal.store.rows import required, snapshot
+from pulse_temporal.store.sessions import Session
 
 Reopening = Literal["retry", "reset", "restart"]
 

@@ -1,73 +1,24 @@
-"""Connections to Postgres: the pool, sessions with named statements, and typed failures."""
+"""The engine's way to Postgres: its pool, or the application's."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, nullcontext, suppress
 from datetime import timedelta
 
 import asyncpg
 from typing_extensions import override
 
-from pulse_temporal.errors import (
-    ConfigurationError,
-    InvalidInputError,
-    PostgresUnavailableError,
-    SchemaError,
-    TransactionFailedError,
-)
-from pulse_temporal.store.connection import Connection, Pool, Record
+from pulse_temporal.errors import ConfigurationError, PostgresUnavailableError
+from pulse_temporal.store.connection import Connection, Pool
+from pulse_temporal.store.failures import AWAY, typed_errors
+from pulse_temporal.store.sessions import Session, cleanse, transact
 from pulse_temporal.store.statements import statements
 
 POOL_SIZE = 20
 CACHED_STATEMENTS = 100
 """Prepared statements that a connection keeps; what asyncpg takes when it is told nothing."""
-
-AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.DatabaseDroppedError,
-    asyncpg.IdleSessionTimeoutError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.QueryCanceledError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a fatal error came, and the end of the connection did not
-    asyncpg.TargetServerAttributeNotMatched,
-)
-"""What asyncpg raises when Postgres is gone, restarting, or told to give up a statement."""
-
-UNABLE = (
-    asyncpg.InsufficientResourcesError,
-    asyncpg.PostgresIOError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.InvalidCachedStatementError,
-    asyncpg.OutdatedSchemaCacheError,
-)
-"""What Postgres says when it lives and cannot do it now: full, out of connections, read-only, or
-a migration has just changed what a prepared statement gives. The same call works later."""
-
-TURNED_AWAY = (
-    asyncpg.ClientConfigurationError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-)
-"""What asyncpg raises when the DSN is wrong: its form, the role, the password, the database."""
-
-STATEMENT_LOST = (
-    asyncpg.InvalidSQLStatementNameError,
-    asyncpg.DuplicatePreparedStatementError,
-)
-"""What Postgres says when a pooler has changed the server connection under asyncpg's cache."""
-
-
-RESET = "SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;"
-"""Takes back what somebody else may have left on a connection."""
 
 
 class OwnConnection(asyncpg.Connection):
@@ -77,125 +28,6 @@ class OwnConnection(asyncpg.Connection):
     def get_reset_query(self) -> str:
         """Spare the pool a round trip each time a connection comes back."""
         return ""
-
-
-@contextmanager
-def typed_errors() -> Generator[None]:
-    """Raise what Postgres and asyncpg say as errors of this library.
-
-    Raises:
-        ConfigurationError: The DSN is wrong, or a pooler forbids cached statements.
-        InvalidInputError: An argument is no text that Postgres can store.
-        PostgresUnavailableError: No connection, no answer in time, the connection broke, or
-            Postgres is full, read-only or otherwise unable for now.
-        SchemaError: A table or column is missing.
-        TransactionFailedError: The transaction is beyond use.
-    """
-    try:
-        yield
-    except TURNED_AWAY as error:
-        raise ConfigurationError(f"Postgres cannot be used with this DSN: {error}") from error
-    except AWAY as error:
-        reason = str(error) or type(error).__name__
-        raise PostgresUnavailableError(f"Postgres does not answer: {reason}") from error
-    except UNABLE as error:
-        raise PostgresUnavailableError(f"Postgres cannot do this now: {error}") from error
-    except STATEMENT_LOST as error:
-        raise ConfigurationError(
-            f"Postgres has lost a prepared statement: {error}. Behind a pooler in transaction "
-            "mode, such as PgBouncer, create the engine with statement_cache=False."
-        ) from error
-    except (asyncpg.DataError, ValueError) as error:  # ValueError: not even asyncpg can name it
-        raise InvalidInputError(
-            "Postgres cannot take a value: ids are text without NUL and lone surrogates."
-        ) from error
-    except asyncpg.InFailedSQLTransactionError as error:
-        raise TransactionFailedError(
-            "An earlier statement of this transaction failed, and its error was swallowed."
-        ) from error
-    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
-        raise SchemaError(f"{error}. Has engine.migrate() (pulse migrate) been run?") from error
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """One connection, and the statements in the dialect of this engine's tables.
-
-    Statements are named as in ``queries/``, for example ``runs.get_run``. Failures are those
-    of ``typed_errors``; other database errors pass through.
-
-    Attributes:
-        seconds: Bound of beginning and of undoing a transaction.
-    """
-
-    connection: Connection
-    texts: Mapping[str, str]
-    seconds: float
-
-    async def row(self, name: str, /, *arguments: object) -> Record | None:
-        """Run a statement and give its first row; None when it gave none."""
-        with typed_errors():
-            return await self.connection.fetchrow(self.texts[name], *arguments)
-
-    async def rows(
-        self, name: str, /, *arguments: object, patience: timedelta | None = None
-    ) -> list[Record]:
-        """Run a statement and give all its rows.
-
-        Args:
-            name: The statement.
-            arguments: Its parameters, in order.
-            patience: Bound of this statement when it differs from the connection's.
-        """
-        seconds = patience.total_seconds() if patience else None
-        with typed_errors():
-            return await self.connection.fetch(self.texts[name], *arguments, timeout=seconds)
-
-    async def run(self, name: str, /, *arguments: object) -> int:
-        """Run a statement and say how many rows it changed."""
-        with typed_errors():
-            tag = await self.connection.execute(self.texts[name], *arguments)
-        count = tag.rpartition(" ")[2]
-        return int(count) if count.isdigit() else 0
-
-
-@asynccontextmanager
-async def transact(session: Session) -> AsyncGenerator[None]:
-    """Make the block a transaction that commits when it ends well.
-
-    Raises:
-        TransactionFailedError: It could not commit.
-    """
-    with typed_errors():
-        transaction = session.connection.transaction()
-        async with asyncio.timeout(session.seconds):
-            await transaction.start()
-    try:
-        yield
-    except BaseException:
-        # The pool cuts what does not answer, and has taken back what broke meanwhile. Bounded
-        # here: a connection whose statements may take their time would wait for ever.
-        with suppress(*AWAY, asyncpg.PostgresError):
-            async with asyncio.timeout(session.seconds):
-                if not session.connection.is_closed():
-                    await transaction.rollback()
-        raise
-    try:
-        with typed_errors():
-            await transaction.commit()
-    except asyncpg.PostgresError as error:
-        raise TransactionFailedError(f"The transaction did not commit: {error}") from error
-
-
-async def _cleanse(session: Session) -> None:
-    """Take back what the application may have left on a connection, or cut it."""
-    try:
-        await session.connection.execute(RESET, timeout=session.seconds)
-    except BaseException as error:
-        with suppress(asyncpg.InterfaceError):  # the pool has taken back what was closed
-            session.connection.terminate()
-        if not isinstance(error, (*AWAY, asyncpg.PostgresError)):
-            raise
 
 
 def _not_lent(pool: Pool, *, seconds: float) -> PostgresUnavailableError:
@@ -265,7 +97,7 @@ class Database:
                     yield session
             finally:
                 if to_others:
-                    await _cleanse(session)
+                    await cleanse(session)
 
     async def join(self, connection: Connection) -> Session:
         """Speak to this engine's tables on a connection of the caller."""

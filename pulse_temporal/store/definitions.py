@@ -12,9 +12,9 @@ from pulse_temporal.model.paths import parent_of, path_numbers
 from pulse_temporal.model.steps import HandlerStep, WorkflowStep, walk
 from pulse_temporal.model.values import JsonObject
 from pulse_temporal.store import outbox, rows
-from pulse_temporal.store.database import Session
 from pulse_temporal.store.places import Place
 from pulse_temporal.store.rows import required
+from pulse_temporal.store.sessions import Session
 
 
 async def insert(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from pulse_temporal.store.database import Session
 from pulse_temporal.store.rows import required
+from pulse_temporal.store.sessions import Session
 
 
 @dataclass(frozen=True, slots=True)

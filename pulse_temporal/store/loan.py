@@ -9,7 +9,7 @@ from contextvars import ContextVar
 import asyncpg
 
 from pulse_temporal.errors import PostgresUnavailableError, TransactionFailedError
-from pulse_temporal.store.database import Session, transact
+from pulse_temporal.store.sessions import Session, transact
 
 _borrower: ContextVar[Loan | None] = ContextVar("pulse_borrower", default=None)
 """The loan whose borrower runs; tasks that the borrower starts inherit it."""

@@ -18,7 +18,9 @@ from importlib.resources import files
 from pulse_temporal.errors import MigrationError
 from pulse_temporal.store import definitions
 from pulse_temporal.store.connection import Record
-from pulse_temporal.store.database import Database, Session, typed_errors
+from pulse_temporal.store.database import Database
+from pulse_temporal.store.failures import typed_errors
+from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.statements import RELATION
 
 log = logging.getLogger(__name__)

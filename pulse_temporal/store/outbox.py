@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Literal
 
 from pulse_temporal.store.control import Control
-from pulse_temporal.store.database import Session
+from pulse_temporal.store.sessions import Session
 
 CommandKind = Literal["start", "cancel", "schedule"]
 RunCommandKind = Literal["start", "cancel"]

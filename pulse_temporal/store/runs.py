@@ -10,8 +10,8 @@ from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.runs import RUN_TRANSITIONS, RunFilter, RunStatus, WorkflowRun
 from pulse_temporal.store import rows
 from pulse_temporal.store.control import Fence
-from pulse_temporal.store.database import Session
 from pulse_temporal.store.places import Place
+from pulse_temporal.store.sessions import Session
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from pulse_temporal.store.database import Session
+from pulse_temporal.store.sessions import Session
 
 
 @dataclass(frozen=True, slots=True)

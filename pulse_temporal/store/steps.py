@@ -14,7 +14,7 @@ from pulse_temporal.model.steps import RetryPolicy
 from pulse_temporal.store import rows
 from pulse_temporal.store.connection import Record
 from pulse_temporal.store.control import Fence
-from pulse_temporal.store.database import Session
+from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.timeline import LogLine
 
 DEFAULT_POLICY = RetryPolicy(max_attempts=1, backoff_ms=1_000)

@@ -9,7 +9,7 @@ from datetime import datetime
 from pulse_temporal.model.runs import ExecutionLog, LogLevel
 from pulse_temporal.model.timeline import TimelineEvent
 from pulse_temporal.store import rows
-from pulse_temporal.store.database import Session
+from pulse_temporal.store.sessions import Session
 
 
 @dataclass(frozen=True, slots=True)

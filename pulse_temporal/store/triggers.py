@@ -15,7 +15,7 @@ from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.store import rows
 from pulse_temporal.store.connection import Record
-from pulse_temporal.store.database import Session
+from pulse_temporal.store.sessions import Session
 
 TOGETHER = 100
 """Signals that one statement stores, at most."""

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pulse_temporal.store.database import Session
 from pulse_temporal.store.rows import required
+from pulse_temporal.store.sessions import Session
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ from pulse_temporal.store import (
     triggers,
 )
 from pulse_temporal.store.control import Fence
-from pulse_temporal.store.database import Session
 from pulse_temporal.store.places import NEWEST, Place
+from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.statements import statements
 from pulse_temporal.store.triggers import IdempotencyKey, NewTrigger
 from tests.conftest import dsn_of, run_sql

@@ -1,0 +1,94 @@
+"""What Postgres and asyncpg say, as errors of this library."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import asyncpg
+
+from pulse_temporal.errors import (
+    ConfigurationError,
+    InvalidInputError,
+    PostgresUnavailableError,
+    SchemaError,
+    TransactionFailedError,
+)
+
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.DatabaseDroppedError,
+    asyncpg.IdleSessionTimeoutError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.QueryCanceledError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a fatal error came, and the end of the connection did not
+    asyncpg.TargetServerAttributeNotMatched,
+)
+"""What asyncpg raises when Postgres is gone, restarting, or told to give up a statement."""
+
+UNABLE = (
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresIOError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.OutdatedSchemaCacheError,
+)
+"""What Postgres says when it lives and cannot do it now: full, out of connections, read-only, or
+a migration has just changed what a prepared statement gives. The same call works later."""
+
+TURNED_AWAY = (
+    asyncpg.ClientConfigurationError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
+"""What asyncpg raises when the DSN is wrong: its form, the role, the password, the database."""
+
+STATEMENT_LOST = (
+    asyncpg.InvalidSQLStatementNameError,
+    asyncpg.DuplicatePreparedStatementError,
+)
+"""What Postgres says when a pooler has changed the server connection under asyncpg's cache."""
+
+
+@contextmanager
+def typed_errors() -> Generator[None]:
+    """Raise what Postgres and asyncpg say as errors of this library.
+
+    Raises:
+        ConfigurationError: The DSN is wrong, or a pooler forbids cached statements.
+        InvalidInputError: An argument is no text that Postgres can store.
+        PostgresUnavailableError: No connection, no answer in time, the connection broke, or
+            Postgres is full, read-only or otherwise unable for now.
+        SchemaError: A table or column is missing.
+        TransactionFailedError: The transaction is beyond use.
+    """
+    try:
+        yield
+    except TURNED_AWAY as error:
+        raise ConfigurationError(f"Postgres cannot be used with this DSN: {error}") from error
+    except AWAY as error:
+        reason = str(error) or type(error).__name__
+        raise PostgresUnavailableError(f"Postgres does not answer: {reason}") from error
+    except UNABLE as error:
+        raise PostgresUnavailableError(f"Postgres cannot do this now: {error}") from error
+    except STATEMENT_LOST as error:
+        raise ConfigurationError(
+            f"Postgres has lost a prepared statement: {error}. Behind a pooler in transaction "
+            "mode, such as PgBouncer, create the engine with statement_cache=False."
+        ) from error
+    except (asyncpg.DataError, ValueError) as error:  # ValueError: not even asyncpg can name it
+        raise InvalidInputError(
+            "Postgres cannot take a value: ids are text without NUL and lone surrogates."
+        ) from error
+    except asyncpg.InFailedSQLTransactionError as error:
+        raise TransactionFailedError(
+            "An earlier statement of this transaction failed, and its error was swallowed."
+        ) from error
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+        raise SchemaError(f"{error}. Has engine.migrate() (pulse migrate) been run?") from error
