@@ -5,10 +5,15 @@ from typing import TYPE_CHECKING
 
 from pulse_temporal.config import EngineOptions, Limits
 from pulse_temporal.errors import (
+    ActionFailedError,
     ConfigurationError,
     DefinitionError,
     DuplicateHandlerError,
+    EmbeddedServiceError,
     EmitBusyError,
+    HandlerError,
+    HandlerResultError,
+    HandlerTimeoutError,
     IdempotencyConflictError,
     InvalidInputError,
     JsonValueError,
@@ -21,12 +26,16 @@ from pulse_temporal.errors import (
     PulseError,
     RetryAfterError,
     RunConflictError,
+    RunError,
     RunTransitionError,
     SchemaError,
     SignalError,
     SignalMismatchError,
+    StoreError,
     TemporalUnavailableError,
+    TransactionFailedError,
     UnknownSignalError,
+    WorkerLostError,
 )
 from pulse_temporal.handlers.context import WorkflowContext
 from pulse_temporal.model.definitions import (
@@ -62,6 +71,7 @@ if TYPE_CHECKING:
     from pulse_temporal.engine.facade import Engine, create_engine, engine_from_environment
 
 __all__ = [
+    "ActionFailedError",
     "ActionResult",
     "ActionStep",
     "ConditionStep",
@@ -70,10 +80,14 @@ __all__ = [
     "DefinitionSnapshot",
     "DelayStep",
     "DuplicateHandlerError",
+    "EmbeddedServiceError",
     "EmitBusyError",
     "Engine",
     "EngineOptions",
     "ExecutionLog",
+    "HandlerError",
+    "HandlerResultError",
+    "HandlerTimeoutError",
     "HealthCheck",
     "HealthReport",
     "IdempotencyConflictError",
@@ -95,6 +109,7 @@ __all__ = [
     "RetryPolicy",
     "RunCompleteEvent",
     "RunConflictError",
+    "RunError",
     "RunFilter",
     "RunTimelineEntry",
     "RunTransitionError",
@@ -102,11 +117,14 @@ __all__ = [
     "SignalError",
     "SignalMismatchError",
     "StepCompleteEvent",
+    "StoreError",
     "TemporalUnavailableError",
+    "TransactionFailedError",
     "TriggerEnvelope",
     "TriggerInput",
     "TriggerRegistration",
     "UnknownSignalError",
+    "WorkerLostError",
     "WorkflowContext",
     "WorkflowDefinition",
     "WorkflowInput",

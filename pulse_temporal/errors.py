@@ -59,6 +59,20 @@ class PulseError(Exception):
     code: ClassVar[str] = "pulse"
     retryable: ClassVar[bool] = False
 
+    @override
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let pickle and copy restore the error as it is, without calling ``__init__`` again.
+
+        What ``__init__`` takes is not what ``args`` holds, also in subclasses of applications.
+        An error that cannot be restored breaks the process pool that it was raised in.
+        """
+        return _restore, (type(self), self.args), dict(vars(self))
+
+
+def _restore(kind: type[PulseError], args: tuple[object, ...]) -> PulseError:
+    """Return an error of this class with these ``args``; pickle adds its attributes."""
+    return kind.__new__(kind, *args)
+
 
 class ConfigurationError(PulseError):
     """An option, a setting or the order of calls is wrong."""

@@ -1,0 +1,106 @@
+"""Every error of the tree survives a process boundary, and can be imported by its public name."""
+
+import copy
+import inspect
+import pickle
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from datetime import timedelta
+from multiprocessing import get_context
+
+import pytest
+
+import pulse_temporal
+from pulse_temporal import Problem, PulseError, RetryAfterError, errors
+
+PRIVATE = {"FailpointError"}
+"""Raised only where a test has armed a failpoint."""
+
+SAMPLES: dict[str, object] = {
+    "str": "what happened",
+    "str | None": "a name",
+    "int | None": 3,
+    "timedelta": timedelta(seconds=90),
+    "Sequence[Problem]": [Problem("/steps/0", "is wrong", "Did you mean this?"), Problem("", "x")],
+}
+"""A value for each type that an error's ``__init__`` takes."""
+
+COPIES: dict[str, Callable[[PulseError], object]] = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+} | {
+    f"pickle {protocol}": lambda error, protocol=protocol: pickle.loads(  # noqa: S301 - made here
+        pickle.dumps(error, protocol)
+    )
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+}
+
+
+class QuotaError(RetryAfterError):
+    """What an application may make of it."""
+
+    def __init__(self, partner: str) -> None:
+        self.partner = partner
+        super().__init__(f"{partner} has had enough", retry_after=timedelta(minutes=1))
+
+
+def tree(root: type[PulseError] = PulseError) -> Iterator[type[PulseError]]:
+    """Yield each class of the product's tree of errors."""
+    yield root
+    for below in root.__subclasses__():
+        if below.__module__.startswith("pulse_temporal."):
+            yield from tree(below)
+
+
+def sample(kind: type[PulseError]) -> PulseError:
+    """Return an error with a value for each parameter that its class takes."""
+    if kind.__init__ is Exception.__init__:
+        return kind("what happened")
+    given: list[object] = []
+    named: dict[str, object] = {}
+    for name, parameter in [*inspect.signature(kind.__init__).parameters.items()][1:]:
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            named[name] = SAMPLES[str(parameter.annotation)]
+        else:
+            given.append(SAMPLES[str(parameter.annotation)])
+    return kind(*given, **named)
+
+
+def raise_quota() -> None:
+    """Fail in another process."""
+    raise QuotaError("the bank")
+
+
+@pytest.mark.parametrize("how", COPIES)
+@pytest.mark.parametrize("kind", [*tree(), QuotaError], ids=lambda kind: kind.__name__)
+def test_an_error_survives_copies_with_type_text_and_attributes(
+    kind: type[PulseError], how: str
+) -> None:
+    error = QuotaError("the bank") if kind is QuotaError else sample(kind)
+    error.add_note("while the books were closed")
+    again = COPIES[how](error)
+    assert type(again) is kind
+    assert isinstance(again, PulseError)
+    assert (str(again), repr(again), again.args) == (str(error), repr(error), error.args)
+    assert vars(again) == vars(error)
+    assert (again.code, again.retryable) == (error.code, error.retryable)
+
+
+def test_an_error_comes_back_from_a_process_pool() -> None:
+    with (
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
+        pytest.raises(QuotaError, match="the bank has had enough") as raised,
+    ):
+        pool.submit(raise_quota).result()
+    assert raised.value.retry_after == timedelta(minutes=1)
+
+
+def test_codes_are_given_once() -> None:
+    codes = [kind.code for kind in tree()]
+    assert len(codes) == len(set(codes))
+
+
+def test_every_error_is_public() -> None:
+    names = {kind.__name__ for kind in tree()} - PRIVATE
+    assert names <= set(pulse_temporal.__all__)
+    assert names <= set(vars(errors))
