@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
+from functools import partial
 from multiprocessing import get_context
 
 import pytest
@@ -25,15 +26,15 @@ SAMPLES: dict[str, object] = {
 }
 """A value for each type that an error's ``__init__`` takes."""
 
-COPIES: dict[str, Callable[[PulseError], object]] = {
-    "copy": copy.copy,
-    "deepcopy": copy.deepcopy,
-} | {
-    f"pickle {protocol}": lambda error, protocol=protocol: pickle.loads(  # noqa: S301 - made here
-        pickle.dumps(error, protocol)
-    )
-    for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
-}
+
+def pickled(error: PulseError, *, protocol: int) -> object:
+    """Return what another process would read."""
+    return pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - made here
+
+
+COPIES: dict[str, Callable[[PulseError], object]] = {"copy": copy.copy, "deepcopy": copy.deepcopy}
+for number in range(pickle.HIGHEST_PROTOCOL + 1):
+    COPIES[f"pickle {number}"] = partial(pickled, protocol=number)
 
 
 class QuotaError(RetryAfterError):
