@@ -131,7 +131,7 @@ def options_page() -> Iterator[str]:
     """Give the page of the options and limits."""
     yield f"{NOTE}\n\n# Options\n"
     yield "Arguments of `create_engine`, or variables for `engine_from_environment`, where lengths"
-    yield "of time are ISO 8601: `PULSE_SHUTDOWN_GRACE=PT30S`.\n"
+    yield "of time are written `30`, `30s`, `250ms`, `5m`, `2h`, `1d` or as ISO 8601, `PT30S`.\n"
     yield from option_table(EngineOptions, prefix="PULSE_")
     yield f"\n## Limits\n\n{read_docstring(Limits).summary} `limits=Limits(steps=50)`.\n"
     yield from option_table(Limits, prefix="PULSE_LIMITS__")

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Annotated, Literal, TypedDict
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 KIBIBYTE = 1024
@@ -15,13 +26,50 @@ HARD_JSON_BYTES = 16 * KIBIBYTE * KIBIBYTE
 Prefix = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 QueuePrefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
 JsonBytes = Annotated[int, Field(gt=0), Field(le=HARD_JSON_BYTES)]
-Positive = Annotated[timedelta, Field(gt=timedelta())]
+
+WRITTEN = re.compile(r"(?P<number>\d{1,12}(?:\.\d{1,9})?) ?(?P<unit>ms|s|min|m|h|d)?")
+"""A length of time as people write it: ``30``, ``30s``, ``1.5 h``."""
+
+UNITS = {
+    "ms": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "min": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
+
+
+def _read_length(value: object, read: ValidatorFunctionWrapHandler) -> timedelta:
+    """Read a length of time; a number without a unit counts seconds."""
+    written = WRITTEN.fullmatch(value.strip()) if isinstance(value, str) else None
+    try:
+        if written is not None:
+            return float(written["number"]) * UNITS[written["unit"] or "s"]
+        length: timedelta = read(value)
+    except (OverflowError, ValidationError):
+        pass  # raised below, where pydantic's error and the value in it are not chained
+    else:
+        return length
+    raise PydanticCustomError(
+        "pulse_length_of_time",
+        "must be a length of time: 30 or 30s, 250ms, 5m, 2h, 1d, or ISO 8601 such as PT30S",
+    )
+
+
+Length = Annotated[timedelta, WrapValidator(_read_length)]
+"""A length of time: a timedelta, a number of seconds, or text such as ``30s`` or ``PT30S``."""
+
+Positive = Annotated[Length, Field(gt=timedelta())]
 
 
 class Options(BaseModel):
-    """What all groups of options share: frozen, and an unknown name is an error."""
+    """What all groups of options share: frozen, and an unknown name is an error.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Errors never show a value: it may be a secret that was put into the wrong variable.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Limits(Options):
@@ -126,20 +174,20 @@ class EngineOptions(Options):
     unregistered_signals: Literal["refuse", "accept"] = "refuse"
     action_timeout: Positive = timedelta(minutes=5)
     local_activity_limit: Annotated[
-        timedelta, Field(ge=timedelta()), Field(le=timedelta(seconds=10))
+        Length, Field(ge=timedelta()), Field(le=timedelta(seconds=10))
     ] = timedelta(seconds=2)
     heartbeat_timeout: Positive = timedelta(seconds=10)
     task_timeout: Annotated[
-        timedelta, Field(ge=timedelta(seconds=1)), Field(le=timedelta(seconds=120))
+        Length, Field(ge=timedelta(seconds=1)), Field(le=timedelta(seconds=120))
     ] = timedelta(seconds=5)
     max_lost_workers: Annotated[int, Field(ge=1), Field(le=100)] = 5
     blocked_step_timeout: Positive = timedelta(hours=1)
     history_result_bytes: Annotated[int, Field(ge=0), Field(le=64 * KIBIBYTE)] = 4 * KIBIBYTE
-    shutdown_grace: Annotated[timedelta, Field(ge=timedelta())] = timedelta(seconds=20)
+    shutdown_grace: Annotated[Length, Field(ge=timedelta())] = timedelta(seconds=20)
     relay_interval: Positive = timedelta(milliseconds=200)
     reconcile_interval: Positive = timedelta(minutes=1)
     emit_lease: Positive = timedelta(seconds=5)
-    cron_catchup: Annotated[timedelta, Field(ge=timedelta(seconds=10))] = timedelta(minutes=1)
+    cron_catchup: Annotated[Length, Field(ge=timedelta(seconds=10))] = timedelta(minutes=1)
     postgres_timeout: Positive = timedelta(seconds=4)
     statement_cache: bool = True
     temporal_timeout: Positive = timedelta(seconds=5)
@@ -159,7 +207,11 @@ class EnvironmentOptions(BaseSettings, EngineOptions):  # pyright: ignore[report
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="PULSE_", env_nested_delimiter="__", frozen=True, extra="ignore"
+        env_prefix="PULSE_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
     )
 
     database_url: str = Field(

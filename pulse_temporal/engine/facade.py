@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from pydantic import ValidationError
 from temporalio.client import Client
 
-from pulse_temporal.config import EngineOptions, EngineSettings, EnvironmentOptions
+from pulse_temporal.config import EngineOptions, EngineSettings
 from pulse_temporal.engine.blocking import AwaitableMethods, BlockingEngine
 from pulse_temporal.engine.registration import Registration
+from pulse_temporal.engine.settings import options_by_name, options_from_environment
 from pulse_temporal.errors import ConfigurationError
 from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.handlers.registry import Registry
@@ -53,17 +53,15 @@ def create_engine(  # noqa: PLR0913 - all but two are options, given by name
     Raises:
         ConfigurationError: An option is outside its bounds.
     """
-    try:
-        options = EngineOptions(
-            namespace=namespace,
-            table_prefix=table_prefix,
-            queue_prefix=queue_prefix,
-            concurrency=concurrency,
+    options = options_by_name(
+        {
+            "namespace": namespace,
+            "table_prefix": table_prefix,
+            "queue_prefix": queue_prefix,
+            "concurrency": concurrency,
             **settings,
-        )
-    except ValidationError as error:
-        reasons = "; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())
-        raise ConfigurationError(f"An engine option is wrong: {reasons}") from error
+        }
+    )
     return Engine(db, temporal, options, on_step=on_step_complete, on_run=on_run_complete)
 
 
@@ -76,13 +74,7 @@ def engine_from_environment() -> Engine:
     Raises:
         ConfigurationError: A variable is missing or wrong.
     """
-    try:
-        options = EnvironmentOptions()
-    except ValidationError as error:
-        reasons = "; ".join(
-            f"PULSE_{e['loc'][0]}".upper() + f": {e['msg']}" for e in error.errors()
-        )
-        raise ConfigurationError(f"A setting is wrong: {reasons}") from error
+    options = options_from_environment()
     if not options.database_url:
         raise ConfigurationError("DATABASE_URL is not set; it names the Postgres database.")
     return Engine(options.database_url, None, options)
