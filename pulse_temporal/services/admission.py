@@ -30,7 +30,8 @@ class NotKnownToBeCurrent(Exception):  # noqa: N818 - a question to the caller
 async def admit(session: Session, fence: Fence, *, ends: bool = False) -> Refusal | None:
     """Lock the control row against everybody else; None lets the execution go on.
 
-    Must be the first statement of a transaction (lock order: control, lineages, run, steps).
+    Must be the first statement of a transaction. Every transaction locks in the order control,
+    run, steps, attempts, inserts; lineages are written only under the control row.
 
     Args:
         session: The transaction.
@@ -57,10 +58,10 @@ async def admit(session: Session, fence: Fence, *, ends: bool = False) -> Refusa
 async def _admit_to_lineage(
     session: Session, fence: Fence, row: Control, *, ends: bool
 ) -> Refusal | None:
-    lineage = await control.lock_lineage(session, fence)
+    lineage = await control.read_lineage(session, fence)
     if lineage is not None and lineage.temporal_run_id == fence.temporal_run_id:
         return _ended(fence, "failed") if row.closed_as and not ends else None
-    parent = await control.lock_lineage(session, fence.of_parent) if fence.branch else None
+    parent = await control.read_lineage(session, fence.of_parent) if fence.branch else None
     if lineage is not None and not _may_follow(fence, lineage, parent):
         return _superseded(fence, lineage)
     if lineage is not None and not fence.is_current:

@@ -7,7 +7,7 @@ from pulse_temporal.failpoints import reach
 from pulse_temporal.model.canonical import scrub_text
 from pulse_temporal.model.runs import RunStatus, WorkflowRun, check_run_transition
 from pulse_temporal.services.observers import Observers
-from pulse_temporal.store import control, outbox, runs
+from pulse_temporal.store import control, outbox, runs, steps
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.rows import required
 from pulse_temporal.store.sessions import Session
@@ -102,6 +102,33 @@ class RunControl:
             await reach("retry.before_commit")
         await reach("retry.after_commit")
         return required(run, "a retried run")
+
+    async def fail_unstarted(
+        self, run_id: str, *, tenant_id: str, generation: int, error: str
+    ) -> None:
+        """Fail a run whose workflow can never start, unless it has begun, ended or been retried.
+
+        Args:
+            run_id: The run.
+            tenant_id: Its tenant.
+            generation: That could not start.
+            error: Why.
+        """
+        async with self.database.transaction() as session:
+            await control.lock(session, run_id, tenant_id=tenant_id)
+            failed = await runs.fail_unstarted(
+                session, run_id, tenant_id=tenant_id, generation=generation, error=error
+            )
+            if failed:
+                await steps.close_open(
+                    session,
+                    run_id,
+                    tenant_id=tenant_id,
+                    generation=generation,
+                    reason="the run could not start",
+                )
+        if failed:
+            self.observers.run_ended(run_id, tenant_id=tenant_id)
 
     def _tell(self, run_id: str, *, tenant_id: str, ended: list[str]) -> None:
         self.observers.steps_ended(run_id, tenant_id=tenant_id, paths=ended)

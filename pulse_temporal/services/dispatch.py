@@ -20,9 +20,10 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import PulseError
 from pulse_temporal.failpoints import reach
 from pulse_temporal.model.runs import TERMINAL_RUN_STATUSES
+from pulse_temporal.services.control import RunControl
 from pulse_temporal.services.observers import Observers
 from pulse_temporal.services.schedules import Schedules
-from pulse_temporal.store import outbox, runs, steps
+from pulse_temporal.store import outbox, runs
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.outbox import OutboxCommand
 from pulse_temporal.temporal import RunStart, StartRefusedError, cancel_run, start_run
@@ -67,8 +68,8 @@ class Dispatcher:
 
     def __init__(self, database: Database, observers: Observers, options: EngineOptions) -> None:
         self.database = database
-        self.observers = observers
         self.options = options
+        self.control = RunControl(database, observers)
         self.schedules = Schedules(database, options)
         self.client: Client | None = None
         self._queue: asyncio.Queue[_Offered] = asyncio.Queue(QUEUE_LIMIT)
@@ -261,24 +262,12 @@ class Dispatcher:
             await start_run(client, start, self.options)
             await reach("dispatch.after_start")
         except StartRefusedError as error:
-            async with self.database.transaction() as session:
-                failed = await runs.fail_unstarted(
-                    session,
-                    start.run_id,
-                    tenant_id=start.tenant_id,
-                    generation=start.generation,
-                    error=str(error),
-                )
-                if failed:
-                    await steps.close_open(
-                        session,
-                        start.run_id,
-                        tenant_id=start.tenant_id,
-                        generation=start.generation,
-                        reason="the run could not start",
-                    )
-            if failed:
-                self.observers.run_ended(start.run_id, tenant_id=start.tenant_id)
+            await self.control.fail_unstarted(
+                start.run_id,
+                tenant_id=start.tenant_id,
+                generation=start.generation,
+                error=str(error),
+            )
             log.error("a run cannot start", extra={"run_id": start.run_id, "error": str(error)})  # noqa: TRY400 - the cause is in the text; the trace says nothing more
         except RPCError as error:
             await self._postpone(command_id, error, tries=tries)

@@ -238,13 +238,7 @@ class Ledger:
         self, claimed: Claimed, *, ending: Literal["lost", "released"], message: str
     ) -> None:
         async with self.database.transaction() as session:
-            await steps.close_attempt(
-                session,
-                claimed.step.id,
-                claimed.ticket.claim,
-                ending=ending,
-                message=message,
-            )
+            await steps.release(session, claimed, ending=ending, message=message)
 
     async def note_late_finish(self, claimed: Claimed) -> None:
         """Say in the run's log that a handler finished after its run was canceled."""
@@ -310,7 +304,7 @@ class Ledger:
         if step.open_claim is not None:
             await steps.close_attempt(
                 session,
-                step.id,
+                step,
                 step.open_claim,
                 ending="timed_out" if timed_out else "lost",
                 message=message,

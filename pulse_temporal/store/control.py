@@ -107,10 +107,10 @@ async def begin(session: Session, fence: Fence) -> DefinitionSnapshot | None:
     return snapshot(row["definition_snapshot"]) if row else None
 
 
-async def lock_lineage(session: Session, fence: Fence) -> Lineage | None:
-    """Read the lineage that the fence would belong to, for a change."""
+async def read_lineage(session: Session, fence: Fence) -> Lineage | None:
+    """Read the lineage that the fence would belong to; the control row is locked."""
     row = await session.row(
-        "control.lock_lineage", fence.run_id, fence.tenant_id, fence.generation, fence.branch
+        "control.lineage", fence.run_id, fence.tenant_id, fence.generation, fence.branch
     )
     if row is None:
         return None
@@ -123,7 +123,7 @@ async def lock_lineage(session: Session, fence: Fence) -> Lineage | None:
 
 
 async def advance_lineage(session: Session, fence: Fence) -> int:
-    """Let the fence's execution speak from now on; give the new epoch."""
+    """Let the fence's execution speak from now on; return the new epoch."""
     row = await session.row(
         "control.advance_lineage",
         fence.run_id,
@@ -133,7 +133,7 @@ async def advance_lineage(session: Session, fence: Fence) -> int:
         fence.first_execution_run_id,
         fence.temporal_run_id,
     )
-    return required(row, "a locked lineage")["epoch"]
+    return required(row, "a lineage")["epoch"]
 
 
 async def cancel(

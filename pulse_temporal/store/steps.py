@@ -53,6 +53,8 @@ class LockedStep:
     """
 
     id: str
+    run_id: str
+    tenant_id: str
     status: StepStatus
     generation: int
     attempt: int
@@ -149,6 +151,8 @@ async def lock_step(session: Session, fence: Fence, path: str) -> LockedStep | N
         return None
     return LockedStep(
         id=row["id"],
+        run_id=fence.run_id,
+        tenant_id=fence.tenant_id,
         status=row["status"],
         generation=row["generation"],
         attempt=row["attempt"],
@@ -163,19 +167,40 @@ async def lock_step(session: Session, fence: Fence, path: str) -> LockedStep | N
 
 async def close_attempt(
     session: Session,
-    step_id: str,
+    step: LockedStep,
     claim: int,
     *,
-    ending: Literal["timed_out", "lost", "released"],
+    ending: Literal["timed_out", "lost"],
     message: str,
 ) -> None:
-    """End an attempt that nobody will record: of these endings only ``timed_out`` counts."""
-    await session.run("steps.close_attempt", step_id, claim, ending, message)
+    """End an attempt that nobody will record; of these endings only ``timed_out`` counts."""
+    await session.run(
+        "steps.close_attempt", step.id, claim, ending, message, step.run_id, step.tenant_id
+    )
+
+
+async def release(
+    session: Session, claimed: Claimed, *, ending: Literal["lost", "released"], message: str
+) -> None:
+    """End the attempt that this process holds, without a record; it does not count."""
+    run = claimed.run
+    await session.run(
+        "steps.close_attempt",
+        claimed.step.id,
+        claimed.ticket.claim,
+        ending,
+        message,
+        run.id,
+        run.tenant_id,
+    )
 
 
 async def give_back(session: Session, claimed: Claimed, *, reason: str) -> None:
     """Give a claimed step to a later delivery; the attempt does not count."""
-    await session.run("steps.give_back", claimed.step.id, claimed.ticket.claim, reason)
+    run = claimed.run
+    await session.run(
+        "steps.give_back", claimed.step.id, claimed.ticket.claim, reason, run.id, run.tenant_id
+    )
 
 
 async def reopen(session: Session, step_id: str, *, attempt_counts: bool) -> None:

@@ -3,7 +3,7 @@
 -- $1 run_id, $2 tenant_id, NULL for any
 SELECT tenant_id, generation, task_queue, closed_as
 FROM pulse_run_control WHERE run_id = $1 AND ($2::text IS NULL OR tenant_id = $2)
-FOR UPDATE;
+FOR NO KEY UPDATE;
 
 -- name: begin
 -- Let an interpreter begin, when it is the first to speak for its run or branch and generation;
@@ -34,12 +34,12 @@ RETURNING epoch, (
     SELECT r.definition_snapshot::text FROM pulse_workflow_runs AS r WHERE r.id = $1
 ) AS definition_snapshot;
 
--- name: lock_lineage
+-- name: lineage
+-- Read a lineage for a change; it needs no lock, because only who holds the control row writes one.
 -- $1 run_id, $2 tenant_id, $3 generation, $4 branch
 SELECT first_execution_run_id, temporal_run_id, earlier_run_ids, epoch
 FROM pulse_run_lineages
-WHERE run_id = $1 AND tenant_id = $2 AND generation = $3 AND branch = $4
-FOR UPDATE;
+WHERE run_id = $1 AND tenant_id = $2 AND generation = $3 AND branch = $4;
 
 -- name: advance_lineage
 -- Another Temporal execution speaks from now on; what the one before still writes is refused.
@@ -76,6 +76,8 @@ WHERE r.id = $1 AND r.tenant_id = $2 AND r.status IN ('pending', 'running', 'wai
 WITH before AS (
     SELECT id, status, step_type FROM pulse_workflow_step_runs
     WHERE run_id = $1 AND tenant_id = $2 AND status IN ('pending', 'scheduled', 'running')
+    ORDER BY path_numbers
+    FOR NO KEY UPDATE
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
     SET
@@ -129,7 +131,7 @@ WITH before AS (
     SELECT id, status FROM pulse_workflow_step_runs
     WHERE run_id = $1 AND tenant_id = $2 AND status NOT IN ('completed', 'skipped')
     ORDER BY path_numbers
-    FOR UPDATE
+    FOR NO KEY UPDATE
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
     SET

@@ -14,7 +14,7 @@ WHERE o.id = ANY (ARRAY(
         )
     ORDER BY d.leased_until, d.id
     LIMIT $2
-    FOR UPDATE SKIP LOCKED
+    FOR NO KEY UPDATE SKIP LOCKED
 ))
 RETURNING
     o.id, o.kind, o.tenant_id, coalesce(o.run_id, o.definition_id) AS subject_id,
@@ -30,7 +30,7 @@ WHERE o.id = ANY (ARRAY(
     WHERE d.task_queue = $3 AND d.leased_until < now() AND d.kind = 'schedule'
     ORDER BY d.leased_until, d.id
     LIMIT $2
-    FOR UPDATE SKIP LOCKED
+    FOR NO KEY UPDATE SKIP LOCKED
 ))
 RETURNING o.id, o.kind, o.tenant_id, o.definition_id AS subject_id, o.generation, o.tries;
 
@@ -58,7 +58,7 @@ WITH waiting AS (
     SELECT id FROM pulse_outbox
     WHERE kind = 'schedule' AND task_queue = $3 AND definition_id = $2 AND tries = 0
     LIMIT 1
-    FOR UPDATE SKIP LOCKED
+    FOR NO KEY UPDATE SKIP LOCKED
 )
 INSERT INTO pulse_outbox (kind, tenant_id, definition_id, task_queue)
 SELECT 'schedule', $1, $2, $3 WHERE NOT EXISTS (SELECT 1 FROM waiting);

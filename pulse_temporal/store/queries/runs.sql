@@ -227,7 +227,8 @@ WHERE id = $1 AND tenant_id = $2 AND current_step_index <> $3 AND EXISTS (
 
 -- name: lock_run
 -- $1 id, $2 tenant_id
-SELECT status, generation FROM pulse_workflow_runs WHERE id = $1 AND tenant_id = $2 FOR UPDATE;
+SELECT status, generation FROM pulse_workflow_runs WHERE id = $1 AND tenant_id = $2
+FOR NO KEY UPDATE;
 
 -- name: refresh_waiting
 -- Say whether the run waits: every list of steps that is still open stands at a started delay.

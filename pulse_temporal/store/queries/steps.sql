@@ -131,16 +131,23 @@ LEFT JOIN pulse_step_attempts AS a
     ON a.step_run_id = s.id AND a.claim = s.claim AND a.status = 'open'
 LEFT JOIN pulse_workers AS w ON w.id = a.worker_id
 WHERE s.run_id = $1 AND s.tenant_id = $2 AND s.path = $3
-FOR UPDATE OF s;
+FOR NO KEY UPDATE OF s;
 
 -- name: close_attempt
--- End an attempt that nobody will record any more, as lost, timed_out or released.
--- $1 step_run_id, $2 claim, $3 status, $4 error_message
-WITH attempt AS (
-    UPDATE pulse_step_attempts
+-- End an attempt that nobody will record any more, as lost, timed_out or released. A worker that
+-- shuts down calls this in a transaction of its own: without the control row it would hold the
+-- attempt while a cancel, which locks in the other direction, waits for it.
+-- $1 step_run_id, $2 claim, $3 status, $4 error_message, $5 run_id, $6 tenant_id
+WITH control AS (
+    SELECT c.run_id FROM pulse_run_control AS c
+    WHERE c.run_id = $5 AND c.tenant_id = $6
+    FOR SHARE
+), attempt AS (
+    UPDATE pulse_step_attempts AS a
     SET status = $3, ended_at = now(), error_message = $4
-    WHERE step_run_id = $1 AND claim = $2 AND status = 'open'
-    RETURNING step_run_id, run_id, tenant_id, generation, attempt
+    FROM control
+    WHERE a.step_run_id = $1 AND a.claim = $2 AND a.status = 'open' AND a.run_id = control.run_id
+    RETURNING a.step_run_id, a.run_id, a.tenant_id, a.generation, a.attempt
 )
 INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
 SELECT a.run_id, a.tenant_id, a.generation, 'step_failed', s.path, now(),
@@ -149,11 +156,15 @@ FROM attempt AS a JOIN pulse_workflow_step_runs AS s ON s.id = a.step_run_id;
 
 -- name: give_back
 -- Give a step back whose delivery takes too long for where it runs; it costs no attempt.
--- $1 step_run_id, $2 claim, $3 why
-WITH step AS (
+-- $1 step_run_id, $2 claim, $3 why, $4 run_id, $5 tenant_id
+WITH control AS (
+    SELECT c.run_id FROM pulse_run_control AS c
+    WHERE c.run_id = $4 AND c.tenant_id = $5
+    FOR SHARE
+), step AS (
     UPDATE pulse_workflow_step_runs AS s
     SET status = 'scheduled', attempt = s.attempt - 1
-    FROM pulse_step_attempts AS a
+    FROM control JOIN pulse_step_attempts AS a ON a.run_id = control.run_id
     WHERE s.id = $1 AND s.claim = $2 AND s.status = 'running'
         AND a.step_run_id = $1 AND a.claim = $2 AND a.status = 'open'
     RETURNING s.id
@@ -213,7 +224,7 @@ WITH control AS (
 ), run AS (
     SELECT r.id FROM control JOIN pulse_workflow_runs AS r ON r.id = control.run_id
     WHERE $15::bool AND r.tenant_id = $2 AND r.status IN ('pending', 'running', 'waiting')
-    FOR UPDATE OF r
+    FOR NO KEY UPDATE OF r
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
     SET status = 'completed', result = $8::text::jsonb, result_bytes = octet_length($8::text),
@@ -521,21 +532,28 @@ RETURNING seq;
 
 -- name: close_open
 -- Fail what is still at work below a block or in a run that has failed: its workflow is gone.
+-- The block's own row is locked too, because it comes first in the order of locks.
 -- $1 run_id, $2 tenant_id, $3 generation, $4 path of the block, NULL for the whole run, $5 reason
-WITH step AS (
-    UPDATE pulse_workflow_step_runs
+WITH open AS (
+    SELECT id, path, status FROM pulse_workflow_step_runs
+    WHERE run_id = $1 AND tenant_id = $2 AND generation = $3
+        AND (status IN ('running', 'scheduled') OR blocked_reason IS NOT NULL)
+        AND ($4::text IS NULL OR path = $4 OR path LIKE $4 || '/%')
+    ORDER BY path_numbers
+    FOR NO KEY UPDATE
+), step AS (
+    UPDATE pulse_workflow_step_runs AS s
     SET status = 'failed', error_message = $5, completed_at = now(), next_attempt_at = NULL,
         blocked_reason = NULL
-    WHERE run_id = $1 AND tenant_id = $2 AND generation = $3
-        AND status IN ('running', 'scheduled')
-        AND ($4::text IS NULL OR path LIKE $4 || '/%')
-    RETURNING id, path, path_numbers
+    FROM open
+    WHERE s.id = open.id AND open.status IN ('running', 'scheduled')
+        AND open.path IS DISTINCT FROM $4
+    RETURNING s.id, s.path, s.path_numbers
 ), unblocked AS (
-    UPDATE pulse_workflow_step_runs
+    UPDATE pulse_workflow_step_runs AS s
     SET blocked_reason = NULL
-    WHERE run_id = $1 AND tenant_id = $2 AND generation = $3
-        AND status = 'pending' AND blocked_reason IS NOT NULL
-        AND ($4::text IS NULL OR path LIKE $4 || '/%')
+    FROM open
+    WHERE s.id = open.id AND open.status = 'pending' AND open.path IS DISTINCT FROM $4
 ), attempt AS (
     UPDATE pulse_step_attempts AS a
     SET status = 'lost', ended_at = now(), error_message = $5
