@@ -8,11 +8,16 @@ from itertools import count
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from pulse_temporal import create_engine
 from pulse_temporal.embedded import EmbeddedServices, embedded_services
 from tests.harness import PulseTest, checked_invariants, make_pulse
 from tests.leaks import assert_nothing_left
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("pulse", deadline=None)
+settings.load_profile("pulse")
 
 TEMPLATE = "pulse_template"
 _databases = count(1)
