@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,6 +30,7 @@ from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.model.steps import HandlerStep, walk
 from pulse_temporal.model.values import JsonObject
+from pulse_temporal.services.chaining import StepEmits
 from pulse_temporal.services.emit import Emitter
 from pulse_temporal.services.ledger import Ledger, Recorded
 from pulse_temporal.store.connection import Connection
@@ -91,7 +91,9 @@ class Delivery:
         self.is_trial = step.tried_for_ms > 0
         self.ends = step.ends
         self.means = means
-        self.emits: Counter[str] = Counter()
+        self.emits = StepEmits(
+            desk.emitter, run=claimed.run, trigger=claimed.trigger, path=self.ticket.path
+        )
         self.connection: Connection | None = None
         defined = _step_of(claimed)
         self.policy = defined.retry_policy if defined else None
@@ -222,19 +224,10 @@ class Delivery:
         return standing
 
     async def _emit(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
-        run, trigger = self.claimed.run, self.claimed.trigger
-        parsed = self.desk.emitter.intake.parse_for(signal, tenant_id=run.tenant_id)
-        ordinal = self.emits[parsed.type]
-        self.emits[parsed.type] += 1
+        trigger = self.emits.new(signal)
 
         async def emit() -> TriggerEnvelope:
-            return await self.desk.emitter.emit_caused(
-                parsed,
-                run=run,
-                trigger=trigger,
-                key=f"chain:{run.id}:{self.ticket.path}:{parsed.type}:{ordinal}",
-                connection=self.connection,
-            )
+            return await self.emits.store(trigger, connection=self.connection)
 
         # The key makes repeating harmless; in a transaction, its connection is what is lost.
         return await (emit() if self.connection is not None else _patiently(emit))

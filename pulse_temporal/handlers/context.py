@@ -166,11 +166,16 @@ class WorkflowContext:
     async def emit(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
         """Emit a signal that this step causes; once, however often the step is repeated.
 
+        A repetition is known by the signal's ``idempotency_key``, which then counts as with
+        ``engine.emit``; without one by its content. A content that differs in each attempt is
+        another signal each time.
+
         Args:
             signal: As for ``engine.emit``; ``tenant_id`` may be absent and is the run's.
 
         Raises:
             SignalError: The signal is refused, or names another tenant.
+            IdempotencyConflictError: Its ``idempotency_key`` was used for other content.
         """
         return await self._emit(signal)
 

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from hashlib import sha256
 
 from pulse_temporal.config import EngineOptions
-from pulse_temporal.errors import (
-    EmitBusyError,
-    IdempotencyConflictError,
-    SignalError,
-)
 from pulse_temporal.failpoints import reach
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.canonical import canonical_object
 from pulse_temporal.model.ids import new_id
-from pulse_temporal.model.runs import WorkflowRun
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.services.dispatch import Dispatcher, PlannedStart
 from pulse_temporal.services.gathering import Gatherer
 from pulse_temporal.services.intake import Intake
+from pulse_temporal.services.known import known, request_hash
 from pulse_temporal.store import outbox, triggers
 from pulse_temporal.store.connection import Connection
 from pulse_temporal.store.database import Database
@@ -31,14 +24,10 @@ from pulse_temporal.store.sessions import Session, transact
 from pulse_temporal.store.triggers import (
     Cause,
     Emitted,
-    IdempotencyKey,
-    KnownTrigger,
     NewTrigger,
     PlannedRun,
 )
 from pulse_temporal.temporal import RunStart
-
-log = logging.getLogger(__name__)
 
 
 class Emitter:
@@ -68,69 +57,6 @@ class Emitter:
         parsed = self.intake.parse_from_outside(signal)
         return await self.store(self.new_trigger(parsed), connection=connection)
 
-    async def emit_caused(
-        self,
-        signal: TriggerInput,
-        *,
-        run: WorkflowRun,
-        trigger: TriggerEnvelope,
-        key: str,
-        connection: Connection | None,
-    ) -> TriggerEnvelope:
-        """Store a signal that a handler emits: once for its key, whatever the payload.
-
-        Args:
-            signal: From ``intake.parse_for``.
-            run: The run whose handler emits.
-            trigger: The signal that started that run.
-            key: Stable over attempts: run, path, type and ordinal.
-            connection: Of a transactional action, which the signal then joins.
-
-        Raises:
-            SignalError: The chain of signals is too long, or the first one has caused too many.
-        """
-        if run.is_dry_run:
-            return _unsent(signal, run=run)
-        depth = trigger.depth + 1
-        if depth > self.options.limits.chain_depth:
-            raise SignalError(
-                f"Signal {signal.type!r} is number {depth} in a chain of signals that cause each "
-                f"other; at most {self.options.limits.chain_depth} are accepted. "
-                "Do two workflows start each other?"
-            )
-        root = trigger.root_trigger_id or trigger.id
-        if connection is None:
-            async with self.database.session() as session:
-                await self._check_number(session, signal, root_trigger_id=root, key=key)
-        else:  # another connection, while this one is held, could be one too many
-            session = await self.database.join(connection)
-            await self._check_number(session, signal, root_trigger_id=root, key=key)
-        cause = Cause(
-            run_id=run.id,
-            root_trigger_id=root,
-            depth=depth,
-            is_replay=run.is_replay,
-        )
-        keyed = signal.model_copy(update={"idempotency_key": key})
-        return await self.store(self.new_trigger(keyed, cause=cause), connection=connection)
-
-    async def _check_number(
-        self, session: Session, signal: TriggerInput, *, root_trigger_id: str, key: str
-    ) -> None:
-        """Refuse what would grow for ever in breadth; signals at the same moment may pass."""
-        limit = self.options.limits.chain_signals
-        caused = await triggers.count_caused(
-            session, tenant_id=signal.tenant_id, root_trigger_id=root_trigger_id, limit=limit
-        )
-        if caused < limit:
-            return
-        wanted = IdempotencyKey(signal.tenant_id, key)
-        if wanted not in await triggers.find_by_keys(session, [wanted]):
-            raise SignalError(
-                f"Signal {signal.type!r} is one too many: trigger {root_trigger_id} has caused "
-                f"{limit} signals already, which is what limits.chain_signals allows."
-            )
-
     async def emit_tick(self, signal: TriggerInput, *, owner: str) -> TriggerEnvelope:
         """Store the signal of a cron tick; needs no registration and no payload schema.
 
@@ -146,7 +72,7 @@ class Emitter:
             id=new_id("trg"),
             signal=signal,
             payload=payload,
-            request_hash=_request_hash(signal, payload),
+            request_hash=request_hash(signal, payload),
             task_queue=self.options.task_queue,
             owner=owner,
         )
@@ -261,7 +187,7 @@ class Emitter:
             id=new_id("trg"),
             signal=signal,
             payload=payload,
-            request_hash=_request_hash(signal, payload),
+            request_hash=request_hash(signal, payload),
             task_queue=self.options.task_queue,
             cause=cause,
         )
@@ -277,40 +203,13 @@ async def _envelopes(
     """Give what was stored, and the first trigger of each key that was taken."""
     pairs = list(zip(signals, emitted, strict=True))
     taken = [trigger.key for trigger, stored in pairs if stored is None and trigger.key]
-    known = await triggers.find_by_keys(session, taken) if taken else {}
+    found = await triggers.find_by_keys(session, taken) if taken else {}
     return [
-        _known(trigger, known, index=index if numbered else None)
+        known(trigger, found, index=index if numbered else None)
         if stored is None
         else _envelope(trigger, stored)
         for index, (trigger, stored) in enumerate(pairs)
     ]
-
-
-def _known(
-    trigger: NewTrigger, known: Mapping[IdempotencyKey, KnownTrigger], *, index: int | None
-) -> TriggerEnvelope:
-    """Give the trigger of the key; of a handler's emits and of ticks the first one wins."""
-    first = known.get(trigger.key) if trigger.key else None
-    if first is None:
-        raise EmitBusyError("The idempotency key was taken and given back; emit again.")
-    if first.request_hash == trigger.request_hash:
-        return first.trigger
-    if trigger.cause is None and trigger.owner is None:
-        place = "" if index is None else f"signals[{index}]: "
-        raise IdempotencyConflictError(
-            f"{place}The idempotency key {trigger.signal.idempotency_key!r} belongs to trigger "
-            f"{first.trigger.id}, whose content differs from this signal's.",
-            trigger_id=first.trigger.id,
-            index=index,
-        )
-    log.warning(
-        "a repeated step or tick emitted other content; the first emit stands",
-        extra={
-            "run_id": trigger.cause and trigger.cause.run_id,
-            "trigger_id": first.trigger.id,
-        },
-    )
-    return first.trigger
 
 
 def _starts(
@@ -350,21 +249,3 @@ def _envelope(trigger: NewTrigger, emitted: Emitted) -> TriggerEnvelope:
         depth=cause.depth if cause else 0,
         is_replay=cause.is_replay if cause else False,
     )
-
-
-def _unsent(signal: TriggerInput, *, run: WorkflowRun) -> TriggerEnvelope:
-    """Give what a dry run would have emitted; nothing is stored."""
-    return TriggerEnvelope.model_construct(
-        **dict(signal),
-        id=new_id("trg"),
-        created_at=run.updated_at,
-        caused_by_run_id=run.id,
-        is_replay=True,
-    )
-
-
-def _request_hash(signal: TriggerInput, payload: str) -> str:
-    """Hash all that an idempotency key stands for."""
-    parts = (signal.source, signal.type, signal.resource_type, signal.resource_id)
-    text = "\x00".join(repr(part) for part in (*parts, signal.environment, payload))
-    return sha256(text.encode()).hexdigest()

@@ -40,11 +40,7 @@ class Intake:
             SignalError: As ``parse``, or the key is reserved.
         """
         parsed = self.parse(signal)
-        if parsed.idempotency_key is not None and parsed.idempotency_key.startswith(KEY_PREFIXES):
-            raise SignalError(
-                f"idempotencyKey must not begin with {', '.join(KEY_PREFIXES)}: "
-                "those keys belong to Pulse."
-            )
+        _refuse_our_keys(parsed.idempotency_key)
         return parsed
 
     def parse_for(
@@ -53,12 +49,12 @@ class Intake:
         """Check a handler's signal, which may leave its tenant out, and which names no other.
 
         Raises:
-            SignalError: As ``parse``, or the signal names another tenant.
+            SignalError: As ``parse_from_outside``, or the signal names another tenant.
         """
         if isinstance(signal, Mapping):
             has_tenant = "tenantId" in signal or "tenant_id" in signal
             signal = signal if has_tenant else {"tenantId": tenant_id, **signal}
-        parsed = self.parse(signal)
+        parsed = self.parse_from_outside(signal)
         if parsed.tenant_id != tenant_id:
             raise SignalError(
                 f"A handler may only emit for its run's tenant {tenant_id!r}, "
@@ -110,6 +106,14 @@ class Intake:
                 f"Signals of type {signal.type!r} are about resource type {expected!r}, "
                 f"not {signal.resource_type!r}."
             )
+
+
+def _refuse_our_keys(key: str | None) -> None:
+    if key is not None and key.startswith(KEY_PREFIXES):
+        raise SignalError(
+            f"idempotencyKey must not begin with {', '.join(KEY_PREFIXES)}: "
+            "those keys belong to Pulse."
+        )
 
 
 def _reasons(error: ValidationError, data: Mapping[str, object]) -> str:

@@ -113,9 +113,16 @@ class Emitted:
 
 @dataclass(frozen=True, slots=True)
 class KnownTrigger:
-    """The trigger that an idempotency key belongs to, and a hash of what it was."""
+    """The trigger that an idempotency key belongs to.
+
+    Attributes:
+        trigger: As it is read.
+        payload: JSON text, as Postgres writes it.
+        request_hash: Of what it was; empty when SQL has emitted it.
+    """
 
     trigger: TriggerEnvelope
+    payload: str
     request_hash: str
 
 
@@ -311,7 +318,7 @@ async def find_by_keys(
     )
     return {
         IdempotencyKey(row["tenant_id"], row["idempotency_key"]): KnownTrigger(
-            rows.trigger(row, duplicate=True), row["request_hash"] or ""
+            rows.trigger(row, duplicate=True), row["payload"], row["request_hash"] or ""
         )
         for row in found
     }

@@ -52,12 +52,11 @@ class Call:
 
 @dataclass(frozen=True)
 class Sent:
-    """A signal that is stored: which emit of its type in the step, and by which call."""
+    """A signal that is stored, and which emit of its type in the step it is."""
 
     path: str
     type: str
     ordinal: int
-    call: int
 
 
 @dataclass
@@ -287,8 +286,7 @@ class _Player:
         for position, type_ in enumerate(types):
             ordinal = types[:position].count(type_)
             if (type_, ordinal) not in known:
-                call = len(self.story.calls[path])
-                self.story.sent.append(Sent(path, type_, ordinal, call))
+                self.story.sent.append(Sent(path, type_, ordinal))
 
     def _results(
         self, steps: Sequence[WorkflowStep], prefix: str, *, start: int = 0

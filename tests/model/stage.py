@@ -30,7 +30,7 @@ from tests.model.oracle import (
 
 PATIENCE_SECONDS = 60.0
 SENT = """SELECT type, payload ->> 'path' AS path, (payload ->> 'ordinal')::int AS ordinal,
-    (payload ->> 'call')::int AS call, is_replay
+    is_replay
 FROM pulse_triggers WHERE caused_by_run_id = $1 ORDER BY id"""
 
 
@@ -143,7 +143,7 @@ class Stage:
                 "SELECT path FROM effects WHERE run_id = $1", run_id
             )
         assert all(row["is_replay"] == run.is_replay for row in sent)
-        story.sent = [Sent(row["path"], row["type"], row["ordinal"], row["call"]) for row in sent]
+        story.sent = [Sent(row["path"], row["type"], row["ordinal"]) for row in sent]
         story.effects = [row["path"] for row in effects]
         return story
 
@@ -173,7 +173,6 @@ class Stage:
                 "payload": {
                     "path": ctx.step.path,
                     "ordinal": types[:position].count(type_),
-                    "call": len(calls),
                 },
             }
             for position, type_ in enumerate(types)
