@@ -25,7 +25,7 @@ from pulse_temporal.store.triggers import (
     Cause,
     Emitted,
     NewTrigger,
-    PlannedRun,
+    PlannedCommand,
 )
 from pulse_temporal.temporal import RunStart
 
@@ -216,25 +216,26 @@ def _starts(
     signals: Sequence[NewTrigger], emitted: Sequence[Emitted | None]
 ) -> list[PlannedStart]:
     return [
-        _start(trigger, planned)
+        _start(trigger, planned.run_id, planned.command)
         for trigger, stored in zip(signals, emitted, strict=True)
         if stored is not None
         for planned in stored.runs
+        if planned.command is not None
     ]
 
 
-def _start(trigger: NewTrigger, planned: PlannedRun) -> PlannedStart:
+def _start(trigger: NewTrigger, run_id: str, command: PlannedCommand) -> PlannedStart:
     start = RunStart(
-        run_id=planned.run_id,
+        run_id=run_id,
         tenant_id=trigger.signal.tenant_id,
         trigger_id=trigger.id,
-        definition_id=planned.snapshot.definition_id,
+        definition_id=command.snapshot.definition_id,
         generation=1,
-        snapshot=planned.snapshot,
+        snapshot=command.snapshot,
         is_replay=trigger.is_replay,
         is_dry_run=trigger.is_dry_run,
     )
-    return PlannedStart(planned.outbox_id, start)
+    return PlannedStart(command.outbox_id, start)
 
 
 def _envelope(trigger: NewTrigger, emitted: Emitted) -> TriggerEnvelope:

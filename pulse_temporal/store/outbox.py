@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from pulse_temporal.model.dialect import DIALECT
 from pulse_temporal.store.control import Control
 from pulse_temporal.store.sessions import Session
 
@@ -35,9 +36,12 @@ class OutboxCommand:
 async def lease(
     session: Session, subject: Subject, *, task_queue: str, length: timedelta, limit: int
 ) -> list[OutboxCommand]:
-    """Take due commands of one queue, oldest first and in order within a run."""
+    """Take due commands of one queue, oldest first and in order within a run.
+
+    Commands of a dialect that this release does not know are left to newer ones.
+    """
     statement = "outbox.lease" if subject == "runs" else "outbox.lease_schedules"
-    found = await session.rows(statement, length, limit, task_queue)
+    found = await session.rows(statement, length, limit, task_queue, DIALECT)
     commands = [
         OutboxCommand(
             id=row["id"],

@@ -12,6 +12,7 @@ import asyncpg
 
 from pulse_temporal.errors import EmitBusyError, InvalidInputError, PostgresUnavailableError
 from pulse_temporal.model.definitions import DefinitionSnapshot
+from pulse_temporal.model.dialect import DIALECT
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.store import rows
 from pulse_temporal.store.connection import Record
@@ -28,12 +29,23 @@ REFUSALS = (asyncpg.PostgresError, InvalidInputError)
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedCommand:
+    """A start command in the outbox, and the definition that its run follows."""
+
+    outbox_id: int
+    snapshot: DefinitionSnapshot
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """A run that an emit has planned, and the command that starts it."""
+    """A run that an emit has planned.
+
+    ``command``: Starts it; None when this release cannot read the definition. The command waits
+    in the outbox then, for the relay of a newer release.
+    """
 
     run_id: str
-    snapshot: DefinitionSnapshot
-    outbox_id: int
+    command: PlannedCommand | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,13 +286,14 @@ async def send_signals(
         first.is_stored,
         first.is_dry_run,
         first.task_queue,
+        DIALECT,
         patience=patience,
     )
 
 
 def read_emitted(signals: Sequence[NewTrigger], found: Sequence[Record]) -> list[Emitted | None]:
     """Say what became of each signal that ``send_signals`` was given."""
-    snapshots: dict[str, DefinitionSnapshot] = {}
+    snapshots: dict[str, DefinitionSnapshot | None] = {}
     planned: dict[str, list[PlannedRun]] = {}
     for row in found:
         runs = planned.setdefault(row["id"], [])
@@ -289,7 +302,9 @@ def read_emitted(signals: Sequence[NewTrigger], found: Sequence[Record]) -> list
         definition_id = row["definition_id"]
         if row["snapshot"] is not None:
             snapshots[definition_id] = rows.snapshot(row["snapshot"])
-        runs.append(PlannedRun(row["run_id"], snapshots[definition_id], row["outbox_id"]))
+        snapshot = snapshots.get(definition_id)
+        command = None if snapshot is None else PlannedCommand(row["outbox_id"], snapshot)
+        runs.append(PlannedRun(row["run_id"], command))
     if not found:
         return [None] * len(signals)
     created_at = found[0]["created_at"]

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pulse_temporal.model.dialect import DIALECT
 from pulse_temporal.store.rows import required
 from pulse_temporal.store.sessions import Session
 
@@ -29,7 +30,7 @@ async def publish(
 ) -> datetime:
     """Say that a process lives and which handlers it knows; give the server's time."""
     names = (sorted(actions), sorted(conditions))
-    row = await session.row("workers.publish", worker_id, task_queue, *names)
+    row = await session.row("workers.publish", worker_id, task_queue, *names, DIALECT)
     published_at: datetime = required(row, "the worker's row")["at"]
     return published_at
 

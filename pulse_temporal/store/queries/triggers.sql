@@ -13,7 +13,8 @@
 -- $15 lease: how long the relay leaves the start commands to the caller; NULL: not at all,
 -- $16 owner: a definition whose cron ticked; it matches, and of the others those that have no
 -- cron, $17 replayed: plan runs for triggers that are stored already, $18 is_dry_run,
--- $19 task_queue
+-- $19 task_queue, $20 dialect: the newest one that the caller knows. A run of a newer one is planned
+-- and left to the relay of a newer release at once; it comes without snapshot and command.
 WITH given AS MATERIALIZED (
     SELECT *
     FROM unnest(
@@ -65,6 +66,7 @@ WITH given AS MATERIALIZED (
         t.tenant_id,
         d.id AS definition_id,
         d.step_plan,
+        d.dialect,
         jsonb_strip_nulls(jsonb_build_object(
             'definitionId', d.id, 'version', d.version, 'name', d.name,
             'description', d.description, 'triggerType', d.trigger_type,
@@ -83,7 +85,7 @@ WITH given AS MATERIALIZED (
 ), runs AS (
     INSERT INTO pulse_workflow_runs (
         id, definition_id, tenant_id, trigger_id, definition_snapshot, is_replay, is_dry_run,
-        replay_of_run_id, engine
+        replay_of_run_id, engine, dialect
     )
     SELECT
         m.run_id, m.definition_id, m.tenant_id, m.trigger_id, m.snapshot, $14::bool, $18::bool,
@@ -93,7 +95,7 @@ WITH given AS MATERIALIZED (
                 AND NOT o.is_replay
             ORDER BY o.id DESC LIMIT 1
         ) END,
-        'temporal'
+        'temporal', m.dialect
     FROM matched AS m
     ORDER BY m.position
 ), control AS (
@@ -122,15 +124,18 @@ WITH given AS MATERIALIZED (
     LEFT JOIN planned AS parent ON parent.run_id = s.run_id AND parent.path = s.parent
     ORDER BY s.position, s.numbers
 ), outbox AS (
-    INSERT INTO pulse_outbox (kind, tenant_id, run_id, task_queue, leased_until)
-    SELECT 'start', tenant_id, run_id, $19::text, coalesce(now() + $15::interval, '-infinity')
+    INSERT INTO pulse_outbox (kind, tenant_id, run_id, task_queue, dialect, leased_until)
+    SELECT
+        'start', tenant_id, run_id, $19::text, dialect,
+        coalesce(CASE WHEN dialect <= $20::int THEN now() + $15::interval END, '-infinity')
     FROM matched
     ORDER BY position
     RETURNING id, run_id
 )
 SELECT
-    t.id, t.created_at, m.run_id, m.definition_id, o.id AS outbox_id,
-    CASE WHEN m.is_first THEN m.snapshot::text END AS snapshot
+    t.id, t.created_at, m.run_id, m.definition_id,
+    CASE WHEN m.dialect <= $20::int THEN o.id END AS outbox_id,
+    CASE WHEN m.is_first AND m.dialect <= $20::int THEN m.snapshot::text END AS snapshot
 FROM trigger AS t
 LEFT JOIN matched AS m ON m.trigger_id = t.id
 LEFT JOIN outbox AS o ON o.run_id = m.run_id

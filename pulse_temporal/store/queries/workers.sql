@@ -1,10 +1,11 @@
 -- name: publish
 -- Say that a process lives and which handlers it knows; gives the server's time.
--- $1 id, $2 task_queue, $3 actions, $4 conditions
-INSERT INTO pulse_workers (id, task_queue, actions, conditions)
-VALUES ($1, $2, $3, $4)
+-- $1 id, $2 task_queue, $3 actions, $4 conditions, $5 newest dialect that it knows
+INSERT INTO pulse_workers (id, task_queue, actions, conditions, dialect)
+VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (id) DO UPDATE
-SET actions = excluded.actions, conditions = excluded.conditions, seen_at = now()
+SET actions = excluded.actions, conditions = excluded.conditions, dialect = excluded.dialect,
+    seen_at = now()
 RETURNING now() AS at;
 
 -- name: withdraw
