@@ -22,6 +22,7 @@ PulseError
 │   ├── RetryAfterError           raise it in a handler: next attempt not before a delay
 │   ├── ActionFailedError         an action returned ``success=False``
 │   ├── HandlerResultError        a handler returned something that cannot be stored
+│   ├── EmitNotAwaitedError       a handler called ``ctx.emit`` and did not await it
 │   ├── HandlerTimeoutError       an attempt took longer than its ``timeout_ms``
 │   └── WorkerLostError           the step's worker died too often
 ├── StoreError
@@ -260,6 +261,12 @@ class HandlerResultError(HandlerError):
     """A handler returned something that cannot be stored; no further attempt is made."""
 
     code: ClassVar[str] = "handler_result"
+
+
+class EmitNotAwaitedError(HandlerError):
+    """A handler has returned without awaiting a ``ctx.emit``; no further attempt is made."""
+
+    code: ClassVar[str] = "emit_not_awaited"
 
 
 class HandlerTimeoutError(HandlerError):

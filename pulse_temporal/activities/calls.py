@@ -5,31 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeAlias
 
-from pydantic import BaseModel
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from pulse_temporal.activities.results import result_of
 from pulse_temporal.config import Limits
 from pulse_temporal.errors import (
-    ActionFailedError,
+    EmitNotAwaitedError,
     HandlerResultError,
     HandlerTimeoutError,
-    JsonValueError,
     NonRetryableError,
     RetryAfterError,
 )
+from pulse_temporal.handlers.callables import settled
 from pulse_temporal.handlers.context import WorkflowContext
 from pulse_temporal.handlers.registry import Action, Condition
 from pulse_temporal.handlers.threads import HandlerThread
-from pulse_temporal.model.canonical import canonical_object, scrub_text
-from pulse_temporal.model.plain import cut_repr, is_mapping, spell
-from pulse_temporal.model.runs import ActionResult
+from pulse_temporal.model.canonical import scrub_text
+from pulse_temporal.model.plain import cut_repr, spell
 from pulse_temporal.store.steps import FailedAttempt
 
 CLEAN_UP = timedelta(seconds=2)
@@ -63,6 +62,20 @@ async def call(
         limits: Sizes of result and error.
         thread: Where to call it, and free; None: in the event loop.
     """
+    try:
+        return await _call(handler, ctx, bound=bound, limits=limits, thread=thread)
+    finally:
+        ctx.drop_emits()
+
+
+async def _call(
+    handler: Action | Condition,
+    ctx: WorkflowContext,
+    *,
+    bound: timedelta,
+    limits: Limits,
+    thread: HandlerThread | None,
+) -> Called:
     task = asyncio.ensure_future(_guarded(handler, ctx, thread))
     try:
         done, _ = await asyncio.wait({task}, timeout=bound.total_seconds())
@@ -77,7 +90,8 @@ async def call(
         return FailedAttempt(message=message, retryable=True, timed_out=True)
     try:
         value = task.result()
-        return Succeeded(_result(handler, value, limits))
+        ctx.check_emits()
+        return Succeeded(result_of(handler, value, limits))
     except BaseException as error:  # noqa: BLE001 - handlers raise anything; nothing is awaited here
         return _failed(error, limits.error_bytes)
 
@@ -110,8 +124,7 @@ async def _guarded(
     """Keep what would end the process inside the step."""
     try:
         if thread is None:
-            answer = handler.handler(ctx)
-            return await answer if isinstance(answer, Awaitable) else answer
+            return await settled(handler.handler(ctx))
         context = contextvars.copy_context()
 
         def call_there() -> object:
@@ -120,7 +133,7 @@ async def _guarded(
             except StopIteration as error:  # no future takes it: its waiter would wait for ever
                 raise RuntimeError("handler raised StopIteration") from error
 
-        return await thread.run(call_there)
+        return await settled(await thread.run(call_there))
     except (SystemExit, KeyboardInterrupt) as error:
         raise NonRetryableError(
             f"The handler tried to end the process: {cut_repr(error)}"
@@ -135,41 +148,6 @@ async def _stop(task: asyncio.Future[object]) -> None:
         task.exception()  # seen, so that asyncio does not complain about it
 
 
-def _result(handler: Action | Condition, value: object, limits: Limits) -> str | None:
-    """Give what a handler returned as canonical JSON text.
-
-    Raises:
-        HandlerResultError: It is nothing that can be stored.
-        ApplicationError: An action reported that it failed.
-    """
-    if isinstance(handler, Condition):
-        if not isinstance(value, bool):
-            raise HandlerResultError(
-                f"Condition {handler.name!r} must return True or False, not {_kind(value)}."
-            )
-        return '{"value":true}' if value else '{"value":false}'
-    if isinstance(value, ActionResult):
-        if not value.success:
-            raise ApplicationError(
-                spell(value.error or "success is False"),
-                type=ActionFailedError.__name__,
-                non_retryable=not value.retryable,
-                next_retry_delay=value.retry_after,
-            )
-        value = value.data
-    if value is None:
-        return None
-    if not isinstance(value, BaseModel) and not is_mapping(value):
-        raise HandlerResultError(
-            f"Action {handler.name!r} must return a mapping, an ActionResult or None, "
-            f"not {_kind(value)}."
-        )
-    try:
-        return canonical_object(value, where="result", max_bytes=limits.result_bytes)
-    except JsonValueError as error:
-        raise HandlerResultError(str(error)) from error
-
-
 def _failed(error: BaseException, max_bytes: int) -> FailedAttempt:
     """Describe a failure; its attributes are foreign, and may be anything."""
     name, text = type(error).__name__, spell(error)
@@ -177,7 +155,7 @@ def _failed(error: BaseException, max_bytes: int) -> FailedAttempt:
     if isinstance(error, ApplicationError):
         name, text = spell(error.type or name), spell(error.message)
         retryable, pause = not error.non_retryable, error.next_retry_delay
-    elif isinstance(error, NonRetryableError | HandlerResultError):
+    elif isinstance(error, NonRetryableError | HandlerResultError | EmitNotAwaitedError):
         retryable = False
     elif isinstance(error, RetryAfterError):
         pause = error.retry_after
@@ -190,7 +168,3 @@ def _failed(error: BaseException, max_bytes: int) -> FailedAttempt:
 
 def _is_pause(value: object) -> bool:
     return value is None or isinstance(value, timedelta)
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else f"a value of type {type(value).__name__!r}"

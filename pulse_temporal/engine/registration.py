@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pulse_temporal.errors import ConfigurationError
-from pulse_temporal.handlers.registry import ActionHandler, ConditionHandler, Registry
+from pulse_temporal.handlers.registry import ActionHandler, ConditionHandler, Registry, check_name
 from pulse_temporal.model.signals import TriggerRegistration
 
 AnyAction = TypeVar("AnyAction", bound=ActionHandler)
@@ -80,7 +80,7 @@ class Registration:
 
         Raises:
             DuplicateHandlerError: Another action has the name.
-            ConfigurationError: The name or the combination cannot be used.
+            ConfigurationError: The name, the handler or the combination cannot be used.
         """
         self.registry.add_action(
             name, handler, replay_safe=replay_safe, transactional=transactional, queued=queued
@@ -100,7 +100,7 @@ class Registration:
 
         Raises:
             DuplicateHandlerError: Another condition has the name.
-            ConfigurationError: The name cannot be used.
+            ConfigurationError: The name or the handler cannot be used.
         """
         self.registry.add_condition(name, handler, queued=queued)
 
@@ -113,6 +113,7 @@ class Registration:
         queued: bool = False,
     ) -> Callable[[AnyAction], AnyAction]:
         """Register the decorated function with ``register_action``."""
+        check_name("action", name)
 
         def decorate(handler: AnyAction) -> AnyAction:
             self.register_action(
@@ -130,6 +131,7 @@ class Registration:
         self, name: str, *, queued: bool = False
     ) -> Callable[[AnyCondition], AnyCondition]:
         """Register the decorated function with ``register_condition``."""
+        check_name("condition", name)
 
         def decorate(handler: AnyCondition) -> AnyCondition:
             self.register_condition(name, handler, queued=queued)

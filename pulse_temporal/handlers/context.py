@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import CoroutineType
 from typing import TYPE_CHECKING, TypeAlias
 
 from pulse_temporal.clock import Clock
-from pulse_temporal.errors import ConfigurationError
+from pulse_temporal.errors import ConfigurationError, EmitNotAwaitedError
 from pulse_temporal.handlers.threads import run_on_loop, running_loop
 from pulse_temporal.model.canonical import scrub_object, scrub_text
 from pulse_temporal.model.plain import spell
@@ -105,6 +107,7 @@ class WorkflowContext:
         "_canceled",
         "_connection",
         "_emit",
+        "_emits",
         "_loop",
         "config",
         "is_replay",
@@ -132,6 +135,7 @@ class WorkflowContext:
         self.is_replay = run.is_replay
         self._book = book
         self._emit = emit
+        self._emits: list[CoroutineType[object, object, TriggerEnvelope]] = []
         self._loop = running_loop()
         self._canceled = threading.Event()
         self._connection: HandlerConnection | None = None
@@ -163,12 +167,16 @@ class WorkflowContext:
         """The run is canceled or the attempt's time is over; a sync handler should return."""
         return self._canceled.is_set()
 
-    async def emit(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
+    def emit(
+        self, signal: TriggerInput | Mapping[str, object]
+    ) -> Coroutine[object, object, TriggerEnvelope]:
         """Emit a signal that this step causes; once, however often the step is repeated.
 
         A repetition is known by the signal's ``idempotency_key``, which then counts as with
         ``engine.emit``; without one by its content. A content that differs in each attempt is
         another signal each time.
+
+        Await it before the handler returns: otherwise the attempt fails.
 
         Args:
             signal: As for ``engine.emit``; ``tenant_id`` may be absent and is the run's.
@@ -177,7 +185,9 @@ class WorkflowContext:
             SignalError: The signal is refused, or names another tenant.
             IdempotencyConflictError: Its ``idempotency_key`` was used for other content.
         """
-        return await self._emit(signal)
+        emitting = self._emitting(signal)
+        self._emits.append(emitting)
+        return emitting
 
     def emit_blocking(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
         """Emit from a handler that is not async, as ``emit`` does; from any of its threads.
@@ -209,6 +219,34 @@ class WorkflowContext:
                 any other level becomes ``info``.
         """
         self._book.write(level, message, data)
+
+    def check_emits(self) -> None:
+        """Find emits that have not ended although the handler has; Pulse calls this.
+
+        Raises:
+            EmitNotAwaitedError: There is one.
+        """
+        states = [inspect.getcoroutinestate(emitting) for emitting in self._emits]
+        if inspect.CORO_CREATED in states:
+            raise EmitNotAwaitedError(
+                "The handler called ctx.emit(...) without awaiting it, so nothing was emitted. "
+                "Async handlers write: await ctx.emit(...); others: ctx.emit_blocking(...)."
+            )
+        if any(state != inspect.CORO_CLOSED for state in states):
+            raise EmitNotAwaitedError(
+                "The handler returned before a ctx.emit(...) that it had begun was over. Await "
+                "the tasks that emit before returning."
+            )
+
+    def drop_emits(self) -> None:
+        """Close the emits that nobody has awaited; Pulse calls this when the attempt is over."""
+        while self._emits:
+            emitting = self._emits.pop()
+            if inspect.getcoroutinestate(emitting) == inspect.CORO_CREATED:
+                emitting.close()
+
+    async def _emitting(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
+        return await self._emit(signal)
 
     def lend(self, connection: HandlerConnection) -> None:
         """Give the handler the connection of its transaction; Pulse calls this."""

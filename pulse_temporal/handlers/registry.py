@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from pulse_temporal.contract import RESERVED_PREFIX
 from pulse_temporal.errors import ConfigurationError, DuplicateHandlerError
+from pulse_temporal.handlers.callables import check_callable, is_async
 from pulse_temporal.handlers.context import WorkflowContext
 from pulse_temporal.model.plain import cut_repr
 from pulse_temporal.model.runs import ActionResult
@@ -79,7 +79,7 @@ class Registry:
         known = self.triggers.get(type_)
         if known is not None and known != registration:
             raise DuplicateHandlerError(f"Signal type {type_!r} is registered already.")
-        _check_name("signal type", type_)
+        check_name("signal type", type_)
         self.triggers[type_] = registration
 
     def add_action(
@@ -95,27 +95,29 @@ class Registry:
 
         Raises:
             DuplicateHandlerError: Another handler has the name.
-            ConfigurationError: The name cannot be used, or a sync handler is transactional.
+            ConfigurationError: The name or the handler cannot be used, or a sync handler is
+                transactional.
         """
-        _check_name("action", name)
-        _check_free("action", name, self.actions, handler)
-        is_async = _is_async(handler)
-        if transactional and not is_async:
+        _check("action", name, handler, known=self.actions)
+        runs_in_loop = is_async(handler)
+        if transactional and not runs_in_loop:
             raise ConfigurationError(
-                f"Action {name!r} is transactional, so its handler must be 'async def'."
+                f"Action {name!r} is transactional, so its handler must be 'async def'; a "
+                "decorator around it must give a coroutine function too."
             )
-        self.actions[name] = Action(name, handler, replay_safe, transactional, queued, is_async)
+        self.actions[name] = Action(
+            name, handler, replay_safe, transactional, queued, runs_in_loop
+        )
 
     def add_condition(self, name: str, handler: ConditionHandler, *, queued: bool) -> None:
         """Register a condition.
 
         Raises:
             DuplicateHandlerError: Another handler has the name.
-            ConfigurationError: The name cannot be used.
+            ConfigurationError: The name or the handler cannot be used.
         """
-        _check_name("condition", name)
-        _check_free("condition", name, self.conditions, handler)
-        self.conditions[name] = Condition(name, handler, queued, _is_async(handler))
+        _check("condition", name, handler, known=self.conditions)
+        self.conditions[name] = Condition(name, handler, queued, is_async(handler))
 
     def find(self, kind: Literal["action", "condition"], name: str) -> Action | Condition | None:
         """Give a handler, or None when this process does not know it."""
@@ -127,27 +129,39 @@ class Registry:
         return f' Did you mean "{close[0]}"?' if close else ""
 
 
-def _check_name(what: str, name: object) -> None:
+def check_name(what: str, name: object) -> None:
+    """Refuse what cannot be the name of a signal type, an action or a condition.
+
+    Raises:
+        ConfigurationError: It is no such text; for example the function of a decorator that
+            was written without parentheses.
+    """
+    noun = f"{'an' if what == 'action' else 'a'} {what}"
+    if callable(name) and what != "signal type":
+        raise ConfigurationError(
+            f'A name must come before the function, as in @engine.{what}("send_mail"), '
+            f"to register {noun}."
+        )
     if not isinstance(name, str) or not HANDLER_NAME.fullmatch(name):
         raise ConfigurationError(
-            f"{cut_repr(name)[:100]} cannot name a {what}: 1 to 200 characters, no control "
+            f"{cut_repr(name)[:100]} cannot name {noun}: 1 to 200 characters, no control "
             "characters."
         )
     if name.startswith(RESERVED_PREFIX):
         raise ConfigurationError(
-            f"{name!r} cannot name a {what}: names that begin with "
+            f"{name!r} cannot name {noun}: names that begin with "
             f"{RESERVED_PREFIX!r} belong to Pulse."
         )
 
 
-def _check_free(
-    what: str, name: str, known: Mapping[str, Action | Condition], handler: object
+def _check(
+    what: str, name: str, handler: object, *, known: Mapping[str, Action | Condition]
 ) -> None:
+    """Refuse a name that cannot be used or is taken, and a handler that cannot work."""
+    check_name(what, name)
+    check_callable(f"{what.capitalize()} {name!r}", handler, given="WorkflowContext")
     present = known.get(name)
     if present is not None and present.handler is not handler:
-        raise DuplicateHandlerError(f"A {what} named {name!r} is registered already.")
-
-
-def _is_async(handler: object) -> bool:
-    call = getattr(handler, "__call__", None)  # noqa: B004 - an object may be its own handler
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)
+        raise DuplicateHandlerError(
+            f"{what.capitalize()} {name!r} is registered already, with another handler."
+        )

@@ -16,11 +16,13 @@ import math
 from collections.abc import Sequence
 from operator import itemgetter
 
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 from pydantic_core import to_json
 
 from pulse_temporal.errors import JsonValueError
+from pulse_temporal.model.masked import ABSENT, find_masked
 from pulse_temporal.model.plain import (
+    ACCEPTED,
     UNSAFE,
     article,
     cut_repr,
@@ -96,8 +98,19 @@ def canonical_tree(
     except _TooLarge as refused:
         raise JsonValueError(where, "", str(refused)) from None
     except _Refused as refused:
-        pointer = json_pointer([_readable(part) for part in reversed(refused.path)])
-        raise JsonValueError(where, pointer, str(refused)) from refused.__cause__
+        raise refused.at(where) from refused.__cause__
+
+
+def opened(model: BaseModel, *, where: str) -> object:
+    """Give the JSON form of a pydantic model, whose own values are not looked at further.
+
+    Raises:
+        JsonValueError: It holds a secret or bytes, which its JSON would not show.
+    """
+    try:
+        return _plain(model)
+    except _Refused as refused:
+        raise refused.at(where) from refused.__cause__
 
 
 def scrub_json(value: object, *, max_bytes: int) -> str:
@@ -145,9 +158,14 @@ def scrub_text(value: object, *, max_bytes: int) -> str:
 class _Refused(Exception):  # noqa: N818 - control flow of this module, never seen outside
     """Unwinds to the door of the gate and collects the path, innermost part first."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, path: Sequence[str | int] = ()) -> None:
         super().__init__(message)
-        self.path: list[str | int] = []
+        self.path: list[str | int] = list(reversed(path))
+
+    def at(self, where: str) -> JsonValueError:
+        """Give the error for the caller."""
+        pointer = json_pointer([_readable(part) for part in reversed(self.path)])
+        return JsonValueError(where, pointer, str(self))
 
 
 class _TooLarge(_Refused):
@@ -180,11 +198,7 @@ class _Gate:
             return self._object(value, depth)
         if is_list(value):
             return self._list(value, depth)
-        try:
-            plain = unwrap(value)
-        except TypeError as error:
-            raise _Refused(str(error)) from error.__cause__
-        return self.copy(plain, depth)
+        return self.copy(_plain(value), depth)
 
     def _text(self, text: str) -> str:
         self.left -= len(text)
@@ -222,6 +236,21 @@ class _Gate:
         self.left -= 2 * size
         if self.left < 0:
             raise _TooLarge(_too_large(self.max_bytes))
+
+
+def _plain(value: object) -> object:
+    """Give the stand-in of a foreign value; of a model only if it shows all that it holds."""
+    reason: TypeError | None = None
+    try:
+        plain = unwrap(value)
+    except TypeError as error:
+        plain, reason = ABSENT, error
+    masked = find_masked(value, plain) if isinstance(value, BaseModel) else None
+    if masked is not None:
+        raise _Refused(f"{masked.kind} is not JSON; {ACCEPTED}", path=masked.path)
+    if reason is not None:
+        raise _Refused(str(reason)) from reason.__cause__
+    return plain
 
 
 class _Scrubber:

@@ -105,7 +105,9 @@ def json_kind(value: object) -> str:
         name = "a number"
     elif isinstance(value, float):
         name = "a decimal number"
-    elif is_mapping(value) or isinstance(value, BaseModel):
+    elif isinstance(value, BaseModel):
+        name = f"a pydantic model ({type(value).__name__})"
+    elif is_mapping(value):
         name = "an object"
     elif is_sequence(value):
         name = "a list"

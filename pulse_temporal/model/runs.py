@@ -7,7 +7,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BaseModel, Field, SerializeAsAny
 
 from pulse_temporal.errors import RunTransitionError
 from pulse_temporal.model.definitions import DefinitionSnapshot
@@ -201,14 +201,15 @@ class ActionResult(Value):
 
     Attributes:
         success: False makes this a failed attempt.
-        data: Joins the run's context; must be canonical JSON, which is checked later.
+        data: A mapping or a pydantic model that joins the run's context; must be canonical JSON,
+            which is checked later.
         error: Why it failed.
         retryable: False rules out another attempt.
         retry_after: Shortest pause before the next attempt; replaces the policy's.
     """
 
     success: Flag = True
-    data: Mapping[str, object] | None = None
+    data: Mapping[str, object] | SerializeAsAny[BaseModel] | None = None
     error: str | None = None
     retryable: Flag = True
     retry_after: Annotated[timedelta, Field(ge=timedelta())] | None = None

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import AwareDatetime, BaseModel, Field
+from typing import Annotated
 
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
+
+from pulse_temporal.model.canonical import opened
 from pulse_temporal.model.values import Flag, Name, ResourceId, TenantId, Value
+
+
+def _open(value: object) -> object:
+    return opened(value, where="payload") if isinstance(value, BaseModel) else value
 
 
 class TriggerInput(Value):
@@ -17,7 +24,8 @@ class TriggerInput(Value):
         resource_type: Kind of the thing it happened to.
         resource_id: The thing itself.
         environment: For example ``production``; definitions may filter by it.
-        payload: Facts for handlers; must be canonical JSON, which ``emit`` checks.
+        payload: Facts for handlers, a mapping or a pydantic model; must be canonical JSON, which
+            ``emit`` checks.
         idempotency_key: Emits of one tenant with the same key are one signal.
     """
 
@@ -27,7 +35,7 @@ class TriggerInput(Value):
     resource_type: Name | None = None
     resource_id: ResourceId | None = None
     environment: Name | None = None
-    payload: dict[str, object] = Field(default_factory=dict)
+    payload: Annotated[dict[str, object], BeforeValidator(_open)] = Field(default_factory=dict)
     idempotency_key: Name | None = None
 
 

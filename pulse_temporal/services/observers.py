@@ -8,7 +8,6 @@ room in the queue is dropped and counted.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from pulse_temporal.errors import PulseError
+from pulse_temporal.handlers.callables import check_callable, is_async, settled
 from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.model.runs import RunCompleteEvent, StepCompleteEvent
 from pulse_temporal.services.waiting import RunWaiter
@@ -46,6 +46,9 @@ class Observers:
     Attributes:
         waiter: Told at once of every run that ends here.
         dropped: Events that found no room.
+
+    Raises:
+        ConfigurationError: A hook cannot be called with an event.
     """
 
     def __init__(
@@ -56,6 +59,10 @@ class Observers:
         on_step: StepHook | None,
         on_run: RunHook | None,
     ) -> None:
+        if on_step is not None:
+            check_callable("Hook on_step_complete", on_step, given="StepCompleteEvent")
+        if on_run is not None:
+            check_callable("Hook on_run_complete", on_run, given="RunCompleteEvent")
         self.database = database
         self.waiter = waiter
         self.on_step = on_step
@@ -134,12 +141,10 @@ async def _call(hook: Callable[[Event], Awaitable[None] | None], event: Event) -
     """Call a hook; whatever it does stays here."""
     try:
         async with asyncio.timeout(HOOK_PATIENCE.total_seconds()):
-            if inspect.iscoroutinefunction(hook):
-                await hook(event)
-                return
-            answer = await asyncio.to_thread(_call_here, hook, event)
-            if isinstance(answer, Awaitable):
-                await answer
+            if is_async(hook):
+                await settled(hook(event))
+            else:
+                await settled(await asyncio.to_thread(_call_here, hook, event))
     except asyncio.CancelledError:
         if _is_being_canceled():
             raise

@@ -122,11 +122,10 @@ class _BenchContext(WorkflowContext):
     ) -> None:
         self.emitted: list[TriggerInput] = []
         super().__init__(
-            run=run, step=step, trigger=trigger, config=config, book=book, emit=self.emit
+            run=run, step=step, trigger=trigger, config=config, book=book, emit=self._keep
         )
 
-    @override
-    async def emit(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
+    async def _keep(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
         return self.emit_blocking(signal)
 
     @override

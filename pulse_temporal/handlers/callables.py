@@ -1,0 +1,116 @@
+"""Which callables can work as handlers and hooks, and what they hand back."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TypeGuard
+
+from pulse_temporal.errors import ConfigurationError
+from pulse_temporal.model.plain import article
+
+MOST_AWAITS = 8
+"""An awaitable may give another one; one that gives itself must not keep the loop for ever."""
+
+
+def check_callable(what: str, call: object, *, given: str) -> None:
+    """Refuse what cannot work, so that it does not fail with every run.
+
+    Args:
+        what: What it is registered as, for the message, such as ``Action 'pay'``.
+        call: The handler or hook.
+        given: What it will be called with, as its one argument.
+
+    Raises:
+        ConfigurationError: It is not callable, cannot take exactly one argument, is a
+            generator function, or a class whose instances are no answer.
+    """
+    flaw = _flaw(call, given)
+    if flaw:
+        raise ConfigurationError(f"{what} cannot be registered: {flaw}")
+
+
+def is_async(call: object) -> bool:
+    """Say whether a call gives a coroutine; through partials and objects that are callable."""
+    function = _function_of(call)
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def is_awaitable(value: object) -> TypeGuard[Awaitable[object]]:
+    """Say whether a value can be awaited, old coroutines of generators included."""
+    return inspect.isawaitable(value)
+
+
+async def settled(answer: object) -> object:
+    """Give what an answer comes to when it, and what it gives, is awaited."""
+    for _ in range(MOST_AWAITS):
+        if not is_awaitable(answer):
+            break
+        answer = await answer
+    return answer
+
+
+def _flaw(call: object, given: str) -> str | None:
+    """Say why a callable cannot work; None: nothing speaks against it."""
+    if is_awaitable(call):
+        return f"it is {article(call)}, because the function was called; give the function itself."
+    if not callable(call):
+        return f"it must be a function that takes the {given}, not {article(call)}."
+    if isinstance(call, type) and not hasattr(call, "__await__"):
+        return (
+            f"it is the class {call.__name__!r}, and an instance is no answer; give an instance "
+            "that is callable, or one of its methods."
+        )
+    if _is_generator(call):
+        return (
+            "it is a generator function: calling it runs nothing. It must return its answer "
+            "instead of yielding."
+        )
+    return _misfit(call, given)
+
+
+def _misfit(call: Callable[..., object], given: str) -> str | None:
+    """Say why a callable cannot be called with one argument."""
+    try:
+        # Not that of what a decorator has wrapped: its wrapper may add arguments.
+        signature = inspect.signature(call, follow_wrapped=False)
+    except (TypeError, ValueError):  # written in C, or its own code fails
+        return None
+    try:
+        signature.bind(given)
+    except TypeError:
+        pass
+    else:
+        return None
+    kinds = inspect.Parameter
+    names = signature.parameters.values()
+    if not any(
+        each.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD) for each in names
+    ):
+        return f"it takes no argument; it must take one, the {given}."
+    needed = [each.name for each in names if each.default is kinds.empty]
+    needed = [name for name in needed if signature.parameters[name].kind is not kinds.VAR_KEYWORD]
+    return (
+        f"it needs {len(needed)} arguments ({', '.join(needed)}) and is called with one, the "
+        f"{given}. Give the others defaults, or bind them with functools.partial."
+    )
+
+
+def _is_generator(call: object) -> bool:
+    function = _function_of(call)
+    code = getattr(function, "__code__", None)
+    is_old_coroutine = bool(getattr(code, "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE)
+    return inspect.isasyncgenfunction(function) or (
+        inspect.isgeneratorfunction(function) and not is_old_coroutine
+    )
+
+
+def _function_of(call: object) -> object:
+    """Give the function that runs when something is called."""
+    while isinstance(call, functools.partial):
+        call = call.func
+    if isinstance(call, type) or inspect.isroutine(call):
+        return call
+    inner = getattr(call, "__call__", None)  # noqa: B004 - an object may be its own handler
+    return inner if inspect.isroutine(inner) else call

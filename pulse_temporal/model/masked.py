@@ -1,0 +1,144 @@
+"""Find what a pydantic model masks or recodes when it is written as JSON: secrets and bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias, TypeGuard
+
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
+
+from pulse_temporal.model.plain import article, is_list, is_mapping
+
+MASKS = ("**********", "")
+"""How pydantic writes a secret that no serializer of its author reveals."""
+
+DEEPEST = 64
+
+ABSENT = object()
+"""Stands for JSON that pydantic could not write."""
+
+Child: TypeAlias = tuple[str | int, object, object]
+"""Key or index, the value there, and the value as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """A value that JSON would not carry as it is.
+
+    Attributes:
+        path: Keys and indexes that lead to it, in the spelling of the JSON.
+        kind: Its type with an article, for a message.
+    """
+
+    path: tuple[str | int, ...]
+    kind: str
+
+
+def find_masked(
+    value: object, shown: object, *, path: tuple[str | int, ...] = ()
+) -> Masked | None:
+    """Find the first secret or bytes in a model and in what it holds.
+
+    One that its author writes in a form of their own, such as ``Base64Bytes`` or a serializer
+    that reveals a secret, is none; nor is one that is left out of the JSON.
+
+    Args:
+        value: Any value.
+        shown: The same as JSON's own types, or ``ABSENT``.
+        path: Where the value is.
+    """
+    if len(path) > DEEPEST:  # deeper than JSON may be, or a model that holds itself
+        return None
+    if _is_masked(value):
+        return Masked(path, article(value)) if _is_default(value, shown) else None
+    for name, inner, inner_shown in _children(value, shown):
+        found = find_masked(inner, inner_shown, path=(*path, name))
+        if found:
+            return found
+    return None
+
+
+def _children(value: object, shown: object) -> Iterable[Child]:
+    """Give what a value holds; nothing where its author has chosen another form for the JSON."""
+    if isinstance(value, BaseModel):
+        fields = dict(_fields_of(value))
+        is_root = type(value).__pydantic_root_model__
+        return _children(fields["root"], shown) if is_root else _named(fields.items(), shown)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [each.name for each in dataclasses.fields(value)]
+        return _named(((name, _read(value, name)) for name in names), shown)
+    if is_mapping(value):
+        return _in_order(value.items(), shown)
+    if _is_listed(value):
+        return _in_order(enumerate(value), shown)
+    return ()
+
+
+def _fields_of(model: BaseModel) -> Iterator[tuple[str, object]]:
+    """Give the fields of a model by their names in the JSON."""
+    kind = type(model)
+    for name, field in kind.model_fields.items():
+        yield field.serialization_alias or field.alias or name, _read(model, name)
+    for name, computed in kind.model_computed_fields.items():
+        yield computed.alias or name, _read(model, name)
+    yield from (model.model_extra or {}).items()
+
+
+def _read(model: object, name: str) -> object:
+    """Read an attribute, which may be foreign code; None when that fails."""
+    try:
+        return getattr(model, name, None)
+    except Exception:  # noqa: BLE001 - whatever a computed field raises
+        return None
+
+
+def _named(fields: Iterable[tuple[str, object]], shown: object) -> Iterator[Child]:
+    """Pair fields with their JSON by name."""
+    for name, inner in fields:
+        if shown is ABSENT:
+            yield name, inner, ABSENT
+        elif is_mapping(shown) and name in shown:
+            yield name, inner, shown[name]
+
+
+def _in_order(items: Iterable[tuple[object, object]], shown: object) -> Iterator[Child]:
+    """Pair items with their JSON by position: JSON spells keys as text."""
+    held = list(items)
+    if shown is ABSENT:
+        pairs = [(str(key) if not isinstance(key, int) else key, ABSENT) for key, _ in held]
+    else:
+        pairs = list(_entries(shown))
+    if len(pairs) != len(held):
+        return
+    for (key, inner), (name, inner_shown) in zip(held, pairs, strict=True):
+        yield name, key if _is_masked(key) else inner, name if _is_masked(key) else inner_shown
+
+
+def _entries(shown: object) -> Iterable[tuple[str | int, object]]:
+    if is_mapping(shown):
+        return [(str(key), inner) for key, inner in shown.items()]
+    return list(enumerate(shown)) if is_list(shown) else ()
+
+
+def _is_listed(value: object) -> TypeGuard[Iterable[object]]:
+    return isinstance(value, (list, tuple, set, frozenset, deque))
+
+
+def _is_binary(value: object) -> TypeGuard[bytes]:
+    return isinstance(value, (bytes, bytearray, memoryview))
+
+
+def _is_masked(value: object) -> bool:
+    return _is_binary(value) or isinstance(value, (SecretStr, SecretBytes, Secret))
+
+
+def _is_default(value: object, shown: object) -> bool:
+    """Say whether a secret or bytes stand in the JSON as pydantic writes them by itself."""
+    if shown is ABSENT:
+        return True
+    if _is_binary(value):
+        return bytes(value).decode(errors="replace") == shown
+    return shown in MASKS
