@@ -28,6 +28,7 @@ PulseError
 ├── StoreError
 │   ├── PostgresUnavailableError  no answer from Postgres (retryable)
 │   ├── TransactionFailedError    a transaction could not commit
+│   ├── TransactionConflictError  Postgres undid it because of another one (retryable)
 │   ├── EmitBusyError             another transaction holds the idempotency key (retryable)
 │   ├── SchemaError               tables are missing or of another version
 │   └── MigrationError            a migration cannot be applied
@@ -298,6 +299,16 @@ class TransactionFailedError(StoreError):
     """A transaction could not commit: one of its statements had failed, or a constraint holds."""
 
     code: ClassVar[str] = "transaction_failed"
+
+
+class TransactionConflictError(StoreError):
+    """Postgres undid a transaction because of another one (40001, 40P01); nothing was stored.
+
+    Pulse repeats its own transactions a few times before it says so.
+    """
+
+    code: ClassVar[str] = "transaction_conflict"
+    retryable: ClassVar[bool] = True
 
 
 class EmitBusyError(StoreError):

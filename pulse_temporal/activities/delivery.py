@@ -19,6 +19,7 @@ from pulse_temporal.errors import (
     HandlerResultError,
     PostgresUnavailableError,
     PulseError,
+    TransactionConflictError,
     TransactionFailedError,
 )
 from pulse_temporal.failpoints import reach
@@ -246,11 +247,11 @@ class Delivery:
 
 
 async def _patiently(work: Callable[[], Awaitable[Result]]) -> Result:
-    """Do what may be repeated; Postgres may be away for a moment."""
+    """Do what may be repeated; Postgres may be away for a moment, or others in the way."""
     for round_ in range(ROUNDS - 1):
         try:
             return await work()
-        except PostgresUnavailableError:
+        except (PostgresUnavailableError, TransactionConflictError):
             await asyncio.sleep(FIRST_PAUSE.total_seconds() * 2**round_)
     return await work()
 

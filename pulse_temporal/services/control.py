@@ -10,7 +10,7 @@ from pulse_temporal.services.observers import Observers
 from pulse_temporal.store import control, outbox, runs, steps
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.rows import required
-from pulse_temporal.store.sessions import Session
+from pulse_temporal.store.sessions import Session, repeats
 
 REASON_BYTES = 1_000
 
@@ -27,6 +27,7 @@ class RunControl:
         self.database = database
         self.observers = observers
 
+    @repeats
     async def cancel(
         self, run_id: str, *, tenant_id: str | None, reason: str | None
     ) -> WorkflowRun:
@@ -44,6 +45,7 @@ class RunControl:
         self._tell(run_id, tenant_id=row.tenant_id, ended=ended)
         return required(run, "a canceled run")
 
+    @repeats
     async def record_cancel(
         self, run_id: str, *, tenant_id: str, generation: int, reason: str, tell_temporal: bool
     ) -> RunStatus | None:
@@ -74,6 +76,7 @@ class RunControl:
         self._tell(run_id, tenant_id=tenant_id, ended=ended)
         return "canceled"
 
+    @repeats
     async def retry(self, run_id: str, *, tenant_id: str | None) -> WorkflowRun:
         """Retry a failed run from where it failed; see ``Engine.retry_run``."""
         async with self.database.session() as session:

@@ -19,7 +19,7 @@ from pulse_temporal.services.pages import check_limit, page_of, read_cursor
 from pulse_temporal.store import definitions, outbox, workers
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.definitions import Changed
-from pulse_temporal.store.sessions import Session
+from pulse_temporal.store.sessions import Session, repeats
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class Definitions:
         self.registry = registry
         self.options = options
 
+    @repeats
     async def create(self, content: WorkflowInput | Mapping[str, object]) -> WorkflowDefinition:
         """Store a definition; see ``Engine.create_workflow``."""
         parsed = parse_definition(content, limits=self.options.limits, check=cron_findings)
@@ -52,6 +53,7 @@ class Definitions:
                 )
         return stored
 
+    @repeats
     async def update(
         self,
         definition_id: str,
@@ -114,6 +116,7 @@ class Definitions:
             )
         return page_of(found, limit=limit)
 
+    @repeats
     async def set_enabled(
         self, definition_id: str, *, tenant_id: str | None, is_enabled: bool
     ) -> None:
@@ -124,6 +127,7 @@ class Definitions:
             )
             await self._follow_up(session, definition_id, changed)
 
+    @repeats
     async def delete(self, definition_id: str, *, tenant_id: str | None) -> None:
         """Delete a definition; its runs stay and go on."""
         async with self.database.transaction() as session:

@@ -20,7 +20,7 @@ from pulse_temporal.services.known import known, request_hash
 from pulse_temporal.store import outbox, triggers
 from pulse_temporal.store.connection import Connection
 from pulse_temporal.store.database import Database
-from pulse_temporal.store.sessions import Session, transact
+from pulse_temporal.store.sessions import Session, repeated, transact
 from pulse_temporal.store.triggers import (
     Cause,
     Emitted,
@@ -120,15 +120,22 @@ class Emitter:
         if connection is not None:
             return await self._store_joined(signals, connection, numbered=numbered)
         lease = self._lease
-        is_one = len(signals) == 1  # one statement, nothing to undo
-        lend = self.database.session if is_one else self.database.transaction
-        async with lend() as session:
-            emitted = await triggers.emit_all(session, signals, lease=lease)
-            envelopes = await _envelopes(session, signals, emitted, numbered=numbered)
+        emitted, envelopes = await repeated(
+            lambda: self._store_alone(signals, lease=lease, numbered=numbered)
+        )
         await reach("emit.after_commit")
         if lease is not None:
             self.dispatcher.offer(_starts(signals, emitted))
         return envelopes
+
+    async def _store_alone(
+        self, signals: Sequence[NewTrigger], *, lease: timedelta | None, numbered: bool
+    ) -> tuple[list[Emitted | None], list[TriggerEnvelope]]:
+        is_one = len(signals) == 1  # one statement, nothing to undo
+        lend = self.database.session if is_one else self.database.transaction
+        async with lend() as session:
+            emitted = await triggers.emit_all(session, signals, lease=lease)
+            return emitted, await _envelopes(session, signals, emitted, numbered=numbered)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 
 import asyncpg
@@ -13,6 +14,7 @@ from typing_extensions import override
 from pulse_temporal.errors import ConfigurationError, PostgresUnavailableError
 from pulse_temporal.store.connection import Connection, Pool
 from pulse_temporal.store.failures import AWAY, typed_errors
+from pulse_temporal.store.rows import required
 from pulse_temporal.store.sessions import Session, cleanse, transact
 from pulse_temporal.store.statements import statements
 
@@ -28,6 +30,19 @@ class OwnConnection(asyncpg.Connection):
     def get_reset_query(self) -> str:
         """Spare the pool a round trip each time a connection comes back."""
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the tables are, and what a connection of the pool is like.
+
+    Attributes:
+        schema: Of the tables.
+        is_read_committed: Whether that is the default isolation.
+    """
+
+    schema: str
+    is_read_committed: bool
 
 
 def _not_lent(pool: Pool, *, seconds: float) -> PostgresUnavailableError:
@@ -74,7 +89,7 @@ class Database:
         self.statement_cache = statement_cache
         self._turns = asyncio.Semaphore(turns) if turns else nullcontext()
         self._pool: Pool | None = None
-        self._schema: str | None = None
+        self._place: _Place | None = None
         self._home: asyncio.AbstractEventLoop | None = None
         self._opening = asyncio.Lock()
 
@@ -82,7 +97,13 @@ class Database:
     async def session(self) -> AsyncGenerator[Session]:
         """Lend a connection on which each statement commits for itself."""
         async with self._connection() as connection:
-            yield Session(connection, await self._texts(connection), self.timeout)
+            place = self._place or await self._find(connection)
+            yield Session(
+                connection,
+                self._texts(place),
+                self.timeout,
+                is_read_committed=place.is_read_committed,
+            )
 
     @asynccontextmanager
     async def transaction(self, *, to_others: bool = False) -> AsyncGenerator[Session]:
@@ -101,17 +122,18 @@ class Database:
 
     async def join(self, connection: Connection) -> Session:
         """Speak to this engine's tables on a connection of the caller."""
-        if self._schema is None:
+        if self._place is None:
             async with self.session():
                 pass
-        return Session(connection, await self._texts(connection), self.timeout)
+        place = self._place or await self._find(connection)
+        return Session(connection, self._texts(place), self.timeout, is_joined=True)
 
     async def close(self) -> None:
         """Close the pool, unless it is the application's."""
         self._come_home()
         pool, self._pool = self._pool, None
         self._home = None
-        self._schema = None
+        self._place = None
         if pool is None or pool is self.source:
             return
         try:
@@ -121,7 +143,7 @@ class Database:
 
     def forget_schema(self) -> None:
         """Look for the tables again at the next use; migrations may have moved them."""
-        self._schema = None
+        self._place = None
 
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator[Connection]:
@@ -186,12 +208,24 @@ class Database:
                 )
             return self._pool
 
-    async def _texts(self, connection: Connection) -> Mapping[str, str]:
-        if self._schema is None:
-            with typed_errors():
-                text = statements(prefix=self.prefix, schema="public")["migrations.find_schema"]
-                found: object = await connection.fetchval(text, f"{self.prefix}triggers")
-            if not isinstance(found, str):
-                raise ConfigurationError("The search path of the database role names no schema.")
-            self._schema = found
-        return statements(prefix=self.prefix, schema=self._schema)
+    async def _find(self, connection: Connection) -> _Place:
+        """Look at a connection that nobody has changed yet.
+
+        Raises:
+            ConfigurationError: This database, or this role, is of no use.
+        """
+        text = statements(prefix=self.prefix, schema="public")["migrations.find_place"]
+        with typed_errors():
+            row = required(
+                await connection.fetchrow(text, f"{self.prefix}triggers"), "the database"
+            )
+        if row["schema"] is None:
+            raise ConfigurationError(
+                "The search path of the database role names no schema that the role may use. "
+                "Grant USAGE on the schema of Pulse's tables, or set search_path."
+            )
+        self._place = _Place(row["schema"], is_read_committed=row["is_read_committed"])
+        return self._place
+
+    def _texts(self, place: _Place) -> Mapping[str, str]:
+        return statements(prefix=self.prefix, schema=place.schema)

@@ -12,6 +12,7 @@ from pulse_temporal.errors import (
     InvalidInputError,
     PostgresUnavailableError,
     SchemaError,
+    TransactionConflictError,
     TransactionFailedError,
 )
 
@@ -25,6 +26,7 @@ AWAY = (
     asyncpg.DatabaseDroppedError,
     asyncpg.IdleSessionTimeoutError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
     asyncpg.QueryCanceledError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a fatal error came, and the end of the connection did not
@@ -34,13 +36,15 @@ AWAY = (
 
 UNABLE = (
     asyncpg.InsufficientResourcesError,
+    asyncpg.LockNotAvailableError,
     asyncpg.PostgresIOError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InvalidCachedStatementError,
     asyncpg.OutdatedSchemaCacheError,
 )
-"""What Postgres says when it lives and cannot do it now: full, out of connections, read-only, or
-a migration has just changed what a prepared statement gives. The same call works later."""
+"""What Postgres says when it lives and cannot do it now: full, out of connections, read-only,
+behind a lock for longer than the role's ``lock_timeout``, or a migration has just changed what a
+prepared statement gives. The same call works later."""
 
 TURNED_AWAY = (
     asyncpg.ClientConfigurationError,
@@ -55,10 +59,17 @@ STATEMENT_LOST = (
 )
 """What Postgres says when a pooler has changed the server connection under asyncpg's cache."""
 
+UNDONE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+"""What Postgres says when it has undone a transaction because of another one: 40001, 40P01."""
+
 
 @contextmanager
-def typed_errors() -> Generator[None]:
+def typed_errors(*, conflicts_pass: bool = False) -> Generator[None]:
     """Raise what Postgres and asyncpg say as errors of this library.
+
+    Args:
+        conflicts_pass: Leave ``UNDONE`` as it is: in the caller's transaction it is the caller
+            who repeats, and knows it by its class.
 
     Raises:
         ConfigurationError: The DSN is wrong, or a pooler forbids cached statements.
@@ -66,6 +77,7 @@ def typed_errors() -> Generator[None]:
         PostgresUnavailableError: No connection, no answer in time, the connection broke, or
             Postgres is full, read-only or otherwise unable for now.
         SchemaError: A table or column is missing.
+        TransactionConflictError: Postgres has undone the transaction because of another one.
         TransactionFailedError: The transaction is beyond use.
     """
     try:
@@ -85,6 +97,12 @@ def typed_errors() -> Generator[None]:
     except (asyncpg.DataError, ValueError) as error:  # ValueError: not even asyncpg can name it
         raise InvalidInputError(
             "Postgres cannot take a value: ids are text without NUL and lone surrogates."
+        ) from error
+    except UNDONE as error:
+        if conflicts_pass:
+            raise
+        raise TransactionConflictError(
+            f"Postgres has undone the transaction because of another one: {error}"
         ) from error
     except asyncpg.InFailedSQLTransactionError as error:
         raise TransactionFailedError(

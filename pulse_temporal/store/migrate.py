@@ -104,6 +104,7 @@ async def missing(session: Session) -> list[str]:
 
 
 async def _apply(session: Session, migration: Migration, *, prefix: str) -> bool:
+    await session.rows("migrations.lift_bounds")
     await session.rows("migrations.lock", f"{prefix}migrations", patience=PATIENCE)
     await session.run("migrations.create_ledger")
     done = await session.rows("migrations.applied")

@@ -190,14 +190,12 @@ def _told_apart(*, has_keys: bool, number: int) -> Generator[None]:
     """Tell a wait for another transaction's key from too much work and a database that is away."""
     try:
         yield
-    except asyncpg.LockNotAvailableError as error:
-        if not has_keys:
-            raise
-        raise EmitBusyError(
-            "Another open transaction has used this idempotency key, or one of these, and did "
-            "not end in time. Emit again."
-        ) from error
     except PostgresUnavailableError as error:
+        if has_keys and isinstance(error.__cause__, asyncpg.LockNotAvailableError):
+            raise EmitBusyError(
+                "Another open transaction has used this idempotency key, or one of these, and "
+                "did not end in time. Emit again."
+            ) from error
         if not isinstance(error.__cause__, TimeoutError) or (number == 1 and not has_keys):
             raise
         if number == 1:

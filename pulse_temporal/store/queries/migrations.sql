@@ -1,14 +1,24 @@
--- name: find_schema
+-- name: find_place
 -- The schema that holds this engine's tables; before the first migration, the one that will.
+-- And what a connection is like before anybody has changed it.
 -- $1 name of the trigger table
-SELECT coalesce(
-    (
-        SELECT n.nspname FROM pg_class AS c
-        JOIN pg_namespace AS n ON n.oid = c.relnamespace
-        WHERE c.oid = to_regclass($1)
-    ),
-    current_schema()
-) AS schema;
+SELECT
+    coalesce(
+        (
+            SELECT n.nspname FROM pg_class AS c
+            JOIN pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE c.oid = to_regclass($1)
+        ),
+        current_schema()
+    ) AS schema,
+    current_setting('server_encoding') AS encoding,
+    current_setting('default_transaction_isolation') = 'read committed' AS is_read_committed;
+
+-- name: lift_bounds
+-- Lift, for this transaction, the bounds that the role may have for its everyday statements.
+SELECT
+    set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true),
+    set_config('idle_in_transaction_session_timeout', '0', true);
 
 -- name: lock
 -- One migrating process at a time; released at the end of the transaction.
