@@ -56,12 +56,15 @@ class Lifecycle:
         """Start working on runs.
 
         Temporal may be away: signals are stored meanwhile, and their runs start when it is back.
+        A start that fails, or is canceled, leaves nothing running. Prefer ``async with engine:``,
+        which cannot forget to stop.
 
         Args:
             worker: False emits and starts runs, but leaves the handlers to other processes.
 
         Raises:
-            ConfigurationError: The engine is started already.
+            ConfigurationError: The engine is started already, is being started or stopped, or
+                was stopped while it started.
             PostgresUnavailableError: Postgres does not answer.
             SchemaError: The tables are missing; call ``migrate``.
         """
@@ -71,13 +74,14 @@ class Lifecycle:
         """Take no more work; handlers that run may finish within ``shutdown_grace``.
 
         What does not finish goes on in another process, without costing an attempt. Calling
-        it twice, or without ``start``, closes the database connections and no more.
+        it twice, or without ``start``, closes the database connections and no more. All calls
+        that come meanwhile wait for the same end, and it goes on when one of them is canceled
+        or runs out of time: call it again to wait for the rest. A start that is under way ends.
+
+        Raises:
+            ConfigurationError: The engine was started in another event loop, which is alive.
         """
-        try:
-            await self._process.stop()
-        finally:
-            await self._waiter.close()
-            await self._database.close()
+        await self._process.stop()
 
     async def reconcile(self, *, dry_run: bool = False, confirm: bool = False) -> ReconcileReport:
         """Compare all open runs and all schedules with Temporal, and repair what differs.

@@ -1,0 +1,90 @@
+"""Wire the activities of a worker: what each of them works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pulse_temporal.activities.cron import CronActivities
+from pulse_temporal.activities.delivery import Desk
+from pulse_temporal.activities.mirror import MirrorActivities
+from pulse_temporal.activities.steps import StepActivities
+from pulse_temporal.activities.trials import Trials
+from pulse_temporal.clock import Clock
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.handlers.registry import Registry
+from pulse_temporal.handlers.threads import HandlerThreads
+from pulse_temporal.services.control import RunControl
+from pulse_temporal.services.emit import Emitter
+from pulse_temporal.services.ledger import Ledger
+from pulse_temporal.services.mirror import Mirror
+from pulse_temporal.services.observers import Observers
+from pulse_temporal.store.database import Database
+
+TRIALS_SHARE = 4
+"""Of a worker's local slots, one of so many may be held by steps that may be slow."""
+
+
+class Activities:
+    """Makes a worker's activities, as often as the worker is made anew."""
+
+    def __init__(  # noqa: PLR0913 - all but the database are given by name
+        self,
+        database: Database,
+        *,
+        registry: Registry,
+        observers: Observers,
+        emitter: Emitter,
+        options: EngineOptions,
+        worker_id: str,
+        clock: Clock,
+    ) -> None:
+        self.database = database
+        self.registry = registry
+        self.observers = observers
+        self.emitter = emitter
+        self.options = options
+        self.worker_id = worker_id
+        self.clock = clock
+
+    def transactions(self) -> Database:
+        """Make the way to Postgres of transactional actions, so that they starve nobody."""
+        source = self.database.source
+        return Database(
+            source,
+            prefix=self.options.table_prefix,
+            patience=self.options.postgres_timeout,
+            bounded=False,
+            size=self.options.concurrency,
+            # Of the application's own pool, half is left to everything else.
+            turns=None if isinstance(source, str) else max(1, source.get_max_size() // 2),
+            statement_cache=self.options.statement_cache,
+        )
+
+    def all(
+        self, *, transactions: Database, threads: HandlerThreads
+    ) -> list[Callable[..., object]]:
+        """Give every activity of a worker.
+
+        Args:
+            transactions: For transactional actions.
+            threads: For handlers that are not async.
+        """
+        mirror = Mirror(self.database, self.registry, self.observers, self.options)
+        writes = MirrorActivities(mirror, RunControl(self.database, self.observers))
+        ledger = Ledger(
+            self.database,
+            self.observers,
+            self.options,
+            worker_id=self.worker_id,
+            clock=self.clock,
+        )
+        steps = StepActivities(
+            desk=Desk(ledger, self.emitter, self.options, self.clock),
+            mirror=mirror,
+            registry=self.registry,
+            transactions=transactions,
+            threads=threads,
+            trials=Trials(max(1, self.options.concurrency // TRIALS_SHARE)),
+        )
+        ticks = CronActivities(self.database, self.emitter)
+        return [*writes.all(), *ticks.all(), steps.run]
