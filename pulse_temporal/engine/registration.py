@@ -49,10 +49,12 @@ class Registration:
                 source=source, resource_type=resource_type, payload_schema=payload_schema
             )
         except ValidationError as error:
-            raise ConfigurationError(
-                f"Signal type {type_!r} cannot be registered: {error}"
-            ) from error
-        self.registry.add_trigger(type_, registration)
+            problems = error.errors(include_input=False)
+        else:
+            self.registry.add_trigger(type_, registration)
+            return
+        reasons = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in problems)
+        raise ConfigurationError(f"Signal type {type_!r} cannot be registered: {reasons}")
 
     def register_action(
         self,

@@ -96,9 +96,10 @@ def canonical_tree(
     try:
         return _Gate(max_bytes, max_depth).copy(value, 0)
     except _TooLarge as refused:
-        raise JsonValueError(where, "", str(refused)) from None
+        error = JsonValueError(where, "", str(refused))
     except _Refused as refused:
-        raise refused.at(where) from refused.__cause__
+        error = refused.at(where)
+    raise error  # outside of the handler: what it would be chained to may quote the value
 
 
 def opened(model: BaseModel, *, where: str) -> object:
@@ -110,7 +111,8 @@ def opened(model: BaseModel, *, where: str) -> object:
     try:
         return _plain(model)
     except _Refused as refused:
-        raise refused.at(where) from refused.__cause__
+        error = refused.at(where)
+    raise error
 
 
 def scrub_json(value: object, *, max_bytes: int) -> str:
@@ -249,7 +251,7 @@ def _plain(value: object) -> object:
     if masked is not None:
         raise _Refused(f"{masked.kind} is not JSON; {ACCEPTED}", path=masked.path)
     if reason is not None:
-        raise _Refused(str(reason)) from reason.__cause__
+        raise _Refused(str(reason))
     return plain
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+import traceback
 from collections.abc import Mapping, Sequence
 from datetime import date
 from enum import Enum
+from pathlib import Path
 from typing import TypeGuard
 from uuid import UUID
 
@@ -50,14 +52,17 @@ def unwrap(value: object) -> object:
     is inside a container is not looked at.
 
     Raises:
-        TypeError: There is none, or the value's own code failed while it was read.
+        TypeError: There is none, or the value's own code failed while it was read. That error
+            is not chained: it may quote the value.
     """
+    refusal = f"is not JSON; {ACCEPTED}"
+    plain: object = None
     try:
         plain = _plain(value)
-    except Exception as error:
-        raise TypeError(f"{article(value)} failed to be read: {type(error).__name__}") from error
+    except Exception as error:  # noqa: BLE001 - foreign code may raise anything
+        refusal = f"failed to be read: {failure_of(error)}"
     if plain is None:
-        raise TypeError(f"{article(value)} is not JSON; {ACCEPTED}")
+        raise TypeError(f"{article(value)} {refusal}")
     return plain
 
 
@@ -84,6 +89,18 @@ def _scalar(value: object) -> object:
     if isinstance(value, int):
         return int.__int__(value)
     return float.__float__(value) if isinstance(value, float) else None
+
+
+def failure_of(error: BaseException) -> str:
+    """Return an error's class and the line that raised it, never its text, which may be a secret.
+
+    For foreign code whose error is not chained, so that a person still finds the place.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    name = type(error).__name__
+    return (
+        f"{name} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else name
+    )
 
 
 def article(value: object) -> str:

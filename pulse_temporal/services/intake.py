@@ -15,7 +15,7 @@ from pulse_temporal.errors import (
 )
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.canonical import canonical_object, scrub_text
-from pulse_temporal.model.plain import json_pointer
+from pulse_temporal.model.plain import failure_of, json_pointer
 from pulse_temporal.model.problems import MAX_PROBLEMS, explain, to_problems
 from pulse_temporal.model.signals import TriggerInput
 
@@ -75,9 +75,10 @@ class Intake:
             parsed = TriggerInput.model_validate(fields)
         except ValidationError as error:
             reasons = _reasons(error, fields)
-            raise SignalError(f"The signal is malformed: {reasons}") from error
-        self._check_registration(parsed)
-        return parsed
+        else:
+            self._check_registration(parsed)
+            return parsed
+        raise SignalError(f"The signal is malformed: {reasons}")
 
     def payload(self, signal: TriggerInput) -> str:
         """Give the payload as canonical JSON text, after its registered schema has seen it."""
@@ -132,20 +133,18 @@ def _check_payload(schema: type[BaseModel], text: str, *, type_: str) -> None:
     """Let an application's schema look at a payload.
 
     Raises:
-        PayloadError: It refuses the payload, or its own code fails.
+        PayloadError: It refuses the payload, or its own code fails. What it raised is not
+            chained, because it quotes the payload.
     """
     try:
         schema.model_validate_json(text)
     except ValidationError as error:
-        reasons = _payload_reasons(error)
-        raise PayloadError(
-            f"The payload of {type_!r} does not fit its schema: {reasons}"
-        ) from error
-    except Exception as error:
-        raise PayloadError(
-            f"The payload of {type_!r} could not be checked: its schema {schema.__name__} raised "
-            f"{type(error).__name__}."
-        ) from error
+        refusal = f"does not fit its schema: {_payload_reasons(error)}"
+    except Exception as error:  # noqa: BLE001 - foreign code may raise anything
+        refusal = f"could not be checked: its schema {schema.__name__} raised {failure_of(error)}."
+    else:
+        return
+    raise PayloadError(f"The payload of {type_!r} {refusal}")
 
 
 def _payload_reasons(error: ValidationError) -> str:

@@ -41,8 +41,8 @@ def read_cursor(cursor: str | None) -> Place:
         text = base64.b64decode(cursor, altchars="-_", validate=True).decode("ascii")
         at, _, row_id = text.partition(" ")
         place = Place(datetime.fromisoformat(at), row_id)
-    except (binascii.Error, TypeError, ValueError) as error:
-        raise refusal from error
+    except (binascii.Error, TypeError, ValueError):
+        raise refusal from None
     if not ROW_ID.fullmatch(row_id) or place.at is None or place.at.tzinfo is None:
         raise refusal
     return place

@@ -15,6 +15,7 @@ from pulse_temporal.errors import (
     TransactionConflictError,
     TransactionFailedError,
 )
+from pulse_temporal.store.redaction import redacted
 
 AWAY = (
     OSError,
@@ -81,7 +82,8 @@ def typed_errors(*, conflicts_pass: bool = False) -> Generator[None]:
         TransactionFailedError: The transaction is beyond use.
     """
     try:
-        yield
+        with redacted():
+            yield
     except TURNED_AWAY as error:
         raise ConfigurationError(f"Postgres cannot be used with this DSN: {error}") from error
     except AWAY as error:
