@@ -7,6 +7,7 @@ from pulse_temporal.config import EngineOptions, Limits
 from pulse_temporal.errors import (
     ActionFailedError,
     ConfigurationError,
+    DefinitionConflictError,
     DefinitionError,
     DuplicateHandlerError,
     EmbeddedServiceError,
@@ -41,6 +42,8 @@ from pulse_temporal.errors import (
 from pulse_temporal.handlers.context import WorkflowContext
 from pulse_temporal.model.definitions import (
     DefinitionSnapshot,
+    PutWorkflow,
+    ValidationReport,
     WorkflowDefinition,
     WorkflowInput,
     WorkflowUpdate,
@@ -77,6 +80,7 @@ __all__ = [
     "ActionStep",
     "ConditionStep",
     "ConfigurationError",
+    "DefinitionConflictError",
     "DefinitionError",
     "DefinitionSnapshot",
     "DelayStep",
@@ -105,6 +109,7 @@ __all__ = [
     "PostgresUnavailableError",
     "Problem",
     "PulseError",
+    "PutWorkflow",
     "ReconcileReport",
     "Repair",
     "RetryAfterError",
@@ -126,6 +131,7 @@ __all__ = [
     "TriggerInput",
     "TriggerRegistration",
     "UnknownSignalError",
+    "ValidationReport",
     "WorkerLostError",
     "WorkflowContext",
     "WorkflowDefinition",

@@ -13,6 +13,7 @@ PulseError
 │       ├── PayloadError          the payload does not fit its registered schema
 │       └── IdempotencyConflictError  the key was used before with other content
 ├── NotFoundError                 no such run, trigger or definition for this caller
+├── DefinitionConflictError       the definition has changed since it was read, or its key is taken
 ├── RunError
 │   ├── RunTransitionError        the run's status forbids the step
 │   └── RunConflictError          somebody else changed the run at the same moment
@@ -200,6 +201,27 @@ class NotFoundError(PulseError):
     """There is no such run, trigger or definition for this caller."""
 
     code: ClassVar[str] = "not_found"
+
+
+class DefinitionConflictError(PulseError):
+    """A definition is not what the caller takes it for; nothing was changed.
+
+    It has another version than the one that the change was made for, or another definition has
+    its key. Read it again, and decide anew.
+
+    Attributes:
+        definition_id: The definition that is in the way; None when it is not known.
+        current_version: Its version now; None when it is not known.
+    """
+
+    code: ClassVar[str] = "definition_conflict"
+
+    def __init__(
+        self, message: str, *, definition_id: str | None = None, current_version: int | None = None
+    ) -> None:
+        self.definition_id = definition_id
+        self.current_version = current_version
+        super().__init__(message)
 
 
 class RunError(PulseError):

@@ -95,6 +95,8 @@ class BlockingEngine:
     check_health = _twin(AwaitableMethods.check_health)
 
     create_workflow = _twin(AwaitableMethods.create_workflow)
+    put_workflow = _twin(AwaitableMethods.put_workflow)
+    validate_workflow = _twin(AwaitableMethods.validate_workflow)
     update_workflow = _twin(AwaitableMethods.update_workflow)
     get_workflow = _twin(AwaitableMethods.get_workflow)
     list_workflows = _twin(AwaitableMethods.list_workflows)

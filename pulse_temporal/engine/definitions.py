@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from pulse_temporal.clock import utc_now
-from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowInput, WorkflowUpdate
+from pulse_temporal.model.definitions import (
+    PutWorkflow,
+    ValidationReport,
+    WorkflowDefinition,
+    WorkflowInput,
+    WorkflowUpdate,
+)
 from pulse_temporal.model.runs import Page
 from pulse_temporal.services.definitions import Definitions
 
@@ -22,12 +28,49 @@ class DefinitionMethods:
         """Store a workflow definition.
 
         Handler names are checked against this process and the live workers; while no handler at
-        all is known, they are not.
+        all is known, they are not, and ``warnings`` says so.
+
+        Returns:
+            The definition as it is stored. Its ``warnings`` name what its author should look at:
+            a signal type that nobody has registered, for example.
+
+        Raises:
+            DefinitionError: With every problem found, each with a JSON pointer.
+            DefinitionConflictError: The tenant has a definition of the same ``key``.
+        """
+        return await self._definitions.create(definition)
+
+    async def put_workflow(
+        self, definition: WorkflowInput | Mapping[str, object], *, key: str | None = None
+    ) -> PutWorkflow:
+        """Store a definition under a key: create it, or make the one of that key equal to it.
+
+        For definitions that an application stores at its start: however often it starts, and in
+        however many processes at once, there is one. Without a change of the content there is no
+        new version. Fields that are left out get their defaults, but for ``is_enabled``: what
+        somebody has disabled stays so.
+
+        Args:
+            definition: All of it.
+            key: What the application calls it; unique per tenant. It may stand in the definition
+                instead.
+
+        Returns:
+            The definition, and whether it was created, updated or is unchanged.
 
         Raises:
             DefinitionError: With every problem found, each with a JSON pointer.
         """
-        return await self._definitions.create(definition)
+        return await self._definitions.put(definition, key=key)
+
+    async def validate_workflow(
+        self, definition: WorkflowInput | Mapping[str, object]
+    ) -> ValidationReport:
+        """Say what ``create_workflow`` would: problems, for which it would refuse, and warnings.
+
+        Nothing is stored, and whether the key is free is not looked at.
+        """
+        return await self._definitions.validate(definition)
 
     async def update_workflow(
         self,
@@ -35,19 +78,30 @@ class DefinitionMethods:
         change: WorkflowUpdate | Mapping[str, object],
         *,
         tenant_id: str | None = None,
+        version: int | None = None,
     ) -> WorkflowDefinition:
         """Change a definition; runs that exist keep the one they started with.
+
+        Changes at the same moment are made one after the other: those of different fields all
+        take effect, and of the same field the later one. A change that changes nothing makes no
+        new version.
 
         Args:
             definition_id: Which one.
             change: Only the fields to change; None clears an optional field.
             tenant_id: Narrows to one tenant.
+            version: The version that the change was made for; when it is another one by now,
+                somebody else was faster and the change is refused.
 
         Raises:
             DefinitionError: With every problem found.
+            DefinitionConflictError: It has another ``version``, or another definition has the
+                new ``key``.
             NotFoundError: There is no such definition.
         """
-        return await self._definitions.update(definition_id, change, tenant_id=tenant_id)
+        return await self._definitions.update(
+            definition_id, change, tenant_id=tenant_id, version=version
+        )
 
     async def get_workflow(
         self, definition_id: str, *, tenant_id: str | None = None

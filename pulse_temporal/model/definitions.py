@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import AwareDatetime, Field
+from typing import Literal
 
+from pydantic import AwareDatetime, Field
+from typing_extensions import override
+
+from pulse_temporal.errors import Problem
 from pulse_temporal.model.steps import WorkflowStep
 from pulse_temporal.model.values import Flag, JsonObject, Name, Prose, TenantId, Value
 
@@ -23,6 +27,7 @@ class WorkflowInput(Value):
         is_enabled: Only enabled definitions match.
         cron_expression: Five fields or such as ``@daily``; ticks emit ``trigger_type``.
         timezone: IANA zone of the cron expression; None is UTC.
+        key: What the application calls it, unique per tenant; ``put_workflow`` finds it by this.
     """
 
     tenant_id: TenantId
@@ -36,6 +41,7 @@ class WorkflowInput(Value):
     is_enabled: Flag = True
     cron_expression: Name | None = None
     timezone: Name | None = None
+    key: Name | None = None
 
 
 class WorkflowUpdate(Value):
@@ -55,6 +61,7 @@ class WorkflowUpdate(Value):
     is_enabled: Flag | None = None
     cron_expression: Name | None = None
     timezone: Name | None = None
+    key: Name | None = None
 
 
 class WorkflowDefinition(WorkflowInput):
@@ -64,7 +71,11 @@ class WorkflowDefinition(WorkflowInput):
         id: ``wfd_`` + UUIDv7.
         created_at: When it was created, UTC.
         updated_at: When it last changed, UTC.
-        version: 1, and 1 more with every update.
+        version: 1, and 1 more with every change; enabling and disabling are changes too.
+        schedule_error: Why Temporal refuses its cron; None when it does not. Every change of the
+            definition, and ``enable_workflow``, lets it be tried again.
+        warnings: Of the call that has stored it, else empty: what its author should look at,
+            though it was accepted. They are not stored, and make no two definitions different.
     """
 
     tenant_id: str
@@ -75,10 +86,57 @@ class WorkflowDefinition(WorkflowInput):
     resource_type_filter: str | None = None
     cron_expression: str | None = None
     timezone: str | None = None
+    key: str | None = None
     id: str
     created_at: AwareDatetime
     updated_at: AwareDatetime
     version: int = 1
+    schedule_error: str | None = None
+    warnings: tuple[Problem, ...] = Field(default=(), exclude=True, repr=False)
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        """Compare what is stored."""
+        if not isinstance(other, WorkflowDefinition):
+            return NotImplemented
+        return super().__eq__(other.model_copy(update={"warnings": self.warnings}))
+
+    @override
+    def __hash__(self) -> int:
+        """Hash what names the stored content."""
+        return hash((self.id, self.version))
+
+
+PutOutcome = Literal["created", "updated", "unchanged"]
+
+
+class PutWorkflow(Value):
+    """What ``put_workflow`` did.
+
+    Attributes:
+        definition: As it is stored now.
+        outcome: ``created``; ``updated``: it has a new version; ``unchanged``: it was the same.
+    """
+
+    definition: WorkflowDefinition
+    outcome: PutOutcome
+
+
+class ValidationReport(Value):
+    """What is to be said about a definition that was not stored.
+
+    Attributes:
+        problems: Why it would be refused, in document order.
+        warnings: What its author should look at, though it would be accepted.
+    """
+
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it would be accepted."""
+        return not self.problems
 
 
 class DefinitionSnapshot(Value):

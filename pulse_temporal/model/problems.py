@@ -19,7 +19,7 @@ from pulse_temporal.model.values import Value
 
 MAX_PROBLEMS = 100
 ON_FALSE_WORDS = ("complete", "skip")
-SET_BY_PULSE = ("id", "created_at", "updated_at", "version")
+SET_BY_PULSE = ("id", "created_at", "updated_at", "version", "schedule_error", "warnings")
 
 _POINTER_PART_CHARS = 100
 _KEYS_LOOKED_AT = 200

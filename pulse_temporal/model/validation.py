@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
@@ -11,16 +11,8 @@ from pulse_temporal.config import Limits
 from pulse_temporal.errors import DefinitionError, Problem
 from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowInput, WorkflowUpdate
 from pulse_temporal.model.intake import Intake
-from pulse_temporal.model.paths import Path, path_numbers
-from pulse_temporal.model.plain import cut_repr, is_mapping, json_kind, json_pointer
-from pulse_temporal.model.problems import (
-    MAX_PROBLEMS,
-    Finding,
-    did_you_mean,
-    explain,
-    to_problems,
-)
-from pulse_temporal.model.steps import ActionStep, ConditionStep, walk
+from pulse_temporal.model.plain import cut_repr, is_mapping, json_kind
+from pulse_temporal.model.problems import Finding, explain, to_problems
 from pulse_temporal.model.values import Value
 
 Check = Callable[[Mapping[str, object]], Sequence[Finding]]
@@ -33,14 +25,14 @@ def parse_definition(
     """Give a definition that keeps every rule.
 
     Structure, names, limits and JSON are checked together, so that an author sees all
-    mistakes at once. Pointers lead into ``data`` as it was spelled. The names of handlers
-    are checked elsewhere: they need more than the definition.
+    mistakes at once. Pointers lead into ``data`` as it was spelled.
 
     Args:
         data: What the author sent, in camelCase or snake_case; may be hostile.
         limits: Bounds on steps, branches, depth, delay and size. Parallel steps nest at
             most 20 deep whatever the limit: deeper ones do not fit into canonical JSON.
-        check: Whose findings are told together with the others: the cron expression's.
+        check: Whose findings are told together with the others: those about the cron
+            expression, and about the names of handlers.
 
     Raises:
         DefinitionError: One or more rules are broken; at most 100 problems are told.
@@ -48,7 +40,9 @@ def parse_definition(
     Source:
         Pulse README, "Workflows" and "Steps".
     """
-    return _parse(_fields(data, set_only=False), shown=None, limits=limits, noted=(), check=check)
+    return _parse(
+        fields_of(data, set_only=False), shown=None, limits=limits, noted=(), check=check
+    )
 
 
 def apply_update(
@@ -69,7 +63,7 @@ def apply_update(
     Raises:
         DefinitionError: The result would break a rule, or a field cannot be changed.
     """
-    given = _fields(data, set_only=True)
+    given = fields_of(data, set_only=True)
     noted = [
         Finding((key,), "of a definition never changes; leave it out")
         for key in given
@@ -84,47 +78,20 @@ def apply_update(
     return _parse({**changes, **kept}, shown=given, limits=limits, noted=noted, check=check)
 
 
-def handler_problems(
-    definition: WorkflowInput, *, actions: Collection[str], conditions: Collection[str]
-) -> list[Problem]:
-    """Give a problem for every step whose handler is not known; at most 101.
-
-    Args:
-        definition: A valid definition.
-        actions: Names of the actions that some worker can run.
-        conditions: Names of the conditions that some worker can ask.
-    """
-    problems: list[Problem] = []
-    for path, step in walk(definition.steps):
-        if isinstance(step, ActionStep):
-            known, others, other = actions, conditions, "condition"
-        elif isinstance(step, ConditionStep):
-            known, others, other = conditions, actions, "action"
-        else:
-            continue
-        if step.handler in known:
-            continue
-        if len(problems) == MAX_PROBLEMS:
-            return [*problems, Problem("", "… and more")]
-        if step.handler in others:
-            hint = f'{_a(other)} has that name. Did you mean "type": "{other}"?'
-        else:
-            hint = did_you_mean(step.handler, known)
-        pointer = json_pointer([*_place_of(path), "uses" if step.uses else "name"])
-        message = f'no {step.type} named "{step.handler}" is registered'
-        problems.append(Problem(pointer, message, hint))
-    return problems
-
-
-def _a(noun: str) -> str:
-    return f"An {noun}" if noun.startswith("a") else f"A {noun}"
-
-
 def _places(findings: Sequence[Finding]) -> set[tuple[str | int, ...]]:
     return {found.place for found in findings}
 
 
-def _fields(data: object, *, set_only: bool) -> Mapping[str, object]:
+def fields_of(data: object, *, set_only: bool) -> Mapping[str, object]:
+    """Give the fields that a caller sent, in the caller's spelling.
+
+    Args:
+        data: A model or a mapping.
+        set_only: Of a model, leave out what has its default.
+
+    Raises:
+        DefinitionError: It is neither.
+    """
     if isinstance(data, Value):
         names = data.model_fields_set if set_only else set(type(data).model_fields)
         return {name: value for name, value in data if name in names}
@@ -154,11 +121,3 @@ def _parse(
         if not findings:
             return definition
     raise DefinitionError(to_problems(findings, data=seen))
-
-
-def _place_of(path: Path) -> list[str | int]:
-    numbers = path_numbers(path)
-    place: list[str | int] = ["steps", numbers[0]]
-    for branch, index in zip(numbers[1::2], numbers[2::2], strict=True):
-        place += ["branches", branch, index]
-    return place

@@ -42,6 +42,11 @@ class Value(BaseModel):
     )
 
 
+def is_name(text: str) -> bool:
+    """Say whether a text keeps the rules of a ``Name``."""
+    return 1 <= len(text) <= NAME_CHARS and not CONTROL_OR_SURROGATE.search(text)
+
+
 def _line(max_chars: int) -> Callable[[str], str]:
     def check(text: str) -> str:
         if not 1 <= len(text) <= max_chars:

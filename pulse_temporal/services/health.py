@@ -106,7 +106,7 @@ class HealthChecks:
     async def _queue(self, session: Session) -> list[HealthCheck]:
         options, queue = self.options, self.options.task_queue
         found = await health.workers(session, task_queue=queue, silence=WORKER_SILENCE)
-        known = await workers.known_handlers(session, task_queue=queue, silence=WORKER_SILENCE)
+        known = await workers.published_names(session, task_queue=queue, silence=WORKER_SILENCE)
         outbox = await health.outbox(session, task_queue=queue, limit=COMMANDS)
         pending = await health.pending_runs(
             session, task_queue=queue, age=PENDING_PATIENCE, limit=ROWS

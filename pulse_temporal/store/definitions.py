@@ -2,38 +2,76 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal
 
+import asyncpg
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from pulse_temporal.errors import DefinitionConflictError
 from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowInput
 from pulse_temporal.model.paths import parent_of, path_numbers
 from pulse_temporal.model.steps import HandlerStep, WorkflowStep, walk
 from pulse_temporal.model.values import JsonObject
 from pulse_temporal.store import outbox, rows
 from pulse_temporal.store.places import Place
-from pulse_temporal.store.rows import required
 from pulse_temporal.store.sessions import Session
+
+VersionKind = Literal["content", "enabled", "disabled", "deleted"]
+"""What a version of a definition has changed; ``deleted`` is the last one."""
 
 
 async def insert(
     session: Session, definition_id: str, content: WorkflowInput
-) -> WorkflowDefinition:
-    """Store a new definition."""
+) -> WorkflowDefinition | None:
+    """Store a new definition, in a transaction; None when the tenant has one of its key."""
     row = await session.row(
         "definitions.insert_definition", definition_id, content.tenant_id, *_columns(content)
     )
-    return rows.definition(required(row, "a new definition"))
+    return await _noted(session, rows.definition(row)) if row else None
 
 
 async def update(
-    session: Session, definition_id: str, content: WorkflowInput, *, version: int
+    session: Session, definition_id: str, content: WorkflowInput
 ) -> WorkflowDefinition | None:
-    """Replace a definition's content; None when it has changed since ``version`` was read."""
-    row = await session.row(
-        "definitions.update_definition", definition_id, version, *_columns(content)
-    )
+    """Replace the content of a locked definition; None when it is the same already.
+
+    Raises:
+        DefinitionConflictError: The tenant has another definition of its key.
+    """
+    try:
+        row = await session.row(
+            "definitions.update_definition", definition_id, content.tenant_id, *_columns(content)
+        )
+    except asyncpg.UniqueViolationError:
+        raise DefinitionConflictError(
+            f"Definition {definition_id} cannot have the key {content.key!r}: another definition "
+            f"of tenant {content.tenant_id!r} has it."
+        ) from None
+    return await _noted(session, rows.definition(row)) if row else None
+
+
+async def _noted(session: Session, stored: WorkflowDefinition) -> WorkflowDefinition:
+    await _note(session, stored, "content")
+    return stored
+
+
+async def _note(session: Session, changed: WorkflowDefinition, kind: VersionKind) -> None:
+    """Keep a definition's new version, in the transaction that made it."""
+    await session.run("definitions.note_version", changed.id, changed.tenant_id, kind)
+
+
+async def lock(
+    session: Session, definition_id: str, *, tenant_id: str | None
+) -> WorkflowDefinition | None:
+    """Read a definition and keep others from changing it until the transaction ends."""
+    row = await session.row("definitions.lock_definition", definition_id, tenant_id)
+    return rows.definition(row) if row else None
+
+
+async def lock_by_key(session: Session, *, tenant_id: str, key: str) -> WorkflowDefinition | None:
+    """Read and lock the definition that a tenant has under a key."""
+    row = await session.row("definitions.lock_by_key", tenant_id, key)
     return rows.definition(row) if row else None
 
 
@@ -63,26 +101,16 @@ async def list_page(
     return [rows.definition(row) for row in found]
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """A definition that was changed without being read."""
-
-    tenant_id: str
-    has_cron: bool
+async def set_enabled(session: Session, locked: WorkflowDefinition, *, is_enabled: bool) -> None:
+    """Enable or disable a locked definition, which is not yet so."""
+    await session.run("definitions.set_enabled", locked.id, locked.tenant_id, is_enabled)
+    await _note(session, locked, "enabled" if is_enabled else "disabled")
 
 
-async def set_enabled(
-    session: Session, definition_id: str, *, tenant_id: str | None, is_enabled: bool
-) -> Changed | None:
-    """Enable or disable a definition; None when there is none."""
-    row = await session.row("definitions.set_enabled", definition_id, tenant_id, is_enabled)
-    return Changed(row["tenant_id"], row["cron_expression"] is not None) if row else None
-
-
-async def delete(session: Session, definition_id: str, *, tenant_id: str | None) -> Changed | None:
-    """Hide a definition for good; None when there is none."""
-    row = await session.row("definitions.delete_definition", definition_id, tenant_id)
-    return Changed(row["tenant_id"], row["cron_expression"] is not None) if row else None
+async def delete(session: Session, locked: WorkflowDefinition) -> None:
+    """Hide a locked definition for good."""
+    await session.run("definitions.delete_definition", locked.id, locked.tenant_id)
+    await _note(session, locked, "deleted")
 
 
 async def adopt(session: Session, *, task_queue: str) -> list[str]:
@@ -138,6 +166,7 @@ def _columns(content: WorkflowInput) -> tuple[object, ...]:
         content.is_enabled,
         content.cron_expression,
         content.timezone,
+        content.key,
         plan,
     )
 

@@ -12,11 +12,12 @@ from pulse_temporal.store.sessions import Session
 
 
 @dataclass(frozen=True, slots=True)
-class KnownHandlers:
+class PublishedNames:
     """Names that live workers have published, and how many such workers there are."""
 
     actions: frozenset[str]
     conditions: frozenset[str]
+    signals: frozenset[str]
     workers: int
 
 
@@ -27,9 +28,10 @@ async def publish(
     task_queue: str,
     actions: Collection[str],
     conditions: Collection[str],
+    signals: Collection[str],
 ) -> datetime:
-    """Say that a process lives and which handlers it knows; give the server's time."""
-    names = (sorted(actions), sorted(conditions))
+    """Say that a process lives and which names it knows; give the server's time."""
+    names = (sorted(actions), sorted(conditions), sorted(signals))
     row = await session.row("workers.publish", worker_id, task_queue, *names, DIALECT)
     published_at: datetime = required(row, "the worker's row")["at"]
     return published_at
@@ -45,11 +47,16 @@ async def forget(session: Session, *, silence: timedelta) -> None:
     await session.run("workers.forget", silence)
 
 
-async def known_handlers(
+async def published_names(
     session: Session, *, task_queue: str, silence: timedelta
-) -> KnownHandlers:
-    """Read which handlers live processes know."""
+) -> PublishedNames:
+    """Read which handlers and signal types live processes know."""
     row = required(
-        await session.row("workers.known_handlers", task_queue, silence), "the known handlers"
+        await session.row("workers.published_names", task_queue, silence), "the published names"
     )
-    return KnownHandlers(frozenset(row["actions"]), frozenset(row["conditions"]), row["workers"])
+    return PublishedNames(
+        actions=frozenset(row["actions"]),
+        conditions=frozenset(row["conditions"]),
+        signals=frozenset(row["signals"]),
+        workers=row["workers"],
+    )

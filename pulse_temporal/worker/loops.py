@@ -67,6 +67,7 @@ class Presence:
                 task_queue=self.options.task_queue,
                 actions=self.registry.actions,
                 conditions=self.registry.conditions,
+                signals=self.registry.triggers,
             )
             self.clock.set(published_at)
             await workers.forget(session, silence=FORGET_AFTER)

@@ -108,7 +108,7 @@ async def test_of_eight_engines_at_once_one_migrates(
     for engine in engines:
         await engine.stop()
 
-    assert sorted(applied, key=len) == [[]] * 7 + [ALL]
+    assert sorted(name for names in applied for name in names) == ALL
 
 
 PROGRAM = """
@@ -135,7 +135,7 @@ async def test_of_four_processes_at_once_one_migrates(empty_database: str) -> No
     outputs = [await process.communicate() for process in processes]
 
     assert {process.returncode for process in processes} == {0}
-    assert sorted(int(out) for out, _ in outputs) == [0, 0, 0, len(ALL)]
+    assert sum(int(out) for out, _ in outputs) == len(ALL)
 
 
 async def test_a_migrate_that_was_interrupted_can_be_repeated(

@@ -1,10 +1,11 @@
 -- name: publish
--- Say that a process lives and which handlers it knows; gives the server's time.
--- $1 id, $2 task_queue, $3 actions, $4 conditions, $5 newest dialect that it knows
-INSERT INTO pulse_workers (id, task_queue, actions, conditions, dialect)
-VALUES ($1, $2, $3, $4, $5)
+-- Say that a process lives and which names it knows; gives the server's time.
+-- $1 id, $2 task_queue, $3 actions, $4 conditions, $5 signals, $6 newest dialect that it knows
+INSERT INTO pulse_workers (id, task_queue, actions, conditions, signals, dialect)
+VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (id) DO UPDATE
-SET actions = excluded.actions, conditions = excluded.conditions, dialect = excluded.dialect,
+SET actions = excluded.actions, conditions = excluded.conditions, signals = excluded.signals,
+    dialect = excluded.dialect,
     seen_at = now()
 RETURNING now() AS at;
 
@@ -17,18 +18,21 @@ DELETE FROM pulse_workers WHERE id = $1;
 -- $1 silence
 DELETE FROM pulse_workers WHERE seen_at < now() - $1::interval;
 
--- name: known_handlers
--- Handlers of the processes that were seen lately.
+-- name: published_names
+-- Handlers and signal types of the processes that were seen lately.
 -- $1 task_queue, $2 silence after which a process counts as gone
 SELECT
     coalesce(array_agg(DISTINCT a.name) FILTER (WHERE a.kind = 'action'), '{}') AS actions,
     coalesce(array_agg(DISTINCT a.name) FILTER (WHERE a.kind = 'condition'), '{}') AS conditions,
+    coalesce(array_agg(DISTINCT a.name) FILTER (WHERE a.kind = 'signal'), '{}') AS signals,
     count(DISTINCT w.id) AS workers
 FROM pulse_workers AS w
 CROSS JOIN LATERAL (
     SELECT 'action' AS kind, unnest(w.actions) AS name
     UNION ALL
     SELECT 'condition', unnest(w.conditions)
+    UNION ALL
+    SELECT 'signal', unnest(w.signals)
     UNION ALL
     SELECT 'none', NULL
 ) AS a

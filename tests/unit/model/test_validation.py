@@ -15,7 +15,7 @@ from pulse_temporal.errors import DefinitionError, Problem
 from pulse_temporal.model.canonical import canonical_json
 from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowInput, WorkflowUpdate
 from pulse_temporal.model.steps import ActionStep, ParallelStep, RetryPolicy, WorkflowStep
-from pulse_temporal.model.validation import apply_update, handler_problems, parse_definition
+from pulse_temporal.model.validation import apply_update, parse_definition
 
 LIMITS = Limits()
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -402,42 +402,3 @@ def test_all_mistakes_of_an_update_are_told_together() -> None:
     with pytest.raises(DefinitionError) as caught:
         apply_update(stored(), {"tenantId": "x", "naem": 1, "name": None}, limits=LIMITS)
     assert [p.pointer for p in caught.value.problems] == ["/tenantId", "/naem", "/name"]
-
-
-def test_unknown_handlers_are_found_with_hints() -> None:
-    definition = parse_definition(
-        camel(
-            action("send_mail"),
-            action("x", uses="send_mial"),
-            {"type": "condition", "name": "send_mail2", "uses": "send_mail"},
-            block("p", [action("is_due")], [{"type": "delay", "name": "d", "delayMs": 1}]),
-            {"type": "condition", "name": "zzz"},
-        ),
-        limits=LIMITS,
-    )
-    found = handler_problems(definition, actions={"send_mail"}, conditions=["is_due"])
-    assert [(p.pointer, p.message, p.hint) for p in found] == [
-        (
-            "/steps/1/uses",
-            'no action named "send_mial" is registered',
-            'Did you mean "send_mail"?',
-        ),
-        (
-            "/steps/2/uses",
-            'no condition named "send_mail" is registered',
-            'An action has that name. Did you mean "type": "action"?',
-        ),
-        (
-            "/steps/3/branches/0/0/name",
-            'no action named "is_due" is registered',
-            'A condition has that name. Did you mean "type": "condition"?',
-        ),
-        ("/steps/4/name", 'no condition named "zzz" is registered', None),
-    ]
-
-
-def test_unknown_handlers_are_told_up_to_a_hundred() -> None:
-    definition = parse_definition(camel(*[action(f"s{i}") for i in range(300)]), limits=LIMITS)
-    found = handler_problems(definition, actions=[], conditions=[])
-    assert len(found) == 101
-    assert found[-1].message == "… and more"

@@ -1,0 +1,139 @@
+"""Names in a definition that mean something only to processes: handlers and signal types."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from pulse_temporal.errors import Problem
+from pulse_temporal.model.definitions import WorkflowInput
+from pulse_temporal.model.plain import is_mapping, is_sequence
+from pulse_temporal.model.problems import MAX_PROBLEMS, Finding, Place, did_you_mean
+from pulse_temporal.model.signals import TriggerRegistration
+from pulse_temporal.model.values import is_name
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNames:
+    """What this process has registered, and what live workers have published.
+
+    Attributes:
+        actions: Names of actions.
+        conditions: Names of conditions.
+        signals: Types of signals.
+        registrations: Of the signals that this process has registered.
+        accepts_any_signal: Signals need no registration.
+    """
+
+    actions: Collection[str]
+    conditions: Collection[str]
+    signals: Collection[str]
+    registrations: Mapping[str, TriggerRegistration]
+    accepts_any_signal: bool
+
+    @property
+    def has_handlers(self) -> bool:
+        """Whether any handler is known; while none is, no name can be called wrong."""
+        return bool(self.actions or self.conditions)
+
+
+def handler_findings(definition: Mapping[str, object], known: KnownNames) -> list[Finding]:
+    """Give a finding for every step whose handler is not known; at most 101.
+
+    Args:
+        definition: As its author sent it; it may break other rules.
+        known: Where the names are looked up. While it has none at all, nothing is found.
+    """
+    findings: list[Finding] = []
+    if not known.has_handlers:
+        return findings
+    for place, step in _walk(definition.get("steps"), ("steps",)):
+        found = _unknown_handler(place, step, known)
+        if found is not None:
+            findings.append(found)
+        if len(findings) > MAX_PROBLEMS:
+            break
+    return findings
+
+
+def signal_warnings(
+    definition: WorkflowInput, known: KnownNames, *, as_sent: Mapping[str, object]
+) -> list[Finding]:
+    """Give what keeps signals from starting a definition, as far as the known names tell it.
+
+    Args:
+        definition: A valid definition. One with a cron also starts by the clock, whose ticks
+            need no registration: its type may be registered nowhere.
+        known: Where the names are looked up.
+        as_sent: The same in its author's spelling.
+    """
+    findings: list[Finding] = []
+    type_ = definition.trigger_type
+    is_strange = type_ not in known.signals and not known.accepts_any_signal
+    if is_strange and definition.cron_expression is None:
+        place = _spelled("trigger_type", "triggerType", as_sent)
+        message = (
+            f'no signal type "{type_}" is registered by this process or published by a live '
+            "worker; a process that has not registered it refuses to emit it"
+        )
+        findings.append(Finding(place, message, did_you_mean(type_, known.signals)))
+    registered = known.registrations.get(type_)
+    wanted = definition.resource_type_filter
+    if registered and registered.resource_type and wanted not in {None, registered.resource_type}:
+        place = _spelled("resource_type_filter", "resourceTypeFilter", as_sent)
+        message = (
+            f'never matches: signals of type "{type_}" are registered with the resource type '
+            f'"{registered.resource_type}"'
+        )
+        findings.append(Finding(place, message))
+    return findings
+
+
+UNCHECKED_HANDLERS = Problem(
+    "/steps",
+    "the names of handlers were not checked: this process has registered none, and no live "
+    "worker has published any",
+)
+
+
+def _spelled(snake: str, camel: str, as_sent: Mapping[str, object]) -> Place:
+    return (snake if snake in as_sent else camel,)
+
+
+def _walk(steps: object, place: Place) -> Iterator[tuple[Place, Mapping[str, object]]]:
+    """Give the steps of a list with their places, those in branches included."""
+    if not is_sequence(steps):
+        return
+    for index, step in enumerate(steps):
+        if not is_mapping(step):
+            continue
+        fields = {key: value for key, value in step.items() if isinstance(key, str)}
+        yield (*place, index), fields
+        branches = fields.get("branches")
+        if is_sequence(branches):
+            for number, branch in enumerate(branches):
+                yield from _walk(branch, (*place, index, "branches", number))
+
+
+def _unknown_handler(
+    place: Place, step: Mapping[str, object], known: KnownNames
+) -> Finding | None:
+    if step.get("type") == "action":
+        kind, names, other, others = "action", known.actions, "condition", known.conditions
+    elif step.get("type") == "condition":
+        kind, names, other, others = "condition", known.conditions, "action", known.actions
+    else:
+        return None
+    field = "name" if step.get("uses") is None else "uses"
+    name = step.get(field)
+    if not isinstance(name, str) or name in names or not is_name(name):
+        return None
+    if name in others:
+        hint = f'{_a(other)} has that name. Did you mean "type": "{other}"?'
+    else:
+        hint = did_you_mean(name, names)
+    return Finding((*place, field), f'no {kind} named "{name}" is registered', hint)
+
+
+def _a(noun: str) -> str:
+    return f"An {noun}" if noun.startswith("a") else f"A {noun}"
