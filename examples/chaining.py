@@ -12,12 +12,14 @@ from stage import servers, tell
 
 REPAIR = {
     "tenantId": "workspace_1",
+    "key": "repair",
     "name": "Repair a failing service",
     "triggerType": "service.failing",
     "steps": [{"type": "action", "name": "attempt_auto_fix"}],
 }
 CLOSE = {
     "tenantId": "workspace_1",
+    "key": "close",
     "name": "Close the incident on recovery",
     "triggerType": "service.recovered",
     "steps": [{"type": "action", "name": "close_incident"}],
@@ -58,8 +60,8 @@ async def main() -> None:
         engine.register_action("close_incident", close_incident)
         await engine.migrate()
         async with engine:
-            await engine.create_workflow(CLOSE)
-            await engine.create_workflow(REPAIR)
+            await engine.put_workflow(CLOSE)
+            await engine.put_workflow(REPAIR)
             signal = {"tenantId": "workspace_1", "source": "monitoring", "type": "service.failing"}
             resource = {"resourceType": "service", "resourceId": "api-server"}
             trigger = await engine.emit({**signal, **resource})

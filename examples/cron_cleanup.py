@@ -12,6 +12,7 @@ from stage import servers, tell
 
 WORKFLOW = {
     "tenantId": "workspace_1",
+    "key": "cron-cleanup",
     "name": "Daily cleanup",
     "triggerType": "maintenance.cleanup",
     "steps": [
@@ -45,8 +46,8 @@ async def main() -> None:
         engine.register_trigger("maintenance.cleanup", source="operator")
         await engine.migrate()
         async with engine:
-            definition = await engine.create_workflow(WORKFLOW)
-            for time in await engine.next_runs(definition.id, 3):
+            put = await engine.put_workflow(WORKFLOW)
+            for time in await engine.next_runs(put.definition.id, 3):
                 print(f"Next run: {time:%Y-%m-%d %H:%M} UTC")
             signal = {"source": "operator", "type": "maintenance.cleanup"}
             trigger = await engine.emit({"tenantId": "workspace_1", **signal})

@@ -12,6 +12,7 @@ from stage import servers, tell
 
 WORKFLOW = {
     "tenantId": "workspace_1",
+    "key": "error-recovery",
     "name": "Ship an order",
     "triggerType": "order.paid",
     "steps": [
@@ -44,7 +45,7 @@ async def main() -> None:
         engine.register_action("book_courier", book_courier)
         await engine.migrate()
         async with engine:
-            await engine.create_workflow(WORKFLOW)
+            await engine.put_workflow(WORKFLOW)
             for order in ("o-1", "o-2", "o-3"):
                 signal = {"tenantId": "workspace_1", "source": "shop", "type": "order.paid"}
                 about = {"resourceType": "order", "resourceId": order}

@@ -12,6 +12,7 @@ RECOVERED = {"web-shop"}
 
 WORKFLOW = {
     "tenantId": "workspace_1",
+    "key": "incident",
     "name": "Incident on missed heartbeat",
     "triggerType": "heartbeat.missed",
     "environmentFilter": "production",
@@ -68,10 +69,9 @@ async def main() -> None:
         register(engine)
         await engine.migrate()
         async with engine:
-            await engine.create_workflow(WORKFLOW)
+            await engine.put_workflow(WORKFLOW)
             for service in ("api-server", "web-shop"):
-                trigger = await engine.emit(signal(service))
-                for run_id in trigger.run_ids:
+                for run_id in (await engine.emit(signal(service))).run_ids:
                     await tell(engine, run_id)
 
 

@@ -12,6 +12,7 @@ from stage import servers, tell
 
 WORKFLOW = {
     "tenantId": "workspace_1",
+    "key": "parallel-notification",
     "name": "Multi-channel alert",
     "triggerType": "alert.triggered",
     "steps": [
@@ -67,7 +68,7 @@ async def main() -> None:
             engine.register_action(handler.__name__, handler)
         await engine.migrate()
         async with engine:
-            await engine.create_workflow(WORKFLOW)
+            await engine.put_workflow(WORKFLOW)
             signal = {"source": "monitoring", "type": "alert.triggered"}
             trigger = await engine.emit({"tenantId": "workspace_1", **signal})
             for run_id in trigger.run_ids:

@@ -14,6 +14,7 @@ from stage import servers, shortened, tell
 PLANS = {"workspace_1": "trial", "workspace_2": "trial"}
 
 WORKFLOW = {
+    "key": "trial-expiration",
     "name": "Trial expiration",
     "triggerType": "trial.expiring",
     "steps": [
@@ -58,7 +59,7 @@ async def main() -> None:
         async with engine:
             run_ids: list[str] = []
             for tenant_id in PLANS:
-                await engine.create_workflow({"tenantId": tenant_id, **WORKFLOW})
+                await engine.put_workflow({"tenantId": tenant_id, **WORKFLOW})
                 signal = {"tenantId": tenant_id, "source": "billing", "type": "trial.expiring"}
                 payload = {"email": f"{tenant_id}@example.com", "daysLeft": 3}
                 run_ids += (await engine.emit({**signal, "payload": payload})).run_ids
