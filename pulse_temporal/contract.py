@@ -197,6 +197,7 @@ class StepInput(Speaker):
             whole time.
         begins: The list begins with this delivery's claim; a worker with other terms only begins.
         ends: The run is complete when this step is, in one write with its result.
+        was_lost: A local delivery of it has ended without a record.
     """
 
     path: str
@@ -207,6 +208,7 @@ class StepInput(Speaker):
     tried_for_ms: Annotated[int, _shown_if_set] = 0
     begins: Annotated[Terms | None, _shown_if_set] = None
     ends: Annotated[bool, _shown_if_set] = False
+    was_lost: Annotated[bool, _shown_if_set] = False
 
 
 class StepDone(Letter):

@@ -29,6 +29,7 @@ PulseError
 ├── StoreError
 │   ├── PostgresUnavailableError  no answer from Postgres (retryable)
 │   ├── TransactionFailedError    a transaction could not commit
+│   │   └── TransactionEndedError  it was ended from within, by COMMIT or ROLLBACK
 │   ├── TransactionConflictError  Postgres undid it because of another one (retryable)
 │   ├── EmitBusyError             another transaction holds the idempotency key (retryable)
 │   ├── SchemaError               tables are missing or of another version
@@ -331,6 +332,12 @@ class TransactionConflictError(StoreError):
 
     code: ClassVar[str] = "transaction_conflict"
     retryable: ClassVar[bool] = True
+
+
+class TransactionEndedError(TransactionFailedError):
+    """A lent transaction was ended from within; what was written before a COMMIT has stayed."""
+
+    code: ClassVar[str] = "transaction_ended"
 
 
 class EmitBusyError(StoreError):

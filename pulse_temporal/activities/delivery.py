@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TypeVar
 
 from temporalio import activity
 
 from pulse_temporal.activities.calls import Called, Succeeded, call
+from pulse_temporal.activities.emits import HandlerEmits
+from pulse_temporal.activities.patience import patiently
 from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.contract import AttemptFailure, StepDone, StepInput
@@ -19,7 +19,7 @@ from pulse_temporal.errors import (
     HandlerResultError,
     PostgresUnavailableError,
     PulseError,
-    TransactionConflictError,
+    TransactionEndedError,
     TransactionFailedError,
 )
 from pulse_temporal.failpoints import reach
@@ -28,22 +28,16 @@ from pulse_temporal.handlers.registry import Action, Condition
 from pulse_temporal.handlers.threads import HandlerThread
 from pulse_temporal.model.canonical import scrub_text
 from pulse_temporal.model.ids import new_id
-from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.model.steps import HandlerStep, walk
 from pulse_temporal.model.values import JsonObject
 from pulse_temporal.services.chaining import StepEmits
 from pulse_temporal.services.emit import Emitter
 from pulse_temporal.services.ledger import Ledger, Recorded
-from pulse_temporal.store.connection import Connection
-from pulse_temporal.store.loan import Loan
+from pulse_temporal.store.loan import Loan, ended
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.steps import Claimed, FailedAttempt
 from pulse_temporal.store.timeline import LogLine
 
-Result = TypeVar("Result")
-
-ROUNDS = 6
-FIRST_PAUSE = timedelta(milliseconds=250)
 REASON_BYTES = 1_000
 
 
@@ -92,10 +86,10 @@ class Delivery:
         self.is_trial = step.tried_for_ms > 0
         self.ends = step.ends
         self.means = means
-        self.emits = StepEmits(
+        emits = StepEmits(
             desk.emitter, run=claimed.run, trigger=claimed.trigger, path=self.ticket.path
         )
-        self.connection: Connection | None = None
+        self.emits = HandlerEmits(emits, bound=self.bound)
         defined = _step_of(claimed)
         self.policy = defined.retry_policy if defined else None
         limits = desk.options.limits
@@ -106,7 +100,7 @@ class Delivery:
             trigger=claimed.trigger,
             config=_config(claimed, defined),
             book=self.book,
-            emit=self._emit,
+            emit=self.emits.emit,
         )
 
     async def make(self) -> Recorded:
@@ -121,6 +115,7 @@ class Delivery:
             called = await self._call()
             if self.is_trial and isinstance(called, FailedAttempt) and called.timed_out:
                 return await self._give_back()
+            self.emits.check()
             return await self._record(called)
         except asyncio.CancelledError:
             details = activity.cancellation_details()
@@ -132,6 +127,8 @@ class Delivery:
             with contextlib.suppress(PulseError):  # then the next claim finds the attempt open
                 await self.desk.ledger.lose(self.claimed, reason=reason)
             raise
+        finally:
+            self.emits.close()
 
     async def _call(self) -> Called:
         called = await call(
@@ -146,11 +143,11 @@ class Delivery:
 
     async def _give_back(self) -> StepDone:
         lines = self._lines()
-        await _patiently(lambda: self.desk.ledger.give_back(self.claimed, logs=lines))
+        await patiently(lambda: self.desk.ledger.give_back(self.claimed, logs=lines))
         return StepDone(deferred=True)
 
     async def _record(self, called: Called) -> Recorded:
-        return await _patiently(lambda: self._record_once(called))
+        return await patiently(lambda: self._record_once(called))
 
     async def _record_once(self, called: Called) -> Recorded:
         ledger = self.desk.ledger
@@ -174,48 +171,81 @@ class Delivery:
             await reach("finish_run.after_write")
         return ledger.succeeded(self.ticket, done)
 
-    async def _succeed(self, session: Session, called: Succeeded) -> StepDone | None:
+    async def _succeed(
+        self, session: Session, called: Succeeded, *, mark: str | None = None
+    ) -> StepDone | None:
+        ticket = replace(self.ticket, mark=mark)
         return await self.desk.ledger.succeed(
-            session, self.ticket, result=called.result, logs=self._lines(), ends=self.ends
+            session, ticket, result=called.result, logs=self._lines(), ends=self.ends
         )
 
     async def _in_transaction(self, session: Session) -> Recorded:
         """Call a transactional action: its effect and its record commit together."""
-        ledger = self.desk.ledger
         loan = Loan(session)
         try:
             async with loan.transaction():
-                self.connection = session.connection
-                self.ctx.lend(session.connection)
-                with loan.borrowed():
-                    called = await self._call()
-                done = await self._succeed_in(session, called)
+                called = await self._call_with(loan, session)
+                if not loan.is_ended:
+                    self.emits.check()
+                done = await self._succeed_in(loan, session, called)
         except _Undo as undo:
             if undo.failed is None:
                 return await self._refused()
-            if loan.is_cut and not undo.failed.timed_out:  # the effect is undone, and nobody's
-                raise PostgresUnavailableError(
-                    f"the handler's connection to Postgres broke ({undo.failed.message})"
-                ) from None
-            return await self._record(undo.failed)
+            return await self._undone(loan, undo.failed)
+        except TransactionEndedError as error:
+            return await self._record(_not_undone(error))
         except TransactionFailedError as error:
             failed = FailedAttempt(message=f"{type(error).__name__}: {error}", retryable=True)
-            return await self._record(failed)
+            return await self._undone(loan, failed)
         await reach("transaction.after_commit")
-        return ledger.succeeded(self.ticket, done)
+        return self.desk.ledger.succeeded(self.ticket, done)
 
-    async def _succeed_in(self, session: Session, called: Called) -> StepDone:
+    async def _call_with(self, loan: Loan, session: Session) -> Called:
+        self.emits.connection = session.connection
+        self.ctx.lend(session.connection)
+        try:
+            with loan.borrowed():
+                called = await self._call()
+        finally:
+            self.ctx.take_back()
+        failed = called if isinstance(called, FailedAttempt) else None
+        if failed or self.emits.is_troubled:
+            await loan.look()
+        if loan.is_ended or (failed and failed.timed_out):
+            # The handler may go on. What it sends behind a rollback would commit by itself.
+            loan.throw_away()
+        return called
+
+    async def _succeed_in(self, loan: Loan, session: Session, called: Called) -> StepDone:
         """Record the handler's success in its own transaction, or undo its effect."""
         if isinstance(called, FailedAttempt):
             raise _Undo(called)
+        if loan.is_ended:
+            raise ended()
+        loan.check_open()
         try:
-            done = await self._succeed(session, called)
+            done = await self._succeed(session, called, mark=loan.mark)
         except HandlerResultError as error:
             raise _Undo(_without_room(error)) from error
         if done is None:
+            await loan.check()
             raise _Undo(None)
         await reach("transaction.before_commit")
         return done
+
+    async def _undone(self, loan: Loan, failed: FailedAttempt) -> Recorded:
+        """Record a failed attempt, when its transaction was not cut by somebody else.
+
+        Raises:
+            PostgresUnavailableError: The connection was cut, so that the attempt does not count.
+        """
+        if loan.is_ended:
+            failed = _not_undone(ended(), failed.message)
+        elif loan.is_cut:
+            raise PostgresUnavailableError(
+                f"the handler's connection to Postgres broke ({failed.message})"
+            )
+        return await self._record(failed)
 
     async def _refused(self) -> Recorded:
         """Learn why a success could not be recorded; say so in a canceled run's log."""
@@ -223,15 +253,6 @@ class Delivery:
         if not isinstance(standing, StepDone | AttemptFailure) and standing.reason == "canceled":
             await self.desk.ledger.note_late_finish(self.claimed)
         return standing
-
-    async def _emit(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
-        trigger = self.emits.new(signal)
-
-        async def emit() -> TriggerEnvelope:
-            return await self.emits.store(trigger, connection=self.connection)
-
-        # The key makes repeating harmless; in a transaction, its connection is what is lost.
-        return await (emit() if self.connection is not None else _patiently(emit))
 
     def _lines(self) -> list[LogLine]:
         return [
@@ -246,22 +267,18 @@ class Delivery:
         ]
 
 
-async def _patiently(work: Callable[[], Awaitable[Result]]) -> Result:
-    """Do what may be repeated; Postgres may be away for a moment, or others in the way."""
-    for round_ in range(ROUNDS - 1):
-        try:
-            return await work()
-        except (PostgresUnavailableError, TransactionConflictError):
-            await asyncio.sleep(FIRST_PAUSE.total_seconds() * 2**round_)
-    return await work()
-
-
 class _Undo(Exception):  # noqa: N818 - rolls a transaction back, never leaves this module
     """Undo a transactional action; ``failed`` is None when the ledger refused its record."""
 
     def __init__(self, failed: FailedAttempt | None) -> None:
         self.failed = failed
         super().__init__()
+
+
+def _not_undone(error: TransactionEndedError, reason: str = "") -> FailedAttempt:
+    """Describe an attempt whose effect may have stayed: a second one could have it twice."""
+    text = f"{type(error).__name__}: {error}"
+    return FailedAttempt(message=f"{text} ({reason})" if reason else text, retryable=False)
 
 
 def _without_room(error: HandlerResultError) -> FailedAttempt:

@@ -111,6 +111,10 @@ class StepActivities:
             return await self._try(step, fence, handler)
         if is_local:
             return await self._claim_and_make(step, fence, handler)
+        if step.was_lost or activity.info().attempt > 1:
+            # Where a lock on the signals' table was why, claims would go on and lose one
+            # delivery after the other, up to max_lost_workers.
+            await self.desk.emitter.await_storage()
         every = min(self.desk.options.heartbeat_timeout / HEARTBEATS_IN_TIMEOUT, LONGEST_SILENCE)
         during = timedelta(milliseconds=step.timeout_ms) + AROUND_THE_CALL
         async with heartbeats(every=every, during=during):

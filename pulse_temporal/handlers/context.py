@@ -108,6 +108,7 @@ class WorkflowContext:
         "_connection",
         "_emit",
         "_emits",
+        "_is_taken_back",
         "_loop",
         "config",
         "is_replay",
@@ -139,6 +140,7 @@ class WorkflowContext:
         self._loop = running_loop()
         self._canceled = threading.Event()
         self._connection: HandlerConnection | None = None
+        self._is_taken_back = False
 
     @property
     def idempotency_key(self) -> str:
@@ -153,8 +155,13 @@ class WorkflowContext:
         """Connection of a transactional action; its work commits with the step's record.
 
         Raises:
-            ConfigurationError: The action is not registered with ``transactional=True``.
+            ConfigurationError: The action is not registered with ``transactional=True``, or its
+                attempt is over.
         """
+        if self._is_taken_back:
+            raise ConfigurationError(
+                f"The attempt of step {self.step.step_name!r} is over, and so is its transaction."
+            )
         if self._connection is None:
             raise ConfigurationError(
                 f"Step {self.step.step_name!r} has no connection: register its action with "
@@ -251,6 +258,10 @@ class WorkflowContext:
     def lend(self, connection: HandlerConnection) -> None:
         """Give the handler the connection of its transaction; Pulse calls this."""
         self._connection = connection
+
+    def take_back(self) -> None:
+        """Let a handler that goes on after its attempt find no connection; Pulse calls this."""
+        self._is_taken_back = True
 
     def cancel(self) -> None:
         """Tell the handler that its result is not wanted any more; Pulse calls this."""

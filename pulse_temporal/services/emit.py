@@ -57,6 +57,15 @@ class Emitter:
         parsed = self.intake.parse_from_outside(signal)
         return await self.store(self.new_trigger(parsed), connection=connection)
 
+    async def await_storage(self) -> None:
+        """Return when signals can be stored.
+
+        Raises:
+            PostgresUnavailableError: Not within ``postgres_timeout``.
+        """
+        async with self.database.session() as session:
+            await triggers.take_signals(session)
+
     async def emit_tick(self, signal: TriggerInput, *, owner: str) -> TriggerEnvelope:
         """Store the signal of a cron tick; needs no registration and no payload schema.
 

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 
 import asyncpg
+from uuid_utils import uuid7
 
-from pulse_temporal.errors import PostgresUnavailableError, TransactionFailedError
+from pulse_temporal.errors import (
+    PostgresUnavailableError,
+    StoreError,
+    TransactionEndedError,
+    TransactionFailedError,
+)
+from pulse_temporal.store.failures import typed_errors
 from pulse_temporal.store.sessions import Session, transact
+
+MARK = "SET LOCAL pulse.loan = '{}'"
+"""Ends with its transaction. No query, which would forbid the borrower SET TRANSACTION, and so
+without parameters."""
+
+CALLED_OFF = (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError)
+DEAD = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InternalClientError,  # a fatal error came, and the end of the connection did not
+)
+COLLIDED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+BOUNDS = {"statement timeout": "statement_timeout", "lock timeout": "lock_timeout"}
+"""The settings that call a statement off, by what Postgres says then."""
 
 _borrower: ContextVar[Loan | None] = ContextVar("pulse_borrower", default=None)
 """The loan whose borrower runs; tasks that the borrower starts inherit it."""
@@ -20,16 +45,19 @@ class Loan:
 
     Args:
         session: On the connection that is lent.
+
+    Attributes:
+        mark: By which the transaction is told from any other.
+        is_ended: The borrower has ended the transaction, as far as ``look`` has seen.
     """
 
     def __init__(self, session: Session) -> None:
+        self.mark = uuid7().hex
+        self.is_ended = False
         self._session = session
+        self._is_dead = False
         self._is_closed_by_borrower = False
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the server or the network has ended the connection, not its borrower."""
-        return self._is_closed and not self._is_closed_by_borrower
+        self._is_thrown_away = False
 
     @contextmanager
     def borrowed(self) -> Generator[None]:
@@ -45,36 +73,119 @@ class Loan:
         """Make the block a transaction that commits when it ends well.
 
         Raises:
+            TransactionEndedError: Its borrower has ended it.
             TransactionFailedError: It could not commit, or could not be used any more because
                 of what its borrower did.
-            PostgresUnavailableError: The server or the network failed.
+            PostgresUnavailableError: The server, the network or an operator failed it.
         """
         connection = self._session.connection
         connection.add_termination_listener(self._notice)
         try:
             async with transact(self._session):
-                yield
-        except PostgresUnavailableError as error:
-            if self._is_closed_by_borrower:
-                raise TransactionFailedError(
-                    "The handler closed the connection of its transaction."
-                ) from error
-            is_spoiled = isinstance(
-                error.__cause__, asyncpg.InterfaceError | asyncpg.QueryCanceledError
-            )
-            if is_spoiled and not self._is_closed:
-                raise TransactionFailedError(
-                    "The handler left the connection of its transaction unfit for recording the "
-                    f"step: {error.__cause__}"
-                ) from error
-            raise
-        except asyncpg.PostgresError as error:
-            raise TransactionFailedError(
-                f"The step could not be recorded in the handler's transaction: {error}"
-            ) from error
+                with typed_errors():
+                    await connection.execute(MARK.format(self.mark), timeout=self._session.seconds)
+                try:
+                    yield
+                except asyncio.CancelledError:
+                    # The borrower may not have heeded its cancel. What it sends behind a
+                    # rollback would commit by itself.
+                    self.throw_away()
+                    raise
+                self.check_open()
+        except (StoreError, asyncpg.PostgresError) as error:
+            judged = await self._judged(error)
+            if judged is error:
+                raise
+            raise judged from error
         finally:
             with suppress(asyncpg.InterfaceError):  # it is closed, and has forgotten it
                 connection.remove_termination_listener(self._notice)
+
+    def check_open(self) -> None:
+        """Do nothing while a transaction is open, which costs no round trip.
+
+        Raises:
+            TransactionEndedError: The borrower has ended it.
+        """
+        if not self._is_closed and not self._session.connection.is_in_transaction():
+            self.is_ended = True
+            raise ended()
+
+    async def check(self) -> None:
+        """Do nothing while the transaction that was lent is open; another one may be by now.
+
+        Raises:
+            TransactionEndedError: The borrower has ended it.
+        """
+        self.check_open()
+        row = await self._session.row("transactions.mark")
+        if row is None or row["mark"] != self.mark:
+            self.is_ended = True
+            raise ended()
+
+    async def look(self) -> None:
+        """Note what the borrower has made of the transaction, which is to be undone now.
+
+        What it did before an SQL error cannot be seen any more.
+        """
+        if self._is_closed:
+            return
+        try:
+            async with asyncio.timeout(self._session.seconds):
+                await self.check()
+        except (StoreError, TimeoutError, asyncpg.PostgresError) as error:
+            reason = _reason(error)
+            self._is_dead = isinstance(reason, DEAD)
+
+    def throw_away(self) -> None:
+        """Cut the connection, so that nobody can send anything on it any more."""
+        self._is_thrown_away = True
+        with suppress(asyncpg.InterfaceError):  # the pool has taken back what was closed
+            self._session.connection.terminate()
+
+    async def _judged(self, error: StoreError | asyncpg.PostgresError) -> Exception:
+        """Return an error as what it is: the borrower's doing, or the infrastructure's."""
+        reason = _reason(error)
+        if isinstance(error, TransactionEndedError):
+            self.throw_away()
+            return error
+        if self._is_closed_by_borrower:
+            return TransactionFailedError("The handler closed the connection of its transaction.")
+        if await self._is_nobodys(reason):
+            return _unavailable(error)
+        if isinstance(reason, (asyncpg.InterfaceError, *CALLED_OFF)):
+            return TransactionFailedError(
+                "The handler left the connection of its transaction unfit for recording the "
+                f"step: {reason}"
+            )
+        if isinstance(error, asyncpg.PostgresError):
+            return TransactionFailedError(
+                f"The step could not be recorded in the handler's transaction: {error}"
+            )
+        return error
+
+    async def _is_nobodys(self, reason: Exception | None) -> bool:
+        """Say whether the borrower has no part in what Postgres says."""
+        if self.is_cut or isinstance(reason, COLLIDED):
+            return True
+        return isinstance(reason, CALLED_OFF) and not await self._is_bound_by_borrower(reason)
+
+    async def _is_bound_by_borrower(self, reason: Exception) -> bool:
+        """Say whether a statement ran into a bound that its session does not have by itself."""
+        text = str(reason)
+        names = [setting for said, setting in BOUNDS.items() if said in text]
+        with suppress(StoreError, TimeoutError, asyncpg.PostgresError):
+            async with asyncio.timeout(self._session.seconds):
+                for name in names:
+                    row = await self._session.row("transactions.default_setting", name)
+                    return row is not None and row["value"] == "0"
+        return False
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the server or the network has ended the connection, not its borrower."""
+        is_ours = self._is_closed_by_borrower or self._is_thrown_away
+        return self._is_dead or (self._is_closed and not is_ours)
 
     @property
     def _is_closed(self) -> bool:
@@ -87,3 +198,27 @@ class Loan:
         """Hear that the connection is closed, in the context of whoever closes it."""
         if _borrower.get() is self:
             self._is_closed_by_borrower = True
+
+
+def _reason(error: BaseException) -> Exception | None:
+    """Return what asyncpg said in the first place."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, (asyncpg.PostgresError, asyncpg.InterfaceError, *DEAD)):
+            return found
+        found = found.__cause__
+    return None
+
+
+def ended() -> TransactionEndedError:
+    """Return what is raised when a borrower has ended the transaction that it was lent."""
+    return TransactionEndedError(
+        "The transaction was ended from within, with COMMIT, ROLLBACK or RESET ALL, so what was "
+        "written may have stayed. Only Pulse may end it; a savepoint is allowed."
+    )
+
+
+def _unavailable(error: StoreError | asyncpg.PostgresError) -> StoreError:
+    if isinstance(error, StoreError) and error.retryable:
+        return error
+    return PostgresUnavailableError(f"Postgres could not do it now: {error}")

@@ -25,11 +25,16 @@ LONGEST_PAUSE = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Lets its holder record one delivery of a step: who, which step, which claim of it."""
+    """Lets its holder record one delivery of a step: who, which step, which claim of it.
+
+    Attributes:
+        mark: Of the transaction in which alone a success may be recorded; None: any.
+    """
 
     fence: Fence
     path: str
     claim: int
+    mark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +265,7 @@ async def record_success(
         *_log_columns(logs),
         context_bytes,
         ends,
+        ticket.mark,
     )
     if row is None:
         return "refused"

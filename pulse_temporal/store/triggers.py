@@ -312,6 +312,11 @@ def read_emitted(signals: Sequence[NewTrigger], found: Sequence[Record]) -> list
     ]
 
 
+async def take_signals(session: Session) -> None:
+    """Return when signals can be stored, also by what locks their table; none is stored."""
+    await session.run("triggers.take_signals")
+
+
 async def count_caused(
     session: Session, *, tenant_id: str, root_trigger_id: str, limit: int
 ) -> int:

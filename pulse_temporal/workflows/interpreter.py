@@ -225,7 +225,9 @@ class Interpreter:
             done = await attempt_locally(
                 tried, bound=timedelta(milliseconds=bound), summary=summary
             )
-            if done is not None and not (done.deferred and step.begins is None):
+            if done is None:
+                step = step.model_copy(update={"was_lost": True})
+            elif not (done.deferred and step.begins is None):
                 return done
         return await attempt_queued(
             step,

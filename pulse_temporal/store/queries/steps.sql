@@ -211,11 +211,13 @@ RETURNING id, now() - blocked_since AS blocked_for;
 -- handler's call, so the time of the record is the clock's. The last step of a run ends it too.
 -- $1 run_id, $2 tenant_id, $3 path, $4 generation, $5 branch, $6 temporal_run_id, $7 claim,
 -- $8 result as text, $9 log ids, $10 log levels, $11 log messages, $12 log data as texts,
--- $13 log times, $14 bytes that the run's results may have altogether, $15 it is the last step
+-- $13 log times, $14 bytes that the run's results may have altogether, $15 it is the last step,
+-- $16 mark of the transaction in which alone it may be written, NULL: any
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
         AND c.closed_as IS NULL
+        AND ($16::text IS NULL OR $16::text = current_setting('pulse.loan', true))
     FOR SHARE
 ), room AS (
     SELECT coalesce(sum(e.result_bytes), 0) + octet_length($8::text) <= $14::bigint AS is_enough

@@ -186,3 +186,7 @@ WHERE t.id = $1 AND ($2::text IS NULL OR t.tenant_id = $2);
 SELECT count(*) AS caused FROM (
     SELECT 1 FROM pulse_triggers WHERE tenant_id = $1 AND root_trigger_id = $2 LIMIT $3
 ) AS counted;
+
+-- name: take_signals
+-- Wait until signals can be stored, which a lock on their table prevents; stores nothing.
+INSERT INTO pulse_triggers (id) SELECT id FROM pulse_triggers WHERE false;
