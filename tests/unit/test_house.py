@@ -57,3 +57,16 @@ def test_the_lock_file_leaves_the_index_to_the_user() -> None:
     lock = (ROOT / "requirements" / "dev.txt").read_text(encoding="utf-8")
     assert "--hash=sha256:" in lock
     assert not re.findall(r"://|--(?:extra-)?index-url|--find-links|--trusted-host| @ ", lock)
+
+
+def test_no_text_recommends_installing_a_name_that_is_not_published() -> None:
+    """Whoever owns the name on the package index would own what our users install."""
+    name = re.compile(r"pip install [^\n#]*pulse[-_](?:workflows|temporal)")
+    found = [
+        f"{path}:{number}"
+        for path, text in committed_texts()
+        if path.parts[0] != "tests" and path.name != "Dockerfile"
+        for number, line in enumerate(text.splitlines(), start=1)
+        if name.search(line)
+    ]
+    assert not found
