@@ -46,7 +46,7 @@ MODEL_PARTS: Mapping[str, Sequence[str]] = {
     "Signals": ("TriggerInput", "TriggerEnvelope", "TriggerRegistration"),
     "Definitions": ("WorkflowInput", "WorkflowUpdate", "WorkflowDefinition", "DefinitionSnapshot"),
     "Steps": ("ActionStep", "ConditionStep", "DelayStep", "ParallelStep", "RetryPolicy"),
-    "Runs": ("WorkflowRun", "WorkflowStepRun", "RunTimelineEntry", "ExecutionLog"),
+    "Runs": ("WorkflowRun", "WorkflowStepRun", "StepAttempt", "RunTimelineEntry", "ExecutionLog"),
     "Lists": ("RunFilter", "Page"),
     "Handlers and hooks": ("ActionResult", "StepCompleteEvent", "RunCompleteEvent"),
     "Operation": ("HealthReport", "HealthCheck", "ReconcileReport", "Repair"),

@@ -42,6 +42,7 @@ from pulse_temporal.errors import (
     WorkerLostError,
 )
 from pulse_temporal.handlers.context import WorkflowContext
+from pulse_temporal.handlers.logs import HandlerContextFilter
 from pulse_temporal.model.definitions import (
     DefinitionSnapshot,
     PutWorkflow,
@@ -58,6 +59,7 @@ from pulse_temporal.model.runs import (
     Page,
     RunCompleteEvent,
     RunFilter,
+    StepAttempt,
     StepCompleteEvent,
     WorkflowRun,
     WorkflowStepRun,
@@ -94,6 +96,7 @@ __all__ = [
     "Engine",
     "EngineOptions",
     "ExecutionLog",
+    "HandlerContextFilter",
     "HandlerError",
     "HandlerResultError",
     "HandlerTimeoutError",
@@ -126,6 +129,7 @@ __all__ = [
     "SchemaError",
     "SignalError",
     "SignalMismatchError",
+    "StepAttempt",
     "StepCompleteEvent",
     "StoreError",
     "TemporalUnavailableError",

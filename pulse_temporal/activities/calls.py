@@ -12,23 +12,21 @@ from datetime import timedelta
 from typing import TypeAlias
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
+from pulse_temporal.activities.failures import failed_by, timed_out
 from pulse_temporal.activities.results import result_of
 from pulse_temporal.config import Limits
 from pulse_temporal.errors import (
-    EmitNotAwaitedError,
-    HandlerResultError,
-    HandlerTimeoutError,
     NonRetryableError,
-    RetryAfterError,
 )
 from pulse_temporal.handlers.callables import settled
 from pulse_temporal.handlers.context import WorkflowContext
+from pulse_temporal.handlers.logs import Subject, current_subject
 from pulse_temporal.handlers.registry import Action, Condition
 from pulse_temporal.handlers.threads import HandlerThread
-from pulse_temporal.model.canonical import scrub_text
-from pulse_temporal.model.plain import cut_repr, spell
+from pulse_temporal.handlers.tracebacks import frames_of_task, frames_of_thread, stack_of
+from pulse_temporal.model.plain import cut_repr
+from pulse_temporal.model.runs import WorkflowStepRun
 from pulse_temporal.store.steps import FailedAttempt
 
 CLEAN_UP = timedelta(seconds=2)
@@ -76,7 +74,7 @@ async def _call(
     limits: Limits,
     thread: HandlerThread | None,
 ) -> Called:
-    task = asyncio.ensure_future(_guarded(handler, ctx, thread))
+    task = asyncio.ensure_future(_guarded(handler, ctx, thread, subject_of(handler, ctx.step)))
     try:
         done, _ = await asyncio.wait({task}, timeout=bound.total_seconds())
     except asyncio.CancelledError:
@@ -84,16 +82,17 @@ async def _call(
         await _stop(task)
         raise
     if not done:
+        frames = frames_of_task(task) if thread is None else frames_of_thread(thread.ident)
+        stack = stack_of(frames)
         ctx.cancel()
         await _stop(task)
-        message = f"{HandlerTimeoutError.__name__}: the attempt took longer than {bound}."
-        return FailedAttempt(message=message, retryable=True, timed_out=True)
+        return timed_out(bound, stack=stack)
     try:
         value = task.result()
         ctx.check_emits()
         return Succeeded(result_of(handler, value, limits))
     except BaseException as error:  # noqa: BLE001 - handlers raise anything; nothing is awaited here
-        return _failed(error, limits.error_bytes)
+        return failed_by(error, max_bytes=limits.error_bytes)
 
 
 @asynccontextmanager
@@ -119,9 +118,13 @@ async def heartbeats(*, every: timedelta, during: timedelta) -> AsyncGenerator[N
 
 
 async def _guarded(
-    handler: Action | Condition, ctx: WorkflowContext, thread: HandlerThread | None
+    handler: Action | Condition,
+    ctx: WorkflowContext,
+    thread: HandlerThread | None,
+    subject: Subject,
 ) -> object:
     """Keep what would end the process inside the step."""
+    current_subject.set(subject)
     try:
         if thread is None:
             return await settled(handler.handler(ctx))
@@ -140,31 +143,22 @@ async def _guarded(
         ) from error
 
 
+def subject_of(handler: Action | Condition, step: WorkflowStepRun) -> Subject:
+    """Give what log lines say about a step that is at work."""
+    kind = "action" if isinstance(handler, Action) else "condition"
+    return Subject(
+        tenant_id=step.tenant_id,
+        run_id=step.run_id,
+        path=step.path,
+        step_name=step.step_name,
+        what=f"{kind} {handler.name!r}",
+        attempt=step.attempt,
+    )
+
+
 async def _stop(task: asyncio.Future[object]) -> None:
     """Cancel a handler and give it a moment; one that goes on is left to itself."""
     task.cancel()
     await asyncio.wait({task}, timeout=CLEAN_UP.total_seconds())
     if task.done() and not task.cancelled():
         task.exception()  # seen, so that asyncio does not complain about it
-
-
-def _failed(error: BaseException, max_bytes: int) -> FailedAttempt:
-    """Describe a failure; its attributes are foreign, and may be anything."""
-    name, text = type(error).__name__, spell(error)
-    retryable, pause = True, None
-    if isinstance(error, ApplicationError):
-        name, text = spell(error.type or name), spell(error.message)
-        retryable, pause = not error.non_retryable, error.next_retry_delay
-    elif isinstance(error, NonRetryableError | HandlerResultError | EmitNotAwaitedError):
-        retryable = False
-    elif isinstance(error, RetryAfterError):
-        pause = error.retry_after
-    if not _is_pause(pause):
-        text = f"{text} (its retry_after is no timedelta, but {cut_repr(pause)}, and was ignored)"
-        pause = None
-    message = scrub_text(f"{name}: {text}" if text else name, max_bytes=max_bytes)
-    return FailedAttempt(message=message, retryable=retryable, retry_after=pause)
-
-
-def _is_pause(value: object) -> bool:
-    return value is None or isinstance(value, timedelta)

@@ -9,8 +9,9 @@ from datetime import timedelta
 
 from temporalio import activity
 
-from pulse_temporal.activities.calls import Called, Succeeded, call
+from pulse_temporal.activities.calls import Called, Succeeded, call, subject_of
 from pulse_temporal.activities.emits import HandlerEmits
+from pulse_temporal.activities.failures import failed_by
 from pulse_temporal.activities.patience import patiently
 from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
@@ -24,6 +25,7 @@ from pulse_temporal.errors import (
 )
 from pulse_temporal.failpoints import reach
 from pulse_temporal.handlers.context import LogBook, WorkflowContext
+from pulse_temporal.handlers.logs import attempt_failed, attempt_lost, step_failed
 from pulse_temporal.handlers.registry import Action, Condition
 from pulse_temporal.handlers.threads import HandlerThread
 from pulse_temporal.model.canonical import scrub_text
@@ -124,6 +126,8 @@ class Delivery:
             raise
         except Exception as error:
             reason = scrub_text(f"Nothing could be recorded: {error}", max_bytes=REASON_BYTES)
+            subject = subject_of(self.handler, self.claimed.step)
+            attempt_lost(subject, message=reason, error=error)
             with contextlib.suppress(PulseError):  # then the next claim finds the attempt open
                 await self.desk.ledger.lose(self.claimed, reason=reason)
             raise
@@ -147,29 +151,42 @@ class Delivery:
         return StepDone(deferred=True)
 
     async def _record(self, called: Called) -> Recorded:
-        return await patiently(lambda: self._record_once(called))
-
-    async def _record_once(self, called: Called) -> Recorded:
-        ledger = self.desk.ledger
         if isinstance(called, FailedAttempt):
-            failure = await ledger.fail(
-                self.ticket, failed=called, policy=self.policy, logs=self._lines()
-            )
-            await reach("failure.after_record")
-            return failure
+            return await self._fail(called)
+        try:
+            return await patiently(lambda: self._succeed_alone(called))
+        except HandlerResultError as error:
+            return await self._fail(_without_room(error))
+
+    async def _succeed_alone(self, called: Succeeded) -> Recorded:
+        ledger = self.desk.ledger
         if self.ends:
             await reach("finish_run.before_write")
-        try:
-            async with ledger.database.session() as session:
-                done = await self._succeed(session, called)
-        except HandlerResultError as error:
-            return await self._record_once(_without_room(error))
+        async with ledger.database.session() as session:
+            done = await self._succeed(session, called)
         if done is None:
             return await self._refused()
         await reach("step.after_record")
         if done.ended:
             await reach("finish_run.after_write")
         return ledger.succeeded(self.ticket, done)
+
+    async def _fail(self, failed: FailedAttempt) -> Recorded:
+        """Record a failed attempt, and tell the log of it, and of a step that has failed by it."""
+        step, subject = self.claimed.step, subject_of(self.handler, self.claimed.step)
+        message, granted = failed.message, step.max_attempts
+        attempt_failed(subject, max_attempts=granted, message=message, error=failed.error)
+        recorded = await patiently(lambda: self._fail_once(failed))
+        if isinstance(recorded, AttemptFailure) and recorded.retry_in_ms is None:
+            step_failed(subject, message=message, error=failed.error)
+        return recorded
+
+    async def _fail_once(self, failed: FailedAttempt) -> Recorded:
+        failure = await self.desk.ledger.fail(
+            self.ticket, failed=failed, policy=self.policy, logs=self._lines()
+        )
+        await reach("failure.after_record")
+        return failure
 
     async def _succeed(
         self, session: Session, called: Succeeded, *, mark: str | None = None
@@ -195,7 +212,7 @@ class Delivery:
         except TransactionEndedError as error:
             return await self._record(_not_undone(error))
         except TransactionFailedError as error:
-            failed = FailedAttempt(message=f"{type(error).__name__}: {error}", retryable=True)
+            failed = failed_by(error, max_bytes=self.desk.options.limits.error_bytes)
             return await self._undone(loan, failed)
         await reach("transaction.after_commit")
         return self.desk.ledger.succeeded(self.ticket, done)
@@ -240,7 +257,7 @@ class Delivery:
             PostgresUnavailableError: The connection was cut, so that the attempt does not count.
         """
         if loan.is_ended:
-            failed = _not_undone(ended(), failed.message)
+            failed = _not_undone(ended(), failed)
         elif loan.is_cut:
             raise PostgresUnavailableError(
                 f"the handler's connection to Postgres broke ({failed.message})"
@@ -275,14 +292,18 @@ class _Undo(Exception):  # noqa: N818 - rolls a transaction back, never leaves t
         super().__init__()
 
 
-def _not_undone(error: TransactionEndedError, reason: str = "") -> FailedAttempt:
+def _not_undone(
+    error: TransactionEndedError, failed: FailedAttempt | None = None
+) -> FailedAttempt:
     """Describe an attempt whose effect may have stayed: a second one could have it twice."""
     text = f"{type(error).__name__}: {error}"
-    return FailedAttempt(message=f"{text} ({reason})" if reason else text, retryable=False)
+    if failed is None:
+        return FailedAttempt(message=text, retryable=False, error=error)
+    return replace(failed, message=f"{text} ({failed.message})", retryable=False, timed_out=False)
 
 
 def _without_room(error: HandlerResultError) -> FailedAttempt:
-    return FailedAttempt(message=f"{type(error).__name__}: {error}", retryable=False)
+    return FailedAttempt(message=f"{type(error).__name__}: {error}", retryable=False, error=error)
 
 
 def _step_of(claimed: Claimed) -> HandlerStep | None:

@@ -107,6 +107,7 @@ class BlockingEngine:
 
     get_run = _twin(AwaitableMethods.get_run)
     get_run_steps = _twin(AwaitableMethods.get_run_steps)
+    get_step_attempts = _twin(AwaitableMethods.get_step_attempts)
     get_runs_by_trigger = _twin(AwaitableMethods.get_runs_by_trigger)
     get_trigger = _twin(AwaitableMethods.get_trigger)
     list_runs = _twin(AwaitableMethods.list_runs)

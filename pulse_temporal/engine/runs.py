@@ -12,6 +12,7 @@ from pulse_temporal.model.runs import (
     LogLevel,
     Page,
     RunFilter,
+    StepAttempt,
     WorkflowRun,
     WorkflowStepRun,
 )
@@ -41,6 +42,21 @@ class RunMethods:
     ) -> list[WorkflowStepRun]:
         """Give all step runs of a run, in document order; empty when there is no such run."""
         return await self._history.get_run_steps(run_id, tenant_id=tenant_id)
+
+    async def get_step_attempts(
+        self, run_id: str, path: str | None = None, *, tenant_id: str | None = None
+    ) -> list[StepAttempt]:
+        """Give the attempts of a run's steps with their tracebacks; empty when there are none.
+
+        Args:
+            run_id: Which run.
+            path: Narrows to one step, for example ``2/b0/1``.
+            tenant_id: Narrows to one tenant.
+
+        Returns:
+            In document order; those of one step in the order in which workers took it.
+        """
+        return await self._history.get_step_attempts(run_id, path=path, tenant_id=tenant_id)
 
     async def get_runs_by_trigger(
         self, trigger_id: str, *, tenant_id: str | None = None

@@ -149,7 +149,13 @@ class HandlerThread:
         self.calls = 0
         self._give_back = give_back
         self._inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        threading.Thread(target=self._live, name="pulse-handler", daemon=True).start()
+        self._thread = threading.Thread(target=self._live, name="pulse-handler", daemon=True)
+        self._thread.start()
+
+    @property
+    def ident(self) -> int | None:
+        """What the interpreter calls this thread."""
+        return self._thread.ident
 
     async def run(self, work: Callable[[], object]) -> object:
         """Call something in this thread; a call that nobody waits for any more goes on."""

@@ -17,6 +17,7 @@ from pulse_temporal.model.values import Flag, JsonObject, TenantId, Value
 
 RunStatus = Literal["pending", "running", "waiting", "completed", "failed", "canceled"]
 StepStatus = Literal["pending", "scheduled", "running", "completed", "failed", "skipped"]
+AttemptStatus = Literal["open", "completed", "failed", "timed_out", "lost", "released", "canceled"]
 LogLevel = Literal["info", "warn", "error"]
 
 TERMINAL_RUN_STATUSES: frozenset[RunStatus] = frozenset({"completed", "failed", "canceled"})
@@ -155,6 +156,38 @@ class WorkflowStepRun(Value):
     def handler(self) -> str:
         """Name under which the handler is registered."""
         return self.uses or self.step_name
+
+
+class StepAttempt(Value):
+    """One delivery of a step to a worker.
+
+    Attributes:
+        path: Of the step.
+        claim: Counts the deliveries of the step, from 1.
+        attempt: Counts the calls of this generation; a call after a lost worker keeps the number.
+        status: ``lost`` and ``released`` cost no attempt.
+        worker_id: The process that had it.
+        deadline_at: When its time was over.
+        error_message: Why it failed or was lost; None otherwise.
+        traceback: Where the application's code failed: its own frames, with causes and notes,
+            cut to 16 KiB; None when nothing was raised.
+    """
+
+    step_run_id: str
+    run_id: str
+    tenant_id: str
+    path: Path
+    step_name: str
+    generation: int
+    claim: int
+    attempt: int
+    status: AttemptStatus
+    worker_id: str
+    started_at: AwareDatetime
+    deadline_at: AwareDatetime
+    ended_at: AwareDatetime | None = None
+    error_message: str | None = None
+    traceback: str | None = None
 
 
 class RunFilter(Value):

@@ -9,13 +9,14 @@ from pulse_temporal.model.runs import (
     LogLevel,
     Page,
     RunFilter,
+    StepAttempt,
     WorkflowRun,
     WorkflowStepRun,
 )
 from pulse_temporal.model.signals import TriggerEnvelope
 from pulse_temporal.model.timeline import RunTimelineEntry, TimelineEvent, build_timeline
 from pulse_temporal.services.pages import check_limit, page_of, read_cursor
-from pulse_temporal.store import runs, steps, timeline, triggers
+from pulse_temporal.store import attempts, runs, steps, timeline, triggers
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.places import NEWEST, Place
 
@@ -38,6 +39,13 @@ class History:
         """Read the step runs of a run, in document order."""
         async with self.database.session() as session:
             return await steps.list_steps(session, run_id, tenant_id=tenant_id)
+
+    async def get_step_attempts(
+        self, run_id: str, *, path: str | None, tenant_id: str | None
+    ) -> list[StepAttempt]:
+        """Read the attempts of a run or of one of its steps."""
+        async with self.database.session() as session:
+            return await attempts.list_attempts(session, run_id, tenant_id=tenant_id, path=path)
 
     async def get_trigger(
         self, trigger_id: str, *, tenant_id: str | None

@@ -16,6 +16,7 @@ from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.contract import AttemptFailure, Refusal, StepDone
 from pulse_temporal.errors import HandlerResultError, StoreError, WorkerLostError
+from pulse_temporal.handlers.logs import Subject, attempt_failed, attempt_lost, step_failed
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.steps import RetryPolicy
 from pulse_temporal.services.admission import admit
@@ -194,13 +195,17 @@ class Ledger:
                 return refusal
             step = await steps.lock_step(session, fence, path)
             is_open = step is not None and step.status == "running"
-            given_up = await self._settle_running(session, step) if step and is_open else None
+            given_up = (
+                await self._settle_running(session, step, path) if step and is_open else None
+            )
             blocked = await steps.block(session, fence, path, reason=reason)
             if blocked is not None:
                 step_id, blocked_for = blocked
                 if blocked_for < self.options.blocked_step_timeout:
                     return None
                 await steps.give_up(session, step_id, message=reason)
+                subject = Subject(fence.tenant_id, fence.run_id, path)
+                step_failed(subject, message=reason)
             outcome = await steps.outcome(session, fence, path)
         if blocked is not None or given_up is not None:
             self._tell(fence, path)
@@ -283,7 +288,7 @@ class Ledger:
                 return _failure(outcome) if outcome is not None and waits else None
             if step.status != "running":
                 return self._ended(step)
-            given_up = await self._settle_running(session, step)
+            given_up = await self._settle_running(session, step, path)
         if given_up is not None:
             self._tell(fence, path)
         return given_up
@@ -296,31 +301,34 @@ class Ledger:
             return self.done(step.result)
         return StepDone(skipped=True) if step.status == "skipped" else _given_up(step)
 
-    async def _settle_running(self, session: Session, step: LockedStep) -> AttemptFailure | None:
+    async def _settle_running(
+        self, session: Session, step: LockedStep, path: str
+    ) -> AttemptFailure | None:
         """End the attempt of a worker that is gone, and with too many of them the step."""
         is_open = step.open_claim is not None
         timed_out = is_open and step.holder_is_alive
         message = TIMED_OUT if timed_out else WORKER_LOST
+        subject = Subject(step.tenant_id, step.run_id, path, attempt=step.attempt)
         if step.open_claim is not None:
+            ending = "timed_out" if timed_out else "lost"
             await steps.close_attempt(
-                session,
-                step,
-                step.open_claim,
-                ending="timed_out" if timed_out else "lost",
-                message=message,
+                session, step, step.open_claim, ending=ending, message=message
             )
+        if timed_out:
+            attempt_failed(subject, max_attempts=step.max_attempts, message=message)
+        elif is_open:
+            attempt_lost(subject, message=message)
         lost = step.lost + (is_open and not timed_out)
-        if timed_out and step.attempt >= step.max_attempts:
-            await steps.give_up(session, step.id, message=message)
-        elif lost >= self.options.max_lost_workers:
+        if lost >= self.options.max_lost_workers and not timed_out:
             message = (
                 f"{WorkerLostError.__name__}: {lost} workers were lost, or could record nothing, "
                 "while they ran this step."
             )
-            await steps.give_up(session, step.id, message=message)
-        else:
+        elif not timed_out or step.attempt < step.max_attempts:
             await steps.reopen(session, step.id, attempt_counts=timed_out)
             return None
+        await steps.give_up(session, step.id, message=message)
+        step_failed(subject, message=message)
         return AttemptFailure(
             attempt=step.attempt,
             max_attempts=step.max_attempts,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
@@ -79,12 +79,16 @@ class FailedAttempt:
         retryable: Another attempt may follow when the policy grants one.
         retry_after: Pause that the handler asked for; replaces the policy's.
         timed_out: It passed its deadline.
+        traceback: Where the application's code failed.
+        error: What was raised, for the log; it is not recorded.
     """
 
     message: str
     retryable: bool
     retry_after: timedelta | None = None
     timed_out: bool = False
+    traceback: str | None = None
+    error: BaseException | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +299,7 @@ async def record_failure(
         policy.max_backoff_ms,
         _pause_ms(failed.retry_after),
         "timed_out" if failed.timed_out else "failed",
+        failed.traceback,
     )
     if row is None:
         return None

@@ -211,6 +211,7 @@ class PulseTestEnvironment:
             steps=await self.engine.get_run_steps(run_id),
             timeline=await self.engine.get_run_timeline(run_id),
             logs=await self.engine.get_run_logs(run_id),
+            attempts=await self.engine.get_step_attempts(run_id),
         )
 
     async def now(self) -> datetime:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pulse_temporal.model.runs import ExecutionLog, RunStatus, WorkflowRun, WorkflowStepRun
+from pulse_temporal.model.runs import (
+    ExecutionLog,
+    RunStatus,
+    StepAttempt,
+    WorkflowRun,
+    WorkflowStepRun,
+)
 from pulse_temporal.model.timeline import RunTimelineEntry
 from pulse_temporal.model.values import JsonObject
 from pulse_temporal.testing.timelines import timeline_lines
@@ -21,12 +27,14 @@ class RunResult:
         timeline: What happened, in order. Moments of delays are those of Temporal's clock,
             which the test moved; all others are real time.
         logs: What its handlers wrote.
+        attempts: The deliveries of its steps, with the tracebacks of those that failed.
     """
 
     run: WorkflowRun
     steps: Sequence[WorkflowStepRun]
     timeline: Sequence[RunTimelineEntry]
     logs: Sequence[ExecutionLog]
+    attempts: Sequence[StepAttempt] = ()
 
     @property
     def id(self) -> str:
@@ -52,6 +60,15 @@ class RunResult:
     def statuses(self) -> dict[str, str]:
         """Statuses of the steps by name."""
         return {step.step_name: step.status for step in self.steps}
+
+    @property
+    def tracebacks(self) -> str:
+        """Where its handlers failed, as the message of an ``assert`` about the result."""
+        return "\n".join(
+            f"{each.step_name}, attempt {each.attempt}:\n{each.traceback or each.error_message}"
+            for each in self.attempts
+            if each.error_message is not None
+        )
 
     def step(self, name: str) -> WorkflowStepRun:
         """Give the step run of a step.

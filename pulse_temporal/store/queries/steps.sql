@@ -295,7 +295,8 @@ SELECT false, false FROM room WHERE NOT is_enough;
 -- No row: canceled, superseded, or another claim has taken over.
 -- $1 … $7 as in record_success, $8 … $12 logs as $9 … $13 there, $13 error_message,
 -- $14 retryable, $15 first backoff in ms, $16 coefficient, $17 longest backoff in ms or NULL,
--- $18 pause in ms asked for by the handler or NULL, $19 attempt status: failed or timed_out
+-- $18 pause in ms asked for by the handler or NULL, $19 attempt status: failed or timed_out,
+-- $20 traceback or NULL
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
@@ -327,7 +328,7 @@ WITH control AS (
         c.backoff_ms, s.max_attempts
 ), attempt AS (
     UPDATE pulse_step_attempts AS a
-    SET status = $19, ended_at = now(), error_message = $13
+    SET status = $19, ended_at = now(), error_message = $13, traceback = $20
     FROM step
     WHERE a.step_run_id = step.id AND a.claim = $7
 ), logs AS (

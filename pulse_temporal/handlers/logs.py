@@ -1,0 +1,119 @@
+"""Log lines about handlers, and the facts of the present step for those of the application."""
+
+from __future__ import annotations
+
+import logging
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from typing_extensions import override
+
+log = logging.getLogger("pulse_temporal.handlers")
+"""Where every failed attempt and every failed step is told."""
+
+UNKNOWN = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The step that a log line is about.
+
+    Attributes:
+        what: Kind and name of the handler, such as ``action 'pay'``; empty where it is unknown.
+    """
+
+    tenant_id: str
+    run_id: str
+    path: str
+    step_name: str = ""
+    what: str = ""
+    attempt: int = 0
+
+    @override
+    def __str__(self) -> str:
+        """Give the facts as words."""
+        step = (
+            f"step {self.step_name!r} at path {self.path}"
+            if self.step_name
+            else (f"the step at path {self.path}")
+        )
+        handler = f", {self.what}" if self.what else ""
+        return f"{step} of run {self.run_id}, tenant {self.tenant_id}{handler}"
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """The facts as attributes of a log record."""
+        return {
+            "tenant_id": self.tenant_id,
+            "run_id": self.run_id,
+            "path": self.path,
+            "step": self.step_name,
+            "attempt": self.attempt,
+        }
+
+
+current_subject: ContextVar[Subject | None] = ContextVar("pulse_handler", default=None)
+"""The step whose handler runs here, in its tasks and in its thread."""
+
+
+class HandlerContextFilter(logging.Filter):
+    """Gives every log record the facts of the step whose handler writes it.
+
+    The record gets ``tenant_id``, ``run_id``, ``step``, ``path`` and ``attempt``; ``-`` outside of
+    handlers. What a record has already is kept. Add it to a logging handler, not to a logger, so
+    that it sees the lines of all loggers:
+
+    ```python
+    handler = logging.StreamHandler()
+    handler.addFilter(HandlerContextFilter())
+    handler.setFormatter(logging.Formatter("%(levelname)s %(run_id)s %(step)s %(message)s"))
+    ```
+    """
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the facts; every record passes."""
+        subject = current_subject.get()
+        for name in ("tenant_id", "run_id", "step", "path", "attempt"):
+            if not hasattr(record, name):
+                setattr(record, name, subject.facts[name] if subject else UNKNOWN)
+        return True
+
+
+def attempt_failed(
+    subject: Subject, *, max_attempts: int, message: str, error: BaseException | None = None
+) -> None:
+    """Tell of a failed attempt."""
+    log.warning(
+        "attempt %d of %d failed: %s: %s",
+        subject.attempt,
+        max_attempts,
+        subject,
+        message,
+        exc_info=error,
+        extra=subject.facts,
+    )
+
+
+def step_failed(subject: Subject, *, message: str, error: BaseException | None = None) -> None:
+    """Tell of a step that has failed for good."""
+    log.error(
+        "a step has failed, with attempt %d as its last: %s: %s",
+        subject.attempt,
+        subject,
+        message,
+        exc_info=error,
+        extra=subject.facts,
+    )
+
+
+def attempt_lost(subject: Subject, *, message: str, error: BaseException | None = None) -> None:
+    """Tell of a delivery that ended without a record, which costs no attempt."""
+    log.warning(
+        "attempt %d was lost and does not count: %s: %s",
+        subject.attempt,
+        subject,
+        message,
+        exc_info=error,
+        extra=subject.facts,
+    )
