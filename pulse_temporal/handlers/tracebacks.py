@@ -13,7 +13,6 @@ from typing import TypeGuard
 
 import temporalio
 
-import pulse_temporal
 from pulse_temporal.errors import HandlerError, PulseError
 from pulse_temporal.model.canonical import scrub_text
 
@@ -23,8 +22,9 @@ LINE_CHARS = 2_000
 TRACEBACK_BYTES = 16 * 1024
 ASSERTED_LINES = 5
 
-MACHINERY = tuple(
-    str(Path(module.__file__ or "").parent) for module in (pulse_temporal, temporalio, asyncio)
+MACHINERY = (
+    str(Path(__file__).parents[1]),
+    *(str(Path(module.__file__ or "").parent) for module in (temporalio, asyncio)),
 )
 """Folders whose frames are no part of the application."""
 
