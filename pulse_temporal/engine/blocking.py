@@ -11,9 +11,8 @@ from functools import wraps
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
-from pulse_temporal.engine.definitions import DefinitionMethods
-from pulse_temporal.engine.lifecycle import Lifecycle
-from pulse_temporal.engine.runs import RunMethods
+from pulse_temporal.engine.methods import AwaitableMethods
+from pulse_temporal.engine.tenant import TenantEngine
 from pulse_temporal.errors import ConfigurationError, PulseError
 from pulse_temporal.handlers.threads import LoopThread, refuse_event_loop, run_on_loop
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
@@ -23,10 +22,6 @@ Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
 
 INSTEAD = "Await the engine's own method instead of the one of engine.blocking."
-
-
-class AwaitableMethods(Lifecycle, DefinitionMethods, RunMethods):
-    """All methods of an engine that are awaited."""
 
 
 def _twin(
@@ -129,6 +124,10 @@ class BlockingEngine:
         """Store many signals at once, as ``Engine.emit_many`` in a transaction of its own."""
         return self.call(lambda: self.engine.emit_many(signals))
 
+    def for_tenant(self, tenant_id: str) -> BlockingTenant:
+        """Return a view that cannot leave its tenant, as ``Engine.for_tenant``."""
+        return BlockingTenant(self, TenantEngine(self.engine, tenant_id))
+
     def start(self, *, worker: bool = True) -> None:
         """Start working on runs, as ``Engine.start``; what forgets to stop, stops at exit."""
         self.call(lambda: self.engine.start(worker=worker))
@@ -173,3 +172,57 @@ class BlockingEngine:
             if self._thread is None:
                 self._thread = LoopThread()
             return self._thread.loop
+
+
+def _tenant_twin(
+    method: Callable[Concatenate[TenantEngine, Given], Awaitable[Answer]],
+) -> Callable[Concatenate[BlockingTenant, Given], Answer]:
+    """Return the blocking form of a tenant's method: same parameters, same docstring."""
+
+    @wraps(method)
+    def call(view: BlockingTenant, *arguments: Given.args, **options: Given.kwargs) -> Answer:
+        return view.blocking.call(lambda: method(view.tenant, *arguments, **options))
+
+    return call
+
+
+class BlockingTenant:
+    """The engine of one tenant, for code that is not async; see ``Engine.for_tenant``."""
+
+    def __init__(self, blocking: BlockingEngine, tenant: TenantEngine) -> None:
+        self.blocking = blocking
+        self.tenant = tenant
+
+    create_workflow = _tenant_twin(TenantEngine.create_workflow)
+    put_workflow = _tenant_twin(TenantEngine.put_workflow)
+    validate_workflow = _tenant_twin(TenantEngine.validate_workflow)
+    update_workflow = _tenant_twin(TenantEngine.update_workflow)
+    get_workflow = _tenant_twin(TenantEngine.get_workflow)
+    list_workflows = _tenant_twin(TenantEngine.list_workflows)
+    enable_workflow = _tenant_twin(TenantEngine.enable_workflow)
+    disable_workflow = _tenant_twin(TenantEngine.disable_workflow)
+    delete_workflow = _tenant_twin(TenantEngine.delete_workflow)
+    next_runs = _tenant_twin(TenantEngine.next_runs)
+
+    get_run = _tenant_twin(TenantEngine.get_run)
+    get_run_steps = _tenant_twin(TenantEngine.get_run_steps)
+    get_runs_by_trigger = _tenant_twin(TenantEngine.get_runs_by_trigger)
+    get_trigger = _tenant_twin(TenantEngine.get_trigger)
+    list_runs = _tenant_twin(TenantEngine.list_runs)
+    get_run_timeline = _tenant_twin(TenantEngine.get_run_timeline)
+    get_run_logs = _tenant_twin(TenantEngine.get_run_logs)
+    get_failed_runs = _tenant_twin(TenantEngine.get_failed_runs)
+    cancel_run = _tenant_twin(TenantEngine.cancel_run)
+    retry_run = _tenant_twin(TenantEngine.retry_run)
+    replay = _tenant_twin(TenantEngine.replay)
+    wait_for_run = _tenant_twin(TenantEngine.wait_for_run)
+
+    def emit(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
+        """Store a signal of this tenant, in a transaction of its own."""
+        return self.blocking.call(lambda: self.tenant.emit(signal))
+
+    def emit_many(
+        self, signals: Sequence[TriggerInput | Mapping[str, object]]
+    ) -> list[TriggerEnvelope]:
+        """Store many signals of this tenant at once, in a transaction of its own."""
+        return self.blocking.call(lambda: self.tenant.emit_many(signals))

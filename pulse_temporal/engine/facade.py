@@ -7,9 +7,11 @@ from typing import Unpack
 from temporalio.client import Client
 
 from pulse_temporal.config import EngineOptions, EngineSettings
-from pulse_temporal.engine.blocking import AwaitableMethods, BlockingEngine
+from pulse_temporal.engine.blocking import BlockingEngine
+from pulse_temporal.engine.methods import AwaitableMethods
 from pulse_temporal.engine.registration import Registration
 from pulse_temporal.engine.settings import options_by_name, options_from_environment
+from pulse_temporal.engine.tenant import TenantEngine
 from pulse_temporal.errors import ConfigurationError
 from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.handlers.registry import Registry
@@ -119,3 +121,15 @@ class Engine(Registration, AwaitableMethods):
         self._definitions = Definitions(self._database, self.registry, options)
         self._history = History(self._database)
         self.blocking = BlockingEngine(self, self._process)
+
+    def for_tenant(self, tenant_id: str) -> TenantEngine:
+        """Return a view of this engine that cannot leave its tenant.
+
+        For code that serves a customer's request: it asks for that tenant alone, and a call that
+        names another tenant is refused.
+
+        Raises:
+            InvalidInputError: It cannot be a tenant's id: 1 to 200 characters, no control
+                characters.
+        """
+        return TenantEngine(self, tenant_id)

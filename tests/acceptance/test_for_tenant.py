@@ -1,0 +1,162 @@
+"""A view of the engine for one tenant: it needs no tenant's id, and cannot leave its tenant."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+
+import pytest
+
+from pulse_temporal import (
+    Engine,
+    InvalidInputError,
+    NotFoundError,
+    RunFilter,
+    TriggerEnvelope,
+    TriggerInput,
+    WorkflowInput,
+)
+from pulse_temporal.engine.blocking import BlockingTenant
+from pulse_temporal.engine.tenant import TenantEngine
+from tests.harness import SOURCE, PulseTest
+
+OF_THE_WHOLE_ENGINE = {"start", "stop", "migrate", "reconcile", "check_health"}
+
+Call = Callable[[TenantEngine, Mapping[str, str]], Awaitable[object]]
+
+CALLS: dict[str, Call] = {
+    "update_workflow": lambda view, other: view.update_workflow(
+        other["definition"], {"name": "x"}
+    ),
+    "enable_workflow": lambda view, other: view.enable_workflow(other["definition"]),
+    "disable_workflow": lambda view, other: view.disable_workflow(other["definition"]),
+    "delete_workflow": lambda view, other: view.delete_workflow(other["definition"]),
+    "next_runs": lambda view, other: view.next_runs(other["definition"]),
+    "cancel_run": lambda view, other: view.cancel_run(other["run"]),
+    "retry_run": lambda view, other: view.retry_run(other["run"]),
+    "replay": lambda view, other: view.replay(other["trigger"]),
+}
+"""Calls that act on what another tenant owns."""
+
+QUESTIONS: dict[str, Call] = {
+    "get_workflow": lambda view, other: view.get_workflow(other["definition"]),
+    "get_run": lambda view, other: view.get_run(other["run"]),
+    "get_run_steps": lambda view, other: view.get_run_steps(other["run"]),
+    "get_run_timeline": lambda view, other: view.get_run_timeline(other["run"]),
+    "get_run_logs": lambda view, other: view.get_run_logs(other["run"]),
+    "get_trigger": lambda view, other: view.get_trigger(other["trigger"]),
+    "get_runs_by_trigger": lambda view, other: view.get_runs_by_trigger(other["trigger"]),
+    "get_failed_runs": lambda view, _: view.get_failed_runs(),
+}
+"""Calls that ask about what another tenant owns."""
+
+
+async def _of_globex(pulse: PulseTest) -> dict[str, str]:
+    """Return the ids of a definition, a signal and a failed run of another tenant."""
+    pulse.action("fail", fails=99)
+    definition = await pulse.define("t", "fail", tenant_id="globex")
+    trigger = await pulse.engine.emit({"tenantId": "globex", "source": SOURCE, "type": "t"})
+    (run_id,) = trigger.run_ids
+    await pulse.engine.wait_for_run(run_id)
+    return {"definition": definition.id, "trigger": trigger.id, "run": run_id}
+
+
+async def test_a_customers_request_needs_no_tenants_id(pulse: PulseTest) -> None:
+    pulse.action("greet", returns={"said": "hello"})
+    pulse.signal("t")
+    acme = pulse.engine.for_tenant("acme")
+    definition = await acme.create_workflow(
+        {"name": "Greet", "triggerType": "t", "steps": [{"type": "action", "name": "greet"}]}
+    )
+    trigger = await acme.emit({"source": SOURCE, "type": "t"})
+    run = await acme.wait_for_run(trigger.run_ids[0])
+    assert (definition.tenant_id, trigger.tenant_id, run.tenant_id) == ("acme", "acme", "acme")
+    assert [found.id for found in (await acme.list_runs()).items] == [run.id]
+    assert [found.id for found in (await acme.list_workflows()).items] == [definition.id]
+    assert await acme.get_run(run.id) == run
+
+
+@pytest.mark.parametrize("other", [None, "globex"])
+async def test_what_another_tenant_owns_is_unknown(pulse: PulseTest, other: str | None) -> None:
+    """Naming nobody does not widen the view, naming the other tenant is refused."""
+    ids = await _of_globex(pulse)
+    acme = pulse.engine.for_tenant("acme")
+    for name, call in CALLS.items():
+        with pytest.raises(NotFoundError):
+            await call(acme, ids)
+        method = getattr(acme, name)
+        kind = NotFoundError if other is None else InvalidInputError
+        with pytest.raises(kind):
+            await method(next(iter(ids.values())), *_change(name), tenant_id=other)
+    for call in QUESTIONS.values():
+        assert not await call(acme, ids)
+    assert not (await acme.list_runs()).items
+    assert not (await acme.list_workflows()).items
+    with pytest.raises(TimeoutError):
+        await acme.wait_for_run(ids["run"], 0)
+    globex = pulse.engine.for_tenant("globex")
+    for call in QUESTIONS.values():
+        assert await call(globex, ids) is not None
+
+
+def _change(name: str) -> tuple[object, ...]:
+    return ({"name": "x"},) if name == "update_workflow" else ()
+
+
+async def test_what_names_another_tenant_is_refused(pulse: PulseTest) -> None:
+    pulse.signal("t")
+    acme = pulse.engine.for_tenant("acme")
+    for spelling in ("tenantId", "tenant_id"):
+        signal = {spelling: "globex", "source": SOURCE, "type": "t"}
+        definition = {spelling: "globex", "name": "n", "triggerType": "t", "steps": []}
+        refused: tuple[Callable[[], Awaitable[object]], ...] = (
+            lambda signal=signal: acme.emit(signal),
+            lambda signal=signal: acme.emit_many([signal]),
+            lambda signal=signal: acme.emit(TriggerInput.model_validate(signal)),
+            lambda definition=definition: acme.create_workflow(definition),
+            lambda definition=definition: acme.put_workflow(definition, key="k"),
+            lambda definition=definition: acme.validate_workflow(definition),
+            lambda definition=definition: acme.create_workflow(
+                WorkflowInput.model_validate(definition)
+            ),
+            lambda: acme.list_runs(RunFilter(tenant_id="globex")),
+        )
+        for call in refused:
+            with pytest.raises(InvalidInputError, match="'acme', not for 'globex'"):
+                await call()
+    assert not (await pulse.engine.list_workflows()).items
+
+
+@pytest.mark.parametrize("tenant_id", ["", None, 5, "a\0b", "x" * 201])
+def test_a_view_needs_a_tenant(pulse: PulseTest, tenant_id: object) -> None:
+    """What is no tenant's id must not become "all tenants"."""
+    with pytest.raises(InvalidInputError, match="tenant's id"):
+        pulse.engine.for_tenant(tenant_id)  # pyright: ignore[reportArgumentType] - what a mistake looks like
+
+
+async def test_code_that_is_not_async_has_the_same_view(pulse: PulseTest) -> None:
+    pulse.signal("t")
+
+    def serve() -> TriggerEnvelope | None:
+        acme = pulse.engine.blocking.for_tenant("acme")
+        trigger = acme.emit({"source": SOURCE, "type": "t"})
+        (second,) = acme.emit_many([{"source": SOURCE, "type": "t"}])
+        with pytest.raises(InvalidInputError, match="'globex'"):
+            acme.get_trigger(trigger.id, tenant_id="globex")
+        assert pulse.engine.blocking.for_tenant("globex").get_trigger(trigger.id) is None
+        return acme.get_trigger(second.id)
+
+    found = await asyncio.to_thread(serve)
+    assert found is not None
+    assert found.tenant_id == "acme"
+
+
+@pytest.mark.parametrize("view", [TenantEngine, BlockingTenant])
+def test_a_view_has_every_method_that_a_tenant_may_need(view: type[object]) -> None:
+    of_engine = {
+        name
+        for name in dir(Engine)
+        if not name.startswith("_") and inspect.iscoroutinefunction(getattr(Engine, name))
+    }
+    assert of_engine - OF_THE_WHOLE_ENGINE <= set(dir(view))
