@@ -31,6 +31,7 @@ from pulse_temporal.engine.definitions import DefinitionMethods
 from pulse_temporal.engine.lifecycle import Lifecycle
 from pulse_temporal.engine.registration import Registration
 from pulse_temporal.engine.runs import RunMethods
+from pulse_temporal.engine.tenant import TenantEngine
 from pulse_temporal.handlers.context import WorkflowContext
 
 FOLDER = Path(__file__).parent / "reference"
@@ -99,6 +100,8 @@ def engine_page() -> Iterator[str]:
         for member in vars(part).values():
             if inspect.isfunction(member) and not member.__name__.startswith("_"):
                 yield from function(member, level=3)
+    yield f"## One tenant\n\n{read_docstring(TenantEngine).text}\n"
+    yield from function(pulse_temporal.Engine.for_tenant, level=3)
     yield f"## Without async\n\n`engine.blocking`: {read_docstring(BlockingEngine).text}\n"
 
 

@@ -54,12 +54,13 @@ async def main() -> None:
                     await engine.wait_for_run(run_id)
             courier["is_up"] = True
 
-            failed = await engine.get_failed_runs("workspace_1")
+            workspace = engine.for_tenant("workspace_1")
+            failed = await workspace.get_failed_runs()
             print(f"{len(failed)} runs have failed: {failed[0].error_message}")
             for run in failed:
-                retried = await engine.retry_run(run.id)
+                retried = await workspace.retry_run(run.id)
                 print(f"Retried {run.trigger_id}: {retried.status}, take {retried.generation}")
-            await engine.cancel_run(failed[-1].id, "The customer called")
+            await workspace.cancel_run(failed[-1].id, "The customer called")
             for run in failed:
                 await tell(engine, run.id)
 

@@ -87,7 +87,7 @@ async def create_workflow(definition: dict[str, object], tenant_id: Tenant) -> d
 @app.get("/runs/{run_id}/timeline")
 async def timeline(run_id: str, tenant_id: Tenant) -> list[RunTimelineEntry]:
     """Show what a run of this tenant has done so far."""
-    entries = await engine.get_run_timeline(run_id, tenant_id=tenant_id)
+    entries = await engine.for_tenant(tenant_id).get_run_timeline(run_id)
     if not entries:
         raise HTTPException(404)
     return entries
