@@ -7,7 +7,6 @@ import contextlib
 import contextvars
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeAlias
 
@@ -27,17 +26,10 @@ from pulse_temporal.handlers.threads import HandlerThread
 from pulse_temporal.handlers.tracebacks import frames_of_task, frames_of_thread, stack_of
 from pulse_temporal.model.plain import cut_repr
 from pulse_temporal.model.runs import WorkflowStepRun
-from pulse_temporal.store.steps import FailedAttempt
+from pulse_temporal.store.steps import FailedAttempt, Succeeded
 
 CLEAN_UP = timedelta(seconds=2)
 """How long a handler may clean up after it was canceled or its time was over."""
-
-
-@dataclass(frozen=True, slots=True)
-class Succeeded:
-    """A handler's result as JSON text; None: it has none."""
-
-    result: str | None
 
 
 Called: TypeAlias = Succeeded | FailedAttempt
@@ -90,7 +82,7 @@ async def _call(
     try:
         value = task.result()
         ctx.check_emits()
-        return Succeeded(result_of(handler, value, limits))
+        return result_of(handler, value, limits)
     except BaseException as error:  # noqa: BLE001 - handlers raise anything; nothing is awaited here
         return failed_by(error, max_bytes=limits.error_bytes)
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from temporalio import activity
 
-from pulse_temporal.activities.calls import Called, Succeeded, call, subject_of
+from pulse_temporal.activities.calls import Called, call, subject_of
 from pulse_temporal.activities.emits import HandlerEmits
 from pulse_temporal.activities.failures import failed_by
 from pulse_temporal.activities.patience import patiently
@@ -35,9 +35,10 @@ from pulse_temporal.model.values import JsonObject
 from pulse_temporal.services.chaining import StepEmits
 from pulse_temporal.services.emit import Emitter
 from pulse_temporal.services.ledger import Ledger, Recorded
+from pulse_temporal.store.claims import Claimed
 from pulse_temporal.store.loan import Loan, ended
 from pulse_temporal.store.sessions import Session
-from pulse_temporal.store.steps import Claimed, FailedAttempt
+from pulse_temporal.store.steps import FailedAttempt, Succeeded
 from pulse_temporal.store.timeline import LogLine
 
 REASON_BYTES = 1_000
@@ -193,7 +194,7 @@ class Delivery:
     ) -> StepDone | None:
         ticket = replace(self.ticket, mark=mark)
         return await self.desk.ledger.succeed(
-            session, ticket, result=called.result, logs=self._lines(), ends=self.ends
+            session, ticket, succeeded=called, logs=self._lines(), ends=self.ends
         )
 
     async def _in_transaction(self, session: Session) -> Recorded:

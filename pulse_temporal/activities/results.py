@@ -1,4 +1,4 @@
-"""Turn what a handler returned into JSON text, or into the error that it stands for."""
+"""Turn what a handler returned into what is recorded, or into the error that it stands for."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from pulse_temporal.handlers.registry import Action, Condition
 from pulse_temporal.model.canonical import canonical_object
 from pulse_temporal.model.plain import is_mapping, spell
 from pulse_temporal.model.runs import ActionResult
+from pulse_temporal.store.steps import Succeeded
 
 TYPESCRIPT_RESULT = frozenset({"success", "data", "error"})
 """The fields of a result of the TypeScript Pulse; ``success`` is always there."""
 
 
-def result_of(handler: Action | Condition, value: object, limits: Limits) -> str | None:
-    """Give what a handler returned as canonical JSON text; None: it has no result.
+def result_of(handler: Action | Condition, value: object, limits: Limits) -> Succeeded:
+    """Return what a handler returned in the form in which it is recorded.
 
     Raises:
         HandlerResultError: It is nothing that can be stored.
@@ -35,19 +36,17 @@ def result_of(handler: Action | Condition, value: object, limits: Limits) -> str
                 next_retry_delay=reported.retry_after,
             )
         value = reported.data
-    return (
-        _answer(handler, value)
-        if isinstance(handler, Condition)
-        else _data(handler, value, limits)
-    )
+    if isinstance(handler, Condition):
+        return _answer(handler, value)
+    return Succeeded(_data(handler, value, limits))
 
 
-def _answer(condition: Condition, value: object) -> str:
+def _answer(condition: Condition, value: object) -> Succeeded:
     if not isinstance(value, bool):
         raise HandlerResultError(
             f"Condition {condition.name!r} must return True or False, not {_kind(value)}."
         )
-    return '{"value":true}' if value else '{"value":false}'
+    return Succeeded('{"value":true}' if value else '{"value":false}', answer=value)
 
 
 def _data(action: Action, value: object, limits: Limits) -> str | None:

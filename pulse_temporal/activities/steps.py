@@ -22,9 +22,9 @@ from pulse_temporal.handlers.registry import Action, Condition, Registry
 from pulse_temporal.handlers.threads import HandlerThreads
 from pulse_temporal.services.ledger import Recorded
 from pulse_temporal.services.mirror import Mirror
+from pulse_temporal.store.claims import Claimed
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database
-from pulse_temporal.store.steps import Claimed
 
 log = logging.getLogger(__name__)
 

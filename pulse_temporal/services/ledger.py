@@ -21,11 +21,12 @@ from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.steps import RetryPolicy
 from pulse_temporal.services.admission import admit
 from pulse_temporal.services.observers import Observers
-from pulse_temporal.store import steps, timeline
+from pulse_temporal.store import claims, steps, timeline
+from pulse_temporal.store.claims import Claimed, Terms, Ticket
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.sessions import Session
-from pulse_temporal.store.steps import Claimed, FailedAttempt, LockedStep, Outcome, Terms, Ticket
+from pulse_temporal.store.steps import FailedAttempt, LockedStep, Outcome, Succeeded
 from pulse_temporal.store.timeline import LogLine
 
 Recorded: TypeAlias = StepDone | AttemptFailure | Refusal
@@ -33,8 +34,6 @@ Recorded: TypeAlias = StepDone | AttemptFailure | Refusal
 
 CLAIM_ROUNDS = 4
 HISTORY_MESSAGE_CHARS = 1_000
-ANSWERS = {'{"value":true}': True, '{"value":false}': False}
-"""What a condition's result looks like, without blanks."""
 
 WORKER_LOST = "The worker was lost while it ran this step."
 SHUT_DOWN = "The worker shut down; the step goes on elsewhere."
@@ -82,7 +81,7 @@ class Ledger:
         terms = Terms(self.worker_id, bound, waited_after=waited_after)
         for _ in range(CLAIM_ROUNDS):
             async with self.database.session() as session:
-                claimed = await steps.claim(session, fence, path, terms=terms)
+                claimed = await claims.claim(session, fence, path, terms=terms)
             if claimed is not None:
                 return claimed
             recorded = await self._settle(fence, path)
@@ -97,7 +96,7 @@ class Ledger:
         """
         terms = Terms(self.worker_id, bound, begins=True)
         async with self.database.session() as session:
-            return await steps.claim(session, fence, path, terms=terms)
+            return await claims.claim(session, fence, path, terms=terms)
 
     async def pass_over(self, fence: Fence, path: str, *, reason: str) -> Recorded:
         """Skip an action of a replay; later steps see what the original run recorded for it."""
@@ -117,11 +116,11 @@ class Ledger:
         session: Session,
         ticket: Ticket,
         *,
-        result: str | None,
+        succeeded: Succeeded,
         logs: Sequence[LogLine],
         ends: bool,
     ) -> StepDone | None:
-        """Record a result (JSON text), with ``ends`` as the run's last; None: it is refused.
+        """Record what a handler returned, with ``ends`` as the run's last; None: it is refused.
 
         Joins the session's transaction, which is how a transactional action's effect and its
         record become one. Call ``succeeded`` after the commit.
@@ -131,7 +130,7 @@ class Ledger:
         """
         limit = self.options.limits.context_bytes
         recording = await steps.record_success(
-            session, ticket, result=result, logs=logs, context_bytes=limit, ends=ends
+            session, ticket, succeeded=succeeded, logs=logs, context_bytes=limit, ends=ends
         )
         if recording == "too_large":
             raise HandlerResultError(
@@ -140,7 +139,7 @@ class Ledger:
             )
         if recording == "refused":
             return None
-        done = self.done(result)
+        done = self.done(succeeded.result, succeeded.answer)
         return done.model_copy(update={"ended": True}) if recording == "finished" else done
 
     def succeeded(self, ticket: Ticket, done: StepDone) -> StepDone:
@@ -180,7 +179,7 @@ class Ledger:
         if outcome is None:
             return _unknown_step(fence, path)
         if outcome.status == "completed":
-            return self.done(outcome.result)
+            return self.done(outcome.result, outcome.answer)
         if outcome.status in ("failed", "scheduled"):
             return _failure(outcome)
         if outcome.status == "skipped":
@@ -212,7 +211,7 @@ class Ledger:
         if outcome is None:
             return _unknown_step(fence, path)
         if outcome.status == "completed":
-            return self.done(outcome.result)
+            return self.done(outcome.result, outcome.answer)
         return _failure(outcome) if outcome.status == "failed" else None
 
     async def release(self, claimed: Claimed) -> None:
@@ -222,7 +221,7 @@ class Ledger:
     async def give_back(self, claimed: Claimed, *, logs: Sequence[LogLine]) -> None:
         """Give a step back that takes too long for where it runs; it costs no attempt."""
         async with self.database.transaction() as session:
-            await steps.give_back(session, claimed, reason=TOO_LONG)
+            await claims.give_back(session, claimed, reason=TOO_LONG)
             for line in logs:
                 await timeline.add_log(
                     session,
@@ -243,7 +242,7 @@ class Ledger:
         self, claimed: Claimed, *, ending: Literal["lost", "released"], message: str
     ) -> None:
         async with self.database.transaction() as session:
-            await steps.release(session, claimed, ending=ending, message=message)
+            await claims.release(session, claimed, ending=ending, message=message)
 
     async def note_late_finish(self, claimed: Claimed) -> None:
         """Say in the run's log that a handler finished after its run was canceled."""
@@ -263,13 +262,17 @@ class Ledger:
                 tenant_id=claimed.run.tenant_id,
             )
 
-    def done(self, result: str | None) -> StepDone:
-        """Give the reply for a recorded result: the answer, and the result when it is small."""
+    def done(self, result: str | None, answer: bool | None) -> StepDone:
+        """Return the reply for a recorded result: the answer, and the result when it is small.
+
+        The answer is not read from the result: an action may return what looks like one, and
+        must not end its list.
+        """
         if result is None:
             return StepDone()
         small = len(result) <= self.options.history_result_bytes
         return StepDone(
-            value=ANSWERS.get(result.replace(" ", "")),
+            value=answer,
             result=from_json(result) if small else None,
         )
 
@@ -298,7 +301,7 @@ class Ledger:
 
     def _ended(self, step: LockedStep) -> Recorded:
         if step.status == "completed":
-            return self.done(step.result)
+            return self.done(step.result, step.answer)
         return StepDone(skipped=True) if step.status == "skipped" else _given_up(step)
 
     async def _settle_running(

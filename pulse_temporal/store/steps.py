@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
-from pulse_temporal.model.definitions import DefinitionSnapshot
-from pulse_temporal.model.runs import StepStatus, WorkflowRun, WorkflowStepRun
-from pulse_temporal.model.signals import TriggerEnvelope
+from pulse_temporal.model.runs import StepStatus, WorkflowStepRun
 from pulse_temporal.model.steps import RetryPolicy
 from pulse_temporal.store import rows
-from pulse_temporal.store.connection import Record
+from pulse_temporal.store.claims import Ticket
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.timeline import LogLine
@@ -21,30 +19,6 @@ DEFAULT_POLICY = RetryPolicy(max_attempts=1, backoff_ms=1_000)
 Recording = Literal["recorded", "finished", "refused", "too_large"]
 LONGEST_PAUSE = timedelta(days=30)
 """What a handler asks for beyond this is cut: Postgres counts no time without end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """Lets its holder record one delivery of a step: who, which step, which claim of it.
-
-    Attributes:
-        mark: Of the transaction in which alone a success may be recorded; None: any.
-    """
-
-    fence: Fence
-    path: str
-    claim: int
-    mark: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A step that this process may work on, with all that its handler needs."""
-
-    run: WorkflowRun
-    step: WorkflowStepRun
-    trigger: TriggerEnvelope
-    ticket: Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +40,23 @@ class LockedStep:
     max_attempts: int
     error_message: str | None
     result: str | None
+    answer: bool | None
     open_claim: int | None
     holder_is_alive: bool
     lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """What a handler returned, to record.
+
+    Attributes:
+        result: JSON text; None: an action that returned nothing.
+        answer: Of a condition; None for actions, whatever their result looks like.
+    """
+
+    result: str | None
+    answer: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,42 +88,8 @@ class Outcome:
     max_attempts: int
     error_message: str | None
     result: str | None
+    answer: bool | None
     retry_in_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """On what terms a step is claimed.
-
-    Attributes:
-        worker_id: Who claims it.
-        bound: Length of the attempt that begins with the claim.
-        waited_after: Number of the failed attempt whose pause the execution has waited out.
-        begins: The list begins with it: the execution must be the first to speak there.
-    """
-
-    worker_id: str
-    bound: timedelta
-    waited_after: int = 0
-    begins: bool = False
-
-
-async def claim(session: Session, fence: Fence, path: str, *, terms: Terms) -> Claimed | None:
-    """Take a step that nobody works on; None leaves the reason to ``lock_step``."""
-    row = await session.row(
-        "steps.claim",
-        fence.run_id,
-        fence.tenant_id,
-        path,
-        fence.generation,
-        fence.branch,
-        fence.temporal_run_id,
-        terms.worker_id,
-        terms.bound,
-        terms.waited_after,
-        fence.first_execution_run_id if terms.begins else None,
-    )
-    return _claimed(row, fence) if row else None
 
 
 async def pass_over(session: Session, fence: Fence, path: str, *, reason: str) -> bool:
@@ -168,6 +122,7 @@ async def lock_step(session: Session, fence: Fence, path: str) -> LockedStep | N
         max_attempts=row["max_attempts"],
         error_message=row["error_message"],
         result=row["result"],
+        answer=row["answer"],
         open_claim=row["open_claim"],
         holder_is_alive=bool(row["alive"]),
         lost=row["lost"],
@@ -185,30 +140,6 @@ async def close_attempt(
     """End an attempt that nobody will record; of these endings only ``timed_out`` counts."""
     await session.run(
         "steps.close_attempt", step.id, claim, ending, message, step.run_id, step.tenant_id
-    )
-
-
-async def release(
-    session: Session, claimed: Claimed, *, ending: Literal["lost", "released"], message: str
-) -> None:
-    """End the attempt that this process holds, without a record; it does not count."""
-    run = claimed.run
-    await session.run(
-        "steps.close_attempt",
-        claimed.step.id,
-        claimed.ticket.claim,
-        ending,
-        message,
-        run.id,
-        run.tenant_id,
-    )
-
-
-async def give_back(session: Session, claimed: Claimed, *, reason: str) -> None:
-    """Give a claimed step to a later delivery; the attempt does not count."""
-    run = claimed.run
-    await session.run(
-        "steps.give_back", claimed.step.id, claimed.ticket.claim, reason, run.id, run.tenant_id
     )
 
 
@@ -250,12 +181,12 @@ async def record_success(
     session: Session,
     ticket: Ticket,
     *,
-    result: str | None,
+    succeeded: Succeeded,
     logs: Sequence[LogLine],
     context_bytes: int,
     ends: bool,
 ) -> Recording:
-    """Write a result, JSON text; with ``ends`` it completes the run.
+    """Write what a handler returned; with ``ends`` it completes the run.
 
     Returns:
         ``recorded``; ``finished``: and the run is completed.
@@ -265,11 +196,12 @@ async def record_success(
     row = await session.row(
         "steps.record_success",
         *_ticket_columns(ticket),
-        result,
+        succeeded.result,
         *_log_columns(logs),
         context_bytes,
         ends,
         ticket.mark,
+        succeeded.answer,
     )
     if row is None:
         return "refused"
@@ -305,7 +237,9 @@ async def record_failure(
         return None
     retry_in_ms = row["retry_in_ms"]
     status = "failed" if retry_in_ms is None else "scheduled"
-    return Outcome(status, row["attempt"], row["max_attempts"], failed.message, None, retry_in_ms)
+    return Outcome(
+        status, row["attempt"], row["max_attempts"], failed.message, None, None, retry_in_ms
+    )
 
 
 async def outcome(session: Session, fence: Fence, path: str) -> Outcome | None:
@@ -314,12 +248,13 @@ async def outcome(session: Session, fence: Fence, path: str) -> Outcome | None:
     if row is None:
         return None
     return Outcome(
-        row["status"],
-        row["attempt"],
-        row["max_attempts"],
-        row["error_message"],
-        row["result"],
-        row["retry_in_ms"],
+        status=row["status"],
+        attempt=row["attempt"],
+        max_attempts=row["max_attempts"],
+        error_message=row["error_message"],
+        result=row["result"],
+        answer=row["answer"],
+        retry_in_ms=row["retry_in_ms"],
     )
 
 
@@ -357,40 +292,3 @@ def _log_columns(logs: Sequence[LogLine]) -> tuple[list[object], ...]:
         [line.data for line in logs],
         [line.at for line in logs],
     )
-
-
-def _claimed(row: Record, fence: Fence) -> Claimed:
-    frozen: DefinitionSnapshot = rows.snapshot(row["r_definition_snapshot"])
-    owner = {"tenant_id": fence.tenant_id}
-    run = WorkflowRun.model_validate(
-        owner
-        | _columns(row, "r_")
-        | {
-            "id": fence.run_id,
-            "trigger_id": row["t_id"],
-            "definition_snapshot": frozen,
-            "generation": fence.generation,
-            "context": rows.json_object(row["context"]),
-        }
-    )
-    step = _columns(row, "s_")
-    handler = step.pop("handler")
-    step |= {"uses": handler if handler != step["step_name"] else None}
-    step |= {
-        "run_id": fence.run_id,
-        "generation": fence.generation,
-        "attempt": row["s_attempt"],
-    }
-    trigger = owner | _columns(row, "t_") | {"payload": rows.json_object(row["t_payload"])}
-    return Claimed(
-        run=run,
-        step=WorkflowStepRun.model_validate(owner | step),
-        trigger=TriggerEnvelope.model_validate(trigger),
-        ticket=Ticket(fence=fence, path=row["s_path"], claim=row["claim"]),
-    )
-
-
-def _columns(row: Record, prefix: str) -> dict[str, object]:
-    return {
-        name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)
-    }

@@ -225,3 +225,20 @@ async def test_a_condition_may_be_asked_again_after_a_failure(pulse: PulseTest) 
 
     assert run.status == "completed"
     assert asked.calls == 2
+
+
+@pytest.mark.parametrize("answer", [True, False])
+@pytest.mark.parametrize("fields", [{}, {"timeoutMs": 1_000}], ids=["queued", "local"])
+async def test_an_action_may_return_what_looks_like_an_answer(
+    pulse: PulseTest, answer: bool, fields: dict[str, object]
+) -> None:
+    """Only conditions answer: the result of an action decides nothing."""
+    pulse.action("check_stock", returns={"value": answer})
+    ship = pulse.action("ship")
+    await pulse.define("order.paid", action("check_stock", **fields), "ship")
+
+    run = await pulse.emit_and_wait("order.paid")
+
+    assert run.context["check_stock"] == {"value": answer}
+    assert await pulse.statuses(run.id) == {"0": "completed", "1": "completed"}
+    assert ship.calls == 1

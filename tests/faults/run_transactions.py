@@ -19,9 +19,10 @@ from pulse_temporal.services.mirror import Mirror
 from pulse_temporal.services.observers import Observers
 from pulse_temporal.services.repairs import Repairs
 from pulse_temporal.services.waiting import RunWaiter
+from pulse_temporal.store.claims import Claimed
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database
-from pulse_temporal.store.steps import Claimed, FailedAttempt
+from pulse_temporal.store.steps import FailedAttempt, Succeeded
 from pulse_temporal.store.timeline import LogLine
 from tests.harness import TENANT, PulseTest, delay, parallel
 
@@ -109,7 +110,11 @@ class Transactions:
             if invoices:
                 await session.connection.execute("INSERT INTO invoices VALUES ($1)", stage.run_id)
             await self.ledger.succeed(
-                session, stage.first.ticket, result='{"n": 1}', logs=[log_line()], ends=ends
+                session,
+                stage.first.ticket,
+                succeeded=Succeeded('{"n": 1}'),
+                logs=[log_line()],
+                ends=ends,
             )
 
     async def fail(self, stage: Stage) -> None:

@@ -19,6 +19,7 @@ from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.runs import RunFilter
 from pulse_temporal.model.signals import TriggerInput
 from pulse_temporal.store import (
+    claims,
     definitions,
     health,
     outbox,
@@ -186,11 +187,16 @@ def recording(known: Known) -> Ask:
     """Claim a step and record its result."""
 
     async def ask(session: Session) -> None:
-        terms = steps.Terms(worker_id="wrk_1", bound=BOUND, waited_after=0, begins=False)
-        claimed = await steps.claim(session, known.fence, "3", terms=terms)
+        terms = claims.Terms(worker_id="wrk_1", bound=BOUND, waited_after=0, begins=False)
+        claimed = await claims.claim(session, known.fence, "3", terms=terms)
         assert claimed is not None
         recorded = await steps.record_success(
-            session, claimed.ticket, result='{"a":1}', logs=[], context_bytes=10_000, ends=False
+            session,
+            claimed.ticket,
+            succeeded=steps.Succeeded('{"a":1}'),
+            logs=[],
+            context_bytes=10_000,
+            ends=False,
         )
         assert recorded == "recorded"
 

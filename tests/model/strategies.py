@@ -47,10 +47,12 @@ _scalars = (
     | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=3)
 )
 _keys = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=2)
+_telling = st.fixed_dictionaries({}, optional={"value": st.booleans(), "answer": st.booleans()})
+"""Results with keys by which the inside of the engine might tell one thing from another."""
 _values: st.SearchStrategy[JsonValue] = st.one_of(
     _scalars, st.lists(_scalars, max_size=2).map(list[JsonValue])
 )
-_results = st.none() | st.dictionaries(_keys, _values, max_size=2)
+_results = st.none() | st.dictionaries(_keys, _values, max_size=2) | _telling
 _signals = st.lists(st.sampled_from(SIGNALS), max_size=2).map(tuple)
 _policies = st.none() | st.integers(1, 3).map(_policy)
 

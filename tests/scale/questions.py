@@ -13,7 +13,7 @@ import asyncpg
 from pulse_temporal import Engine, RunFilter, create_engine
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.services.pages import write_cursor
-from pulse_temporal.store import steps
+from pulse_temporal.store import claims, steps
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.places import Place
@@ -94,7 +94,7 @@ class Subject:
     ids: Ids
     random: Random
     fresh: list[tuple[str, str]]
-    claimed: list[steps.Claimed]
+    claimed: list[claims.Claimed]
 
     def run(self) -> asyncpg.Record:
         """Choose a run."""
@@ -133,9 +133,9 @@ class Subject:
             parent_run_id=None,
             parent_first_run_id=None,
         )
-        terms = steps.Terms(worker_id="wrk_1", bound=BOUND, waited_after=0, begins=True)
+        terms = claims.Terms(worker_id="wrk_1", bound=BOUND, waited_after=0, begins=True)
         async with self.database.session() as session:
-            claimed = await steps.claim(session, fence, "0", terms=terms)
+            claimed = await claims.claim(session, fence, "0", terms=terms)
         assert claimed is not None
         self.claimed.append(claimed)
 
@@ -146,7 +146,7 @@ class Subject:
             recorded = await steps.record_success(
                 session,
                 ticket,
-                result='{"paid":true}',
+                succeeded=steps.Succeeded('{"paid":true}'),
                 logs=[],
                 context_bytes=CONTEXT_BYTES,
                 ends=False,

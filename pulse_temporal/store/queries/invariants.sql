@@ -35,6 +35,18 @@ WHERE e.kind IN ('run_completed', 'run_failed', 'run_canceled')
         WHERE l.run_id = e.run_id AND l.data ->> 'repair' = 'reset' AND l.seq > e.seq
     ));
 
+-- name: ended_run_without_a_result
+-- The stored context of a run that is over has every result; lists of runs show it.
+SELECT DISTINCT r.id FROM pulse_workflow_runs AS r
+JOIN pulse_workflow_step_runs AS s ON s.run_id = r.id
+WHERE r.status IN ('completed', 'failed', 'canceled') AND r.engine = 'temporal'
+    AND s.step_type = 'action' AND s.result IS NOT NULL AND s.status IN ('completed', 'skipped')
+    AND r.context -> s.step_name IS DISTINCT FROM s.result;
+
+-- name: action_with_an_answer
+-- Only conditions answer.
+SELECT id FROM pulse_workflow_step_runs WHERE answer IS NOT NULL AND step_type <> 'condition';
+
 -- name: completed_run_with_open_step
 SELECT DISTINCT r.id FROM pulse_workflow_runs AS r
 JOIN pulse_workflow_step_runs AS s ON s.run_id = r.id

@@ -67,11 +67,17 @@ WHERE l.run_id = $1 AND l.tenant_id = $2 AND l.step_run_id IS NULL
 -- Fail a run whose workflow has ended without saying so; its control and run row are locked.
 -- $1 id, $2 tenant_id, $3 generation, $4 error_message
 WITH run AS (
-    UPDATE pulse_workflow_runs
-    SET status = 'failed', error_message = $4, failed_at = now(), updated_at = now(),
-        started_at = coalesce(started_at, now())
-    WHERE id = $1 AND tenant_id = $2 AND status IN ('pending', 'running', 'waiting')
-    RETURNING id
+    UPDATE pulse_workflow_runs AS r
+    SET
+        status = 'failed', error_message = $4, failed_at = now(), updated_at = now(),
+        started_at = coalesce(r.started_at, now()),
+        context = r.context || coalesce((
+            SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
+            WHERE s.run_id = $1 AND s.step_type = 'action' AND s.result IS NOT NULL
+                AND s.status IN ('completed', 'skipped')
+        ), '{}')
+    WHERE r.id = $1 AND r.tenant_id = $2 AND r.status IN ('pending', 'running', 'waiting')
+    RETURNING r.id
 )
 INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at, detail)
 SELECT id, $2, $3, 'run_failed', now(),

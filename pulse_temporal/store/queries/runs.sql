@@ -192,7 +192,8 @@ WITH control AS (
 SELECT id FROM run;
 
 -- name: fail_unstarted
--- Fail a run whose workflow can never start. No row: it has begun, ended or been retried.
+-- Fail a run whose workflow can never start. No row: it has begun, ended or been retried. A later
+-- generation that cannot start leaves results of the ones before.
 -- $1 id, $2 tenant_id, $3 error_message, $4 generation
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
@@ -201,7 +202,13 @@ WITH control AS (
     FOR SHARE
 ), run AS (
     UPDATE pulse_workflow_runs AS r
-    SET status = 'failed', error_message = $3, failed_at = now(), updated_at = now()
+    SET
+        status = 'failed', error_message = $3, failed_at = now(), updated_at = now(),
+        context = r.context || coalesce((
+            SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
+            WHERE s.run_id = $1 AND s.step_type = 'action' AND s.result IS NOT NULL
+                AND s.status IN ('completed', 'skipped')
+        ), '{}')
     FROM control
     WHERE r.id = $1 AND r.tenant_id = $2 AND r.status IN ('pending', 'running')
         AND NOT EXISTS (

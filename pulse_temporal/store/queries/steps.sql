@@ -117,10 +117,16 @@ JOIN pulse_triggers AS t ON t.id = r.trigger_id;
 -- name: lock_step
 -- The step and its newest attempt, for the slow path of a claim. Control and run are locked.
 -- alive: the worker of that attempt was seen after the deadline, so it let the deadline pass.
+-- answer: of a condition; where an older release has recorded it, only the result says it.
 -- $1 run_id, $2 tenant_id, $3 path
 SELECT
     s.id, s.status, s.generation, s.claim, s.attempt, s.max_attempts, s.error_message,
     s.result::text AS result, a.claim AS open_claim,
+    coalesce(s.answer, CASE
+        WHEN s.step_type <> 'condition' THEN NULL
+        WHEN s.result @> '{"value": true}' THEN true
+        WHEN s.result @> '{"value": false}' THEN false
+    END) AS answer,
     (a.deadline_at < now() AND w.seen_at > a.deadline_at) AS alive,
     (
         SELECT count(*) FROM pulse_step_attempts AS l
@@ -212,7 +218,8 @@ RETURNING id, now() - blocked_since AS blocked_for;
 -- $1 run_id, $2 tenant_id, $3 path, $4 generation, $5 branch, $6 temporal_run_id, $7 claim,
 -- $8 result as text, $9 log ids, $10 log levels, $11 log messages, $12 log data as texts,
 -- $13 log times, $14 bytes that the run's results may have altogether, $15 it is the last step,
--- $16 mark of the transaction in which alone it may be written, NULL: any
+-- $16 mark of the transaction in which alone it may be written, NULL: any,
+-- $17 answer of a condition, NULL for actions
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
@@ -230,7 +237,7 @@ WITH control AS (
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
     SET status = 'completed', result = $8::text::jsonb, result_bytes = octet_length($8::text),
-        completed_at = clock_timestamp(), error_message = NULL, next_attempt_at = NULL
+        answer = $17::bool, completed_at = clock_timestamp(), error_message = NULL, next_attempt_at = NULL
     FROM control
     CROSS JOIN (SELECT count(*) FROM run) AS run_first
     JOIN room ON room.is_enough IS NOT FALSE
@@ -354,10 +361,16 @@ WITH control AS (
 SELECT attempt, max_attempts, CASE WHEN again THEN backoff_ms END AS retry_in_ms FROM step;
 
 -- name: outcome
--- How a step stands; retry_in_ms is NULL when no further attempt follows.
+-- How a step stands; retry_in_ms is NULL when no further attempt follows, answer is as in
+-- lock_step.
 -- $1 run_id, $2 tenant_id, $3 path
 SELECT s.id, s.status, s.generation, s.attempt, s.max_attempts, s.error_message,
     s.result::text AS result,
+    coalesce(s.answer, CASE
+        WHEN s.step_type <> 'condition' THEN NULL
+        WHEN s.result @> '{"value": true}' THEN true
+        WHEN s.result @> '{"value": false}' THEN false
+    END) AS answer,
     CASE WHEN s.status = 'scheduled' THEN
         greatest(0, ceil(extract(epoch FROM s.next_attempt_at - now()) * 1000))::bigint
     END AS retry_in_ms
@@ -478,7 +491,8 @@ WHERE s.run_id = $1 AND s.tenant_id = $2
     AND s.path_numbers[1:cardinality($3::int[])] = $3
     AND s.status IN ('completed', 'skipped')
     AND NOT (
-        s.step_type = 'condition' AND s.status = 'completed' AND s.result = '{"value": false}'
+        s.step_type = 'condition' AND s.status = 'completed'
+        AND NOT coalesce(s.answer, s.result IS DISTINCT FROM '{"value": false}')
         AND NOT EXISTS (
             SELECT 1 FROM pulse_workflow_step_runs AS p
             WHERE p.run_id = $1 AND p.tenant_id = $2 AND p.skipped_by = s.path

@@ -1,0 +1,135 @@
+"""Claims of steps: who works on one, with all that its handler needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from pulse_temporal.model.definitions import DefinitionSnapshot
+from pulse_temporal.model.runs import WorkflowRun, WorkflowStepRun
+from pulse_temporal.model.signals import TriggerEnvelope
+from pulse_temporal.store import rows
+from pulse_temporal.store.connection import Record
+from pulse_temporal.store.control import Fence
+from pulse_temporal.store.sessions import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Lets its holder record one delivery of a step: who, which step, which claim of it.
+
+    Attributes:
+        mark: Of the transaction in which alone a success may be recorded; None: any.
+    """
+
+    fence: Fence
+    path: str
+    claim: int
+    mark: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A step that this process may work on, with all that its handler needs."""
+
+    run: WorkflowRun
+    step: WorkflowStepRun
+    trigger: TriggerEnvelope
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms a step is claimed.
+
+    Attributes:
+        worker_id: Who claims it.
+        bound: Length of the attempt that begins with the claim.
+        waited_after: Number of the failed attempt whose pause the execution has waited out.
+        begins: The list begins with it: the execution must be the first to speak there.
+    """
+
+    worker_id: str
+    bound: timedelta
+    waited_after: int = 0
+    begins: bool = False
+
+
+async def claim(session: Session, fence: Fence, path: str, *, terms: Terms) -> Claimed | None:
+    """Take a step that nobody works on; None leaves the reason to ``lock_step``."""
+    row = await session.row(
+        "steps.claim",
+        fence.run_id,
+        fence.tenant_id,
+        path,
+        fence.generation,
+        fence.branch,
+        fence.temporal_run_id,
+        terms.worker_id,
+        terms.bound,
+        terms.waited_after,
+        fence.first_execution_run_id if terms.begins else None,
+    )
+    return _claimed(row, fence) if row else None
+
+
+async def release(
+    session: Session, claimed: Claimed, *, ending: Literal["lost", "released"], message: str
+) -> None:
+    """End the attempt that this process holds, without a record; it does not count."""
+    run = claimed.run
+    await session.run(
+        "steps.close_attempt",
+        claimed.step.id,
+        claimed.ticket.claim,
+        ending,
+        message,
+        run.id,
+        run.tenant_id,
+    )
+
+
+async def give_back(session: Session, claimed: Claimed, *, reason: str) -> None:
+    """Give a claimed step to a later delivery; the attempt does not count."""
+    run = claimed.run
+    await session.run(
+        "steps.give_back", claimed.step.id, claimed.ticket.claim, reason, run.id, run.tenant_id
+    )
+
+
+def _claimed(row: Record, fence: Fence) -> Claimed:
+    frozen: DefinitionSnapshot = rows.snapshot(row["r_definition_snapshot"])
+    owner = {"tenant_id": fence.tenant_id}
+    run = WorkflowRun.model_validate(
+        owner
+        | _columns(row, "r_")
+        | {
+            "id": fence.run_id,
+            "trigger_id": row["t_id"],
+            "definition_snapshot": frozen,
+            "generation": fence.generation,
+            "context": rows.json_object(row["context"]),
+        }
+    )
+    step = _columns(row, "s_")
+    handler = step.pop("handler")
+    step |= {"uses": handler if handler != step["step_name"] else None}
+    step |= {
+        "run_id": fence.run_id,
+        "generation": fence.generation,
+        "attempt": row["s_attempt"],
+    }
+    trigger = owner | _columns(row, "t_") | {"payload": rows.json_object(row["t_payload"])}
+    return Claimed(
+        run=run,
+        step=WorkflowStepRun.model_validate(owner | step),
+        trigger=TriggerEnvelope.model_validate(trigger),
+        ticket=Ticket(fence=fence, path=row["s_path"], claim=row["claim"]),
+    )
+
+
+def _columns(row: Record, prefix: str) -> dict[str, object]:
+    return {
+        name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)
+    }
