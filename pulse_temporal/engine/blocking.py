@@ -206,6 +206,7 @@ class BlockingTenant:
 
     get_run = _tenant_twin(TenantEngine.get_run)
     get_run_steps = _tenant_twin(TenantEngine.get_run_steps)
+    get_step_attempts = _tenant_twin(TenantEngine.get_step_attempts)
     get_runs_by_trigger = _tenant_twin(TenantEngine.get_runs_by_trigger)
     get_trigger = _tenant_twin(TenantEngine.get_trigger)
     list_runs = _tenant_twin(TenantEngine.list_runs)

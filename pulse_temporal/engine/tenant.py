@@ -95,6 +95,7 @@ class TenantEngine:
 
     get_run = _narrowed(AwaitableMethods.get_run)
     get_run_steps = _narrowed(AwaitableMethods.get_run_steps)
+    get_step_attempts = _narrowed(AwaitableMethods.get_step_attempts)
     get_runs_by_trigger = _narrowed(AwaitableMethods.get_runs_by_trigger)
     get_trigger = _narrowed(AwaitableMethods.get_trigger)
     get_run_timeline = _narrowed(AwaitableMethods.get_run_timeline)

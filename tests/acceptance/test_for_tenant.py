@@ -43,6 +43,7 @@ QUESTIONS: dict[str, Call] = {
     "get_workflow": lambda view, other: view.get_workflow(other["definition"]),
     "get_run": lambda view, other: view.get_run(other["run"]),
     "get_run_steps": lambda view, other: view.get_run_steps(other["run"]),
+    "get_step_attempts": lambda view, other: view.get_step_attempts(other["run"]),
     "get_run_timeline": lambda view, other: view.get_run_timeline(other["run"]),
     "get_run_logs": lambda view, other: view.get_run_logs(other["run"]),
     "get_trigger": lambda view, other: view.get_trigger(other["trigger"]),
@@ -108,23 +109,26 @@ async def test_what_names_another_tenant_is_refused(pulse: PulseTest) -> None:
     pulse.signal("t")
     acme = pulse.engine.for_tenant("acme")
     for spelling in ("tenantId", "tenant_id"):
-        signal = {spelling: "globex", "source": SOURCE, "type": "t"}
-        definition = {spelling: "globex", "name": "n", "triggerType": "t", "steps": []}
-        refused: tuple[Callable[[], Awaitable[object]], ...] = (
-            lambda signal=signal: acme.emit(signal),
-            lambda signal=signal: acme.emit_many([signal]),
-            lambda signal=signal: acme.emit(TriggerInput.model_validate(signal)),
-            lambda definition=definition: acme.create_workflow(definition),
-            lambda definition=definition: acme.put_workflow(definition, key="k"),
-            lambda definition=definition: acme.validate_workflow(definition),
-            lambda definition=definition: acme.create_workflow(
-                WorkflowInput.model_validate(definition)
-            ),
-            lambda: acme.list_runs(RunFilter(tenant_id="globex")),
+        signal: dict[str, object] = {spelling: "globex", "source": SOURCE, "type": "t"}
+        definition: dict[str, object] = {
+            spelling: "globex",
+            "name": "n",
+            "triggerType": "t",
+            "steps": [],
+        }
+        refused: tuple[Awaitable[object], ...] = (
+            acme.emit(signal),
+            acme.emit_many([signal]),
+            acme.emit(TriggerInput.model_validate(signal)),
+            acme.create_workflow(definition),
+            acme.put_workflow(definition, key="k"),
+            acme.validate_workflow(definition),
+            acme.create_workflow(WorkflowInput.model_validate(definition)),
+            acme.list_runs(RunFilter(tenant_id="globex")),
         )
         for call in refused:
             with pytest.raises(InvalidInputError, match="'acme', not for 'globex'"):
-                await call()
+                await call
     assert not (await pulse.engine.list_workflows()).items
 
 
