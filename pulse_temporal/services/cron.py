@@ -41,6 +41,8 @@ MONTHS_BY_LENGTH: tuple[tuple[int, frozenset[int], tuple[ScheduleRange, ...]], .
     (29, frozenset({2}), LEAP_YEARS),
     (28, frozenset({2}), COMMON_YEARS),
 )
+NO_ZONES = frozenset({"localtime", "Factory", "posixrules"})
+"""Files among those of the zones that mean another zone on each machine, or none at all."""
 COMMENT_CHARS = 200
 TRIAL_START = datetime(2024, 1, 1, tzinfo=UTC)
 LOOK_BACK = timedelta(hours=4)
@@ -194,8 +196,8 @@ def _text(value: object) -> str | None:
 
 def _findings(key: str, expression: str | None, timezone: str | None) -> list[Finding]:
     findings: list[Finding] = []
-    if timezone is not None and timezone not in _zones():
-        hint = did_you_mean(timezone, sorted(_zones()))
+    if timezone is not None and timezone not in zones():
+        hint = did_you_mean(timezone, sorted(zones()))
         message = f'"{timezone}" is not an IANA time zone such as Europe/Paris'
         findings.append(Finding(("timezone",), message, hint))
     if expression is None:
@@ -213,8 +215,9 @@ def _findings(key: str, expression: str | None, timezone: str | None) -> list[Fi
 
 
 @cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+def zones() -> frozenset[str]:
+    """Give the names of all time zones that this machine knows."""
+    return frozenset(available_timezones()) - NO_ZONES
 
 
 @cache

@@ -7,6 +7,7 @@ from pulse_temporal.model.runs import RunFilter, WorkflowRun
 from pulse_temporal.model.signals import TriggerInput
 from pulse_temporal.services.emit import Emitter
 from pulse_temporal.services.history import History
+from pulse_temporal.services.ticks import tick_owner
 from pulse_temporal.store.triggers import NewTrigger
 
 
@@ -26,6 +27,7 @@ async def replay(
         payload="{}",
         request_hash="",
         task_queue=emitter.options.task_queue,
+        owner=tick_owner(trigger),
         is_stored=True,
         is_dry_run=is_dry_run,
     )

@@ -3,13 +3,15 @@
 A schedule is state, not a command: the outbox only says which definition to look at, so that
 changes may be told late, twice or in any order. Disabling pauses the schedule. What Temporal
 does with a schedule that changes is to forget the ticks from before the change that it has not
-started yet; so nothing is sent when nothing differs.
+started yet; so nothing is sent when nothing differs. And it knows nothing of ticks from before it
+was told; those that were due since the change, by the catch-up window at most, are started here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import datetime, timedelta
 
 from temporalio.client import (
     Client,
@@ -22,7 +24,14 @@ from temporalio.client import (
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
-from temporalio.common import Priority, TypedSearchAttributes
+from temporalio.common import (
+    Priority,
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from pulse_temporal import contract
@@ -31,15 +40,23 @@ from pulse_temporal.contract import CronClock
 from pulse_temporal.errors import DefinitionError
 from pulse_temporal.failpoints import reach
 from pulse_temporal.services.cron import Cron, parse_cron
-from pulse_temporal.store import schedules
+from pulse_temporal.services.ticks import due_times, tick_key
+from pulse_temporal.store import schedules, triggers
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.schedules import ScheduleOwner
-from pulse_temporal.temporal import search_attributes
+from pulse_temporal.store.sessions import Session
+from pulse_temporal.store.triggers import IdempotencyKey
+from pulse_temporal.temporal import SEARCH_ATTRIBUTES, search_attributes
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4
 """Schedules that one process changes at a time; each holds a connection during Temporal's turn."""
+
+SETTLING = timedelta(seconds=5)
+"""So long Temporal's schedule may need to take a change up; ticks meanwhile are made sure of."""
+
+SCHEDULED_TIME = SearchAttributeKey.for_datetime(contract.SCHEDULED_TIME_ATTRIBUTE)
 
 SHARE = 4
 """Of the connections of an application's pool, one in so many may wait for Temporal."""
@@ -79,11 +96,16 @@ class Schedules:
                 owner = await schedules.find_owner(session, definition_id, tenant_id=tenant)
                 cron = _cron_of(owner)
                 await reach("schedule.before_sync")
+                error = None
                 if owner is None or cron is None or not self._keeps(owner):
                     await self._delete(client, definition_id)
                 else:
-                    await self._put(client, owner, cron)
+                    error = await self._put_or_refuse(client, owner, cron)
                 await reach("schedule.after_sync")
+                if owner is not None and error is None and self._may_tick(owner):
+                    await self._make_up(client, session, owner)
+                if owner is not None and error != owner.schedule_error:
+                    await schedules.note_error(session, owner, error)
 
     async def _keep(self, definition_id: str, *, tenant_id: str | None) -> bool:
         """Note who keeps the schedule of a living definition; False: there is no definition.
@@ -109,6 +131,75 @@ class Schedules:
 
     def _keeps(self, owner: ScheduleOwner) -> bool:
         return owner.schedule_queue == self.options.task_queue
+
+    def _may_tick(self, owner: ScheduleOwner) -> bool:
+        """Say whether its ticks are this queue's; it may never have had a schedule."""
+        return owner.schedule_queue is None or self._keeps(owner)
+
+    async def _put_or_refuse(self, client: Client, owner: ScheduleOwner, cron: Cron) -> str | None:
+        """Put the schedule; give why Temporal refuses it for good, such as an unknown zone."""
+        try:
+            await self._put(client, owner, cron)
+        except RPCError as error:
+            is_for_good = error.status == RPCStatusCode.INVALID_ARGUMENT
+            if not is_for_good or "schedule spec" not in error.message:
+                raise
+            log.error(  # noqa: TRY400 - the text says all
+                "Temporal refuses the cron %s of definition %s, which does not tick: %s. Change"
+                " it, or give the Temporal server newer zones and enable the definition again.",
+                title_of(cron.text, owner.timezone),
+                owner.id,
+                error.message,
+            )
+            return f"Temporal refuses the schedule: {error.message}"
+        return None
+
+    async def _make_up(self, client: Client, session: Session, owner: ScheduleOwner) -> None:
+        """Start the ticks that were due before Temporal knew of them.
+
+        Temporal would start the same workflows: an id that it has used before is not used again,
+        and the signal's key is the same.
+        """
+        now = await schedules.now(session)
+        since = now - self.options.cron_catchup
+        states = await schedules.story(session, owner, since=since)
+        due = [*due_times(states, since=since, until=now + SETTLING)]
+        keys = {time: IdempotencyKey(owner.tenant_id, tick_key(owner.id, time)) for time, _ in due}
+        known = await triggers.find_by_keys(session, [*keys.values()]) if keys else {}
+        for time, state in due:
+            if keys[time] in known:
+                continue
+            clock = CronClock(
+                definition_id=owner.id,
+                tenant_id=owner.tenant_id,
+                cron_expression=state.cron_expression or "",
+                timezone=state.timezone,
+            )
+            delay = max(timedelta(), time - now)
+            await self._start_tick(client, clock, nominal=time, delay=delay)
+
+    async def _start_tick(
+        self, client: Client, clock: CronClock, *, nominal: datetime, delay: timedelta
+    ) -> None:
+        """Start a tick as the schedule does; nothing happens when the schedule has done so."""
+        try:
+            await client.start_workflow(
+                contract.CRON_WORKFLOW,
+                clock,
+                id=f"{self._id(clock.definition_id)}-{nominal:%Y-%m-%dT%H:%M:%SZ}",
+                task_queue=self.options.task_queue,
+                task_timeout=self.options.task_timeout,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                memo={"cron": clock.cron_expression, "timezone": clock.timezone},
+                search_attributes=_labels_of_tick(clock, nominal),
+                static_summary=f"cron {title_of(clock.cron_expression, clock.timezone)}",
+                start_delay=delay or None,
+                priority=Priority(fairness_key=contract.fairness_key(clock.tenant_id)),
+                rpc_timeout=self.options.temporal_timeout,
+            )
+        except WorkflowAlreadyStartedError:
+            return
+        log.info("a cron tick was made up for: %s at %s", clock.definition_id, nominal)
 
     def _leave_alone(self, definition_id: str) -> None:
         """Say of a schedule of another database, once, that it is there."""
@@ -231,4 +322,17 @@ def _labels(clock: CronClock) -> TypedSearchAttributes:
             contract.TENANT_ATTRIBUTE: clock.tenant_id,
             contract.DEFINITION_ATTRIBUTE: clock.definition_id,
         }
+    )
+
+
+def _labels_of_tick(clock: CronClock, nominal: datetime) -> TypedSearchAttributes:
+    """Give the labels of a tick, its time among them, as Temporal's schedules write it."""
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(SEARCH_ATTRIBUTES[contract.TENANT_ATTRIBUTE], clock.tenant_id),
+            SearchAttributePair(
+                SEARCH_ATTRIBUTES[contract.DEFINITION_ATTRIBUTE], clock.definition_id
+            ),
+            SearchAttributePair(SCHEDULED_TIME, nominal),
+        ]
     )

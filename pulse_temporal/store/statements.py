@@ -2,8 +2,8 @@
 
 A file holds statements that run in psql as they stand. Each begins with ``-- name: x`` and is
 known as ``<file>.x``; the comment lines below say intent and parameters. After ``-- also: y`` the
-statement is known as ``<file>.y`` too, and lines that end in ``-- only y`` belong to that one
-alone: where Postgres should plan the same question in another way. Tables are written
+statement is known as ``<file>.y`` too; lines that end in ``-- only y`` belong to that one alone,
+those that end in ``-- not y`` to all but that one. Tables are written
 ``pulse_<name>``; loading puts the engine's prefix and schema in their place.
 """
 
@@ -18,7 +18,7 @@ from types import MappingProxyType
 RELATION = re.compile(r"\bpulse_(?=[a-z])")
 NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 ALSO = re.compile(r"^-- also: (\w+)$", re.MULTILINE)
-ONLY = "  -- only "
+MARK = re.compile(r"  -- (only|not) (\w+)$")
 
 
 @cache
@@ -44,5 +44,10 @@ def statements(*, prefix: str, schema: str) -> Mapping[str, str]:
 
 def _body(text: str, name: str) -> str:
     """Give the lines that belong to a statement of this name."""
-    marked = (line.partition(ONLY) for line in text.splitlines() if not line.startswith("--"))
-    return "\n".join(line for line, _, only in marked if only in ("", name)).strip()
+    lines: list[str] = []
+    for line in text.splitlines():
+        mark = MARK.search(line)
+        is_ours = mark is None or (mark[1] == "only") == (mark[2] == name)
+        if is_ours and not line.startswith("--"):
+            lines.append(MARK.sub("", line))
+    return "\n".join(lines).strip()

@@ -103,6 +103,11 @@ class NewTrigger:
         return self.is_stored or (self.cause is not None and self.cause.is_replay)
 
     @property
+    def is_tick(self) -> bool:
+        """It is what a cron emits, and no replay of that."""
+        return self.owner is not None and not self.is_stored
+
+    @property
     def may_gather(self) -> bool:
         """It has no key, cause or flag of its own, so it may be stored together with others."""
         is_plain = self.cause is None and self.owner is None and not self.is_stored
@@ -273,7 +278,7 @@ async def send_signals(
         for each in signals
     ]
     return await session.rows(
-        "triggers.emit_signal" if len(signals) == 1 else "triggers.emit_signals",
+        _statement(signals),
         *zip(*contents, strict=True),
         cause.run_id if cause else None,
         cause.root_trigger_id if cause else None,
@@ -287,6 +292,12 @@ async def send_signals(
         DIALECT,
         patience=patience,
     )
+
+
+def _statement(signals: Sequence[NewTrigger]) -> str:
+    if signals[0].is_tick:
+        return "triggers.emit_tick"
+    return "triggers.emit_signal" if len(signals) == 1 else "triggers.emit_signals"
 
 
 def read_emitted(signals: Sequence[NewTrigger], found: Sequence[Record]) -> list[Emitted | None]:

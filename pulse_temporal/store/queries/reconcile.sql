@@ -85,12 +85,14 @@ SELECT id, $2, $3, 'run_failed', now(),
 FROM run;
 
 -- name: scheduled
--- Definitions whose schedule this queue keeps, but for those with a command on its way.
+-- Definitions whose schedule this queue keeps, but for those with a command on its way, and those
+-- whose schedule Temporal refuses.
 -- $1 task_queue
 SELECT
     d.id, d.tenant_id, d.is_enabled, d.cron_expression, coalesce(d.timezone, 'UTC') AS timezone
 FROM pulse_workflow_definitions AS d
 WHERE d.schedule_queue = $1 AND d.deleted_at IS NULL AND d.cron_expression IS NOT NULL
+    AND d.schedule_error IS NULL
     AND NOT EXISTS (
         SELECT 1 FROM pulse_outbox AS o
         WHERE o.kind = 'schedule' AND o.definition_id = d.id AND o.task_queue = $1

@@ -8,7 +8,7 @@ SELECT pg_advisory_xact_lock(hashtextextended('pulse_schedules ' || $1::text, 0)
 -- $1 definition_id, $2 tenant_id, NULL for any
 SELECT
     id, tenant_id, trigger_type, environment_filter, resource_type_filter, is_enabled,
-    enabled_at, cron_expression, coalesce(timezone, 'UTC') AS timezone, schedule_queue,
+    cron_expression, coalesce(timezone, 'UTC') AS timezone, schedule_queue, schedule_error,
     deleted_at IS NOT NULL AS is_deleted
 FROM pulse_workflow_definitions
 WHERE id = $1 AND ($2::text IS NULL OR tenant_id = $2);
@@ -18,3 +18,45 @@ WHERE id = $1 AND ($2::text IS NULL OR tenant_id = $2);
 -- $1 definition_id, $2 tenant_id, $3 task_queue
 UPDATE pulse_workflow_definitions SET schedule_queue = $3
 WHERE id = $1 AND tenant_id = $2 AND schedule_queue IS DISTINCT FROM $3;
+
+-- name: story
+-- What a definition's ticks followed at a moment and since, oldest first: the newest version with
+-- content from before, or the first one, and all later ones. At last the row itself where it is
+-- newer than its versions: processes of a release that keeps none may still be at work.
+-- $1 definition_id, $2 tenant_id, $3 moment
+WITH version AS (
+    SELECT version, kind, valid_from, content
+    FROM pulse_definition_versions
+    WHERE definition_id = $1 AND tenant_id = $2 AND version >= coalesce((
+        SELECT max(version) FROM pulse_definition_versions
+        WHERE definition_id = $1 AND tenant_id = $2 AND kind = 'content' AND valid_from <= $3
+    ), 0)
+), told AS (
+    SELECT
+        version, kind, valid_from, content IS NOT NULL AS has_content,
+        (content ->> 'isEnabled')::bool AS is_enabled,
+        content ->> 'cronExpression' AS cron_expression,
+        coalesce(content ->> 'timezone', 'UTC') AS timezone
+    FROM version
+    UNION ALL
+    SELECT
+        d.version, CASE WHEN d.deleted_at IS NULL THEN 'content' ELSE 'deleted' END,
+        coalesce(d.deleted_at, d.updated_at), true, d.is_enabled, d.cron_expression,
+        coalesce(d.timezone, 'UTC')
+    FROM pulse_workflow_definitions AS d
+    WHERE d.id = $1 AND d.tenant_id = $2 AND NOT EXISTS (
+        SELECT 1 FROM version AS v
+        WHERE v.version >= d.version AND (d.deleted_at IS NULL OR v.kind = 'deleted')
+    )
+)
+SELECT * FROM told ORDER BY version, valid_from;
+
+-- name: now
+-- The time, also in a transaction that has lasted for a while.
+SELECT clock_timestamp() AS now;
+
+-- name: note_error
+-- Keep why Temporal refuses a definition's schedule.
+-- $1 definition_id, $2 tenant_id, $3 error, NULL: it does not
+UPDATE pulse_workflow_definitions SET schedule_error = $3
+WHERE id = $1 AND tenant_id = $2 AND schedule_error IS DISTINCT FROM $3;

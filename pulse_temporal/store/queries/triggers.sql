@@ -1,5 +1,6 @@
 -- name: emit_signals
 -- also: emit_signal
+-- also: emit_tick
 -- Store signals and plan one run for each definition that each of them matches, all in one
 -- statement: triggers, runs with their frozen definitions, control rows, step runs, start
 -- commands. No row for a signal: its idempotency key is taken, by an earlier one of these too.
@@ -76,7 +77,10 @@ WITH given AS MATERIALIZED (
     FROM trigger AS t
     JOIN pulse_workflow_definitions AS d
         ON d.tenant_id = t.tenant_id AND d.trigger_type = t.type
-        AND d.is_enabled AND d.deleted_at IS NULL AND d.step_plan IS NOT NULL
+        AND d.is_enabled AND d.deleted_at IS NULL  -- not emit_tick
+        -- What a late tick's owner has become meanwhile is no matter: at its time it was enabled.
+        AND (d.is_enabled AND d.deleted_at IS NULL OR d.id = $16::text)  -- only emit_tick
+        AND d.step_plan IS NOT NULL
         AND (d.environment_filter IS NULL OR d.environment_filter = t.environment)
         AND (d.resource_type_filter IS NULL OR d.resource_type_filter = t.resource_type)
         AND ($16::text IS NULL OR d.id = $16::text OR d.cron_expression IS NULL)
