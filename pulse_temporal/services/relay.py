@@ -12,9 +12,11 @@ from pulse_temporal.errors import PulseError
 from pulse_temporal.failpoints import reach
 from pulse_temporal.services.dispatch import BATCH, Dispatcher
 from pulse_temporal.services.schedules import AT_ONCE
+from pulse_temporal.services.turns import Turns
 from pulse_temporal.store import outbox
 from pulse_temporal.store.database import Database
-from pulse_temporal.store.outbox import Subject
+from pulse_temporal.store.outbox import OutboxCommand, Subject
+from pulse_temporal.store.sessions import Session
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,7 @@ class Relay:
     Several relays share the work: a command is leased before it is executed, and a lease
     that runs out (its relay died) lets another relay take the command. Schedules have a relay
     of their own, because a batch ends with its slowest command and runs must not wait for them.
+    In each batch every tenant with due commands has an equal share, as far as there is room.
     """
 
     def __init__(
@@ -43,7 +46,7 @@ class Relay:
         self.dispatcher = dispatcher
         self.options = options
         self.subject: Subject = subject
-        self.batch = BATCHES[subject]
+        self.turns = Turns(BATCHES[subject])
         self._wake = asyncio.Event()
 
     def nudge(self) -> None:
@@ -53,6 +56,7 @@ class Relay:
     def begin(self) -> None:
         """Move into the running event loop, which may be another one than last time."""
         self._wake = asyncio.Event()
+        self.turns = Turns(self.turns.batch)
 
     async def run(self) -> None:
         """Do rounds until canceled; failures lengthen the pause between them."""
@@ -65,24 +69,55 @@ class Relay:
                 worked = 0
                 pause = min(pause * 2, LONGEST_PAUSE)
                 log.warning("the outbox is out of reach", extra={"error": str(error)})
-            if worked < self.batch:
+            if not worked or not self.turns.more:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), pause.total_seconds())
             self._wake.clear()
 
     async def tick(self) -> int:
-        """Lease and execute one batch; give how many commands it took (0 to ``batch``)."""
+        """Lease and execute one batch; return how many commands it took (0 to ``BATCHES``)."""
         if self.dispatcher.client is None:
             return 0
+        is_full_look = self.turns.is_full_look_due(asyncio.get_running_loop().time())
         async with self.database.session() as session:
-            commands = await outbox.lease(
-                session,
-                self.subject,
-                task_queue=self.options.task_queue,
-                length=LEASE,
-                limit=self.batch,
-            )
+            commands = await (self._lease(session) if is_full_look else self._lease_new(session))
         if commands:
             await reach("relay.after_lease")
             await self.dispatcher.execute(commands)
         return len(commands)
+
+    async def _lease(self, session: Session) -> list[OutboxCommand]:
+        """Lease whatever is due."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        leased = await outbox.lease(
+            session,
+            self.subject,
+            task_queue=self.options.task_queue,
+            length=LEASE,
+            limit=self.turns.batch,
+            after=self.turns.after,
+        )
+        now = clock()
+        self.turns.looked_at_all(leased, began=began, now=now)
+        is_slow = self.turns.is_slow(now, interval=self.options.relay_interval)
+        self.turns.mark(await outbox.newest(session) if is_slow else None, now=now)
+        return leased
+
+    async def _lease_new(self, session: Session) -> list[OutboxCommand]:
+        """Lease what has come since the last full look, and what that one has left."""
+        now = asyncio.get_running_loop().time()
+        queue, turns = self.options.task_queue, self.turns
+        newest = await outbox.newest(session)
+        turns.welcome(
+            await outbox.newcomers(session, self.subject, task_queue=queue, since=turns.seen(now))
+        )
+        turns.mark(newest, now=now)
+        chosen, share = turns.next()
+        if not chosen:
+            return []
+        leased = await outbox.lease_new(
+            session, self.subject, task_queue=queue, length=LEASE, share=share, turns=chosen
+        )
+        turns.looked_at_new(chosen, leased)
+        return leased

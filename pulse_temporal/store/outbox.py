@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
 from pulse_temporal.model.dialect import DIALECT
+from pulse_temporal.store.connection import Record
 from pulse_temporal.store.control import Control
+from pulse_temporal.store.rows import required
 from pulse_temporal.store.sessions import Session
 
 CommandKind = Literal["start", "cancel", "schedule"]
@@ -23,6 +25,8 @@ class OutboxCommand:
     Attributes:
         subject_id: A run; the definition when it is about a schedule.
         tries: How often it was leased, this time included.
+        share: Most commands that a tenant could have in this lease.
+        last_turn: The tenant that had the last turn in it.
     """
 
     id: int
@@ -31,28 +35,77 @@ class OutboxCommand:
     subject_id: str
     generation: int
     tries: int
+    share: int
+    last_turn: str
 
 
 async def lease(
-    session: Session, subject: Subject, *, task_queue: str, length: timedelta, limit: int
+    session: Session,
+    subject: Subject,
+    *,
+    task_queue: str,
+    length: timedelta,
+    limit: int,
+    after: str = "",
 ) -> list[OutboxCommand]:
-    """Take due commands of one queue, oldest first and in order within a run.
+    """Take due commands of one queue: of each tenant an equal share, in order within a run.
 
     Commands of a dialect that this release does not know are left to newer ones.
+
+    Args:
+        session: Where to take them.
+        subject: What they are about.
+        task_queue: Whose commands.
+        length: Of the lease.
+        limit: Most commands.
+        after: The tenant after which the turns begin; with more tenants than ``limit`` the next
+            ones have their turn.
     """
-    statement = "outbox.lease" if subject == "runs" else "outbox.lease_schedules"
-    found = await session.rows(statement, length, limit, task_queue, DIALECT)
-    commands = [
-        OutboxCommand(
-            id=row["id"],
-            kind=row["kind"],
-            tenant_id=row["tenant_id"],
-            subject_id=row["subject_id"],
-            generation=row["generation"],
-            tries=row["tries"],
-        )
-        for row in found
-    ]
+    found = await session.rows("outbox.lease", length, limit, task_queue, DIALECT, subject, after)
+    return _commands(found)
+
+
+async def lease_new(
+    session: Session,
+    subject: Subject,
+    *,
+    task_queue: str,
+    length: timedelta,
+    share: int,
+    turns: Mapping[str, int],
+) -> list[OutboxCommand]:
+    """Take commands that nobody has leased yet, reading none of those before them.
+
+    Args:
+        session: Where to take them.
+        subject: What they are about.
+        task_queue: Whose commands.
+        length: Of the lease.
+        share: Most commands of each tenant.
+        turns: Tenants, and the id of a command after which theirs go on.
+    """
+    tenants, after = list(turns), list(turns.values())
+    found = await session.rows(
+        "outbox.lease_new", length, share, task_queue, DIALECT, subject, tenants, after
+    )
+    return _commands(found)
+
+
+async def newest(session: Session) -> int | None:
+    """Read the newest id, committed or not; None when it cannot be known."""
+    return required(await session.row("outbox.newest"), "the sequence of the outbox")["id"]
+
+
+async def newcomers(
+    session: Session, subject: Subject, *, task_queue: str, since: int
+) -> dict[str, int]:
+    """Read which tenants have new commands after an id, and after which id theirs begin."""
+    found = await session.rows("outbox.newcomers", task_queue, subject, since)
+    return {row["tenant_id"]: row["after"] for row in found}
+
+
+def _commands(found: Sequence[Record]) -> list[OutboxCommand]:
+    commands = [OutboxCommand(**dict(row.items())) for row in found]
     return sorted(commands, key=lambda command: command.id)
 
 

@@ -62,6 +62,11 @@ SELECT
 FROM (SELECT *, row_number() OVER (ORDER BY id) AS n FROM pulse_workflow_runs) AS r
 """
 
+FAILED_LATELY = """
+SELECT count(*) FROM pulse_workflow_runs
+WHERE status = 'failed' AND failed_at > now() - interval '1 hour'
+"""
+
 BRANCHED = """
 UPDATE pulse_workflow_definitions SET step_plan = (
     SELECT jsonb_agg(jsonb_build_object(
@@ -281,6 +286,7 @@ READS: Mapping[str, Callable[[Known], Ask]] = {
     "definitions, all, deep": lambda known: defining(
         None, after=Place(known.at, known.definition_id)
     ),
+    "failed lately": lambda _: lambda session: session.connection.fetch(FAILED_LATELY),
     "restarts": lambda known: (
         lambda session: reconcile.restarts(session, known.run_id, tenant_id=BIG)
     ),

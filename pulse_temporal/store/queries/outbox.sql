@@ -1,40 +1,98 @@
 -- name: lease
--- Take due commands about runs for a while; whoever dies with them loses the lease. Commands of
--- one run are taken in the order they were given. They are found first and then looked up by id:
+-- Take due commands for a while; whoever dies with them loses the lease. Tenants take turns: of
+-- each that has due commands, as far as the limit goes, an equal share. The walk jumps from tenant
+-- to tenant along the index, from the one that was served last round to the beginning, and ends
+-- when it has found enough; nobody's commands are read but those that are taken. Commands of one
+-- run are taken in the order they were given. They are found first and then looked up by id:
 -- joined, a long outbox would be read as a whole.
--- $1 length of the lease, $2 commands, $3 task_queue, $4 newest dialect that the process knows
+-- $1 length of the lease, $2 commands, $3 task_queue, $4 newest dialect that the process knows,
+-- $5 subject: runs or schedules, $6 tenant after which the walk begins
+WITH RECURSIVE walk (tenant_id, first_due, is_second_half) AS (
+    VALUES ($6::text, NULL::timestamptz, false)
+    UNION ALL
+    SELECT next.tenant_id, next.first_due, next.is_second_half
+    FROM walk AS w
+    CROSS JOIN LATERAL (
+        (
+            SELECT d.tenant_id, d.leased_until, w.is_second_half FROM pulse_outbox AS d
+            WHERE d.task_queue = $3 AND d.subject = $5 AND d.tenant_id > w.tenant_id
+                AND (NOT w.is_second_half OR d.tenant_id <= $6)
+            ORDER BY d.tenant_id, d.leased_until
+            LIMIT 1
+        )
+        UNION ALL
+        SELECT '', NULL, true WHERE NOT w.is_second_half AND $6 <> ''
+        ORDER BY 3
+        LIMIT 1
+    ) AS next (tenant_id, first_due, is_second_half)
+), turn AS MATERIALIZED (
+    SELECT tenant_id, row_number() OVER () AS number FROM walk
+    WHERE first_due < now()
+    LIMIT $2
+), share AS MATERIALIZED (
+    SELECT greatest(1, $2 / greatest(1, count(*))) AS size FROM turn
+)
 UPDATE pulse_outbox AS o
 SET leased_until = now() + $1, tries = o.tries + 1
 WHERE o.id = ANY (ARRAY(
-    SELECT d.id FROM pulse_outbox AS d
-    WHERE d.task_queue = $3 AND d.leased_until < now() AND d.kind <> 'schedule'
-        AND d.dialect <= $4
-        AND NOT EXISTS (
-            SELECT 1 FROM pulse_outbox AS earlier
-            WHERE earlier.run_id = d.run_id AND earlier.id < d.id
-        )
-    ORDER BY d.leased_until, d.id
-    LIMIT $2
-    FOR NO KEY UPDATE SKIP LOCKED
+    SELECT found.id FROM turn CROSS JOIN share CROSS JOIN LATERAL (
+        SELECT d.id FROM pulse_outbox AS d
+        WHERE d.task_queue = $3 AND d.subject = $5 AND d.tenant_id = turn.tenant_id
+            AND d.leased_until < now() AND d.dialect <= $4
+            AND NOT EXISTS (
+                SELECT 1 FROM pulse_outbox AS earlier
+                WHERE earlier.run_id = d.run_id AND earlier.id < d.id
+            )
+        ORDER BY d.leased_until, d.id
+        LIMIT share.size
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS found
 ))
 RETURNING
     o.id, o.kind, o.tenant_id, coalesce(o.run_id, o.definition_id) AS subject_id,
-    o.generation, o.tries;
+    o.generation, o.tries, (SELECT size FROM share) AS share,
+    (SELECT tenant_id FROM turn ORDER BY number DESC LIMIT 1) AS last_turn;
 
--- name: lease_schedules
--- Take due commands about schedules for a while. They are few, and slower than those about runs.
--- $1 … $4 as in lease
+-- name: lease_new
+-- Take commands that nobody has leased yet, of some tenants, from an id of each on. What is behind
+-- that id is not read: rows that are deleted and that vacuum cannot remove yet.
+-- $1 length of the lease, $2 commands of each tenant, $3 task_queue, $4 newest dialect that the
+-- process knows, $5 subject, $6 tenants, $7 the ids to go on after
 UPDATE pulse_outbox AS o
 SET leased_until = now() + $1, tries = o.tries + 1
 WHERE o.id = ANY (ARRAY(
-    SELECT d.id FROM pulse_outbox AS d
-    WHERE d.task_queue = $3 AND d.leased_until < now() AND d.kind = 'schedule'
-        AND d.dialect <= $4
-    ORDER BY d.leased_until, d.id
-    LIMIT $2
-    FOR NO KEY UPDATE SKIP LOCKED
+    SELECT found.id FROM unnest($6::text[], $7::bigint[]) AS turn (tenant_id, after)
+    CROSS JOIN LATERAL (
+        SELECT d.id FROM pulse_outbox AS d
+        WHERE d.task_queue = $3 AND d.subject = $5 AND d.tenant_id = turn.tenant_id
+            AND d.leased_until = '-infinity' AND d.id > turn.after AND d.dialect <= $4
+            AND NOT EXISTS (
+                SELECT 1 FROM pulse_outbox AS earlier
+                WHERE earlier.run_id = d.run_id AND earlier.id < d.id
+            )
+        ORDER BY d.id
+        LIMIT $2
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS found
 ))
-RETURNING o.id, o.kind, o.tenant_id, o.definition_id AS subject_id, o.generation, o.tries;
+RETURNING
+    o.id, o.kind, o.tenant_id, coalesce(o.run_id, o.definition_id) AS subject_id,
+    o.generation, o.tries, $2 AS share, '' AS last_turn;
+
+-- name: newest
+-- The newest id that was given out; NULL: this role may not read the sequence.
+SELECT CASE
+    WHEN has_sequence_privilege(sequence, 'USAGE, SELECT')
+        THEN coalesce(pg_sequence_last_value(sequence), 0)
+END AS id
+FROM (SELECT pg_get_serial_sequence('pulse_outbox', 'id')::regclass AS sequence) AS s;
+
+-- name: newcomers
+-- Tenants whose commands, after an id, nobody has leased yet; and after which id theirs begin.
+-- $1 task_queue, $2 subject, $3 id
+SELECT tenant_id, min(id) - 1 AS after FROM pulse_outbox
+WHERE id > $3 AND task_queue = $1 AND subject = $2 AND leased_until = '-infinity'
+GROUP BY tenant_id;
 
 -- name: done
 -- $1 ids of executed commands

@@ -1,0 +1,97 @@
+"""Decide how a relay looks at the outbox: whose turn it is, and from where on it reads.
+
+A full look finds whatever is due. It reads past the rows of commands that are done, until vacuum
+has removed them, and vacuum waits for the oldest transaction of the server. So where full looks
+get slow they are made less often, and between them the relay looks only at what has come since.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from pulse_temporal.store.outbox import OutboxCommand
+
+FULL_LOOKS = 20
+"""A full look is followed by so many times its length without another one."""
+
+LATE = timedelta(seconds=2)
+"""A transaction may commit so long after its command got an id, and is still seen at once."""
+
+
+class Turns:
+    """Remembers what one relay has seen; times are those of its event loop, in seconds.
+
+    Attributes:
+        after: Tenant after which the next full look begins.
+        heads: Tenants that have new commands which nobody has leased, and the id after which
+            those begin.
+        more: The last look has left commands of a tenant that had its share.
+    """
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+        self.after = ""
+        self.heads: dict[str, int] = {}
+        self.more = False
+        self._full_look_at = 0.0
+        self._marks: deque[tuple[float, int]] = deque()
+
+    def is_full_look_due(self, now: float) -> bool:
+        """Say whether the next look must find everything."""
+        return now >= self._full_look_at or not self._marks
+
+    def is_slow(self, now: float, *, interval: timedelta) -> bool:
+        """Say whether the next look, after this pause, will come before a full one is due."""
+        return now + interval.total_seconds() < self._full_look_at
+
+    def seen(self, now: float) -> int:
+        """Give the id after which a look at what is new begins."""
+        while len(self._marks) > 1 and self._marks[1][0] <= now - LATE.total_seconds():
+            self._marks.popleft()
+        return self._marks[0][1]
+
+    def mark(self, newest: int | None, *, now: float) -> None:
+        """Remember the newest id of a moment; without one each look is a full one."""
+        if newest is None:
+            self._marks.clear()
+        else:
+            self._marks.append((now, newest))
+
+    def welcome(self, newcomers: Mapping[str, int]) -> None:
+        """Let tenants have a turn whose new commands begin after an id."""
+        for tenant_id, after in newcomers.items():
+            self.heads[tenant_id] = min(after, self.heads.get(tenant_id, after))
+
+    def next(self) -> tuple[dict[str, int], int]:
+        """Give the tenants whose turn it is, with their heads, and the share of each."""
+        self.more = False
+        chosen = dict(list(self.heads.items())[: self.batch])
+        return chosen, max(1, self.batch // max(1, len(chosen)))
+
+    def looked_at_all(self, leased: Sequence[OutboxCommand], *, began: float, now: float) -> None:
+        """Note what a full look has brought and how long it took."""
+        self._full_look_at = now + FULL_LOOKS * (now - began)
+        self.heads = {}
+        self._keep_heads(leased)
+        self.after = leased[0].last_turn if leased and leased[0].share == 1 else ""
+
+    def looked_at_new(self, chosen: Mapping[str, int], leased: Sequence[OutboxCommand]) -> None:
+        """Note what the chosen tenants had; those with more go to the end of the line."""
+        for tenant_id in chosen:
+            del self.heads[tenant_id]
+        is_left = bool(self.heads)
+        self._keep_heads(leased)
+        self.more = self.more or is_left
+
+    def _keep_heads(self, leased: Sequence[OutboxCommand]) -> None:
+        """Let tenants go on that had their share; the commands come in the order of their ids."""
+        counts = Counter(command.tenant_id for command in leased)
+        full = {
+            command.tenant_id: command.id
+            for command in leased
+            if counts[command.tenant_id] >= command.share
+        }
+        self.heads |= full
+        self.more = bool(full)

@@ -1,0 +1,192 @@
+"""Relays take turns between tenants, and do not read what is done, whoever holds vacuum back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+
+import asyncpg
+import pytest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from pulse_temporal.services.control import RunControl
+from pulse_temporal.services.dispatch import Dispatcher
+from pulse_temporal.services.observers import Observers
+from pulse_temporal.services.relay import Relay
+from pulse_temporal.services.waiting import RunWaiter
+from pulse_temporal.store import outbox
+from pulse_temporal.store.database import Database
+from pulse_temporal.store.sessions import Session
+from tests.harness import SOURCE, PulseTest
+from tests.integration.explain import explain
+
+QUEUE = "turns"
+LEASE = timedelta(minutes=5)
+DEAD = 20_000
+FEW_PAGES = 60
+PUT = """
+INSERT INTO pulse_outbox (kind, tenant_id, definition_id, task_queue)
+SELECT $1, $2, $2 || n, $3 FROM generate_series(1, $4::int) AS n
+"""
+
+
+@pytest.fixture
+async def store(database: str) -> AsyncGenerator[Database]:
+    """Give the tables as a relay sees them."""
+    opened = Database(database, prefix="pulse_", patience=timedelta(seconds=10))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def long_transaction(database: str) -> AsyncGenerator[None]:
+    """Hold a snapshot, as a backup or a forgotten session does; vacuum removes nothing since."""
+    holder = await asyncpg.connect(database)
+    async with holder.transaction(isolation="repeatable_read", readonly=True):
+        await holder.execute("SELECT 1 FROM pulse_outbox")
+        yield
+    await holder.close()
+
+
+async def lease(
+    store: Database, subject: outbox.Subject = "runs", *, limit: int = 100, after: str = ""
+) -> Counter[str]:
+    """Take commands; give how many each tenant had."""
+    async with store.session() as session:
+        found = await outbox.lease(
+            session, subject, task_queue=QUEUE, length=LEASE, limit=limit, after=after
+        )
+    return Counter(command.tenant_id for command in found)
+
+
+@pytest.mark.parametrize(("kind", "subject"), [("start", "runs"), ("schedule", "schedules")])
+async def test_a_quiet_tenant_has_its_turn_in_the_first_lease(
+    store: Database, connection: asyncpg.Connection, kind: str, subject: outbox.Subject
+) -> None:
+    await connection.execute(PUT, kind, "noisy", QUEUE, 5_000)
+    await connection.execute(PUT, kind, "quiet", QUEUE, 1)
+
+    assert await lease(store, subject) == {"noisy": 50, "quiet": 1}
+    assert await lease(store, subject) == {"noisy": 100}
+
+
+async def test_every_tenant_has_its_turn_when_there_are_more_than_a_lease_holds(
+    store: Database, connection: asyncpg.Connection
+) -> None:
+    for number in range(10):
+        await connection.execute(PUT, "start", f"tenant_{number}", QUEUE, 100)
+
+    served: Counter[str] = Counter()
+    after = ""
+    for _ in range(5):
+        async with store.session() as session:
+            found = await outbox.lease(
+                session, "runs", task_queue=QUEUE, length=LEASE, limit=4, after=after
+            )
+        served += Counter(command.tenant_id for command in found)
+        after = found[0].last_turn
+
+    assert served == {f"tenant_{number}": 2 for number in range(10)}
+
+
+async def test_a_lease_reads_nothing_of_a_backlog_but_what_it_takes(
+    connection: asyncpg.Connection,
+) -> None:
+    await connection.execute(PUT, "start", "noisy", QUEUE, 20_000)
+    await connection.execute(PUT, "start", "quiet", QUEUE, 1)
+    await connection.execute("ANALYZE pulse_outbox")
+
+    async def ask(session: Session) -> object:
+        return await outbox.lease(session, "runs", task_queue=QUEUE, length=LEASE, limit=50)
+
+    for planning in ("force_generic_plan", "force_custom_plan"):
+        (plan,) = await explain(connection, ask, planning=planning)
+        scanned = {node.kind for node in plan.root.walk() if node.relation == "pulse_outbox"}
+        assert "Seq Scan" not in scanned
+        assert plan.pages < 1_000
+
+
+@pytest.mark.usefixtures("long_transaction")
+async def test_what_is_new_is_found_without_reading_what_is_done(
+    store: Database, connection: asyncpg.Connection
+) -> None:
+    """Rows that are deleted stay in the table and its indexes while a transaction holds vacuum."""
+    await connection.execute(PUT, "start", "noisy", QUEUE, DEAD)
+    await connection.execute("DELETE FROM pulse_outbox")
+    async with store.session() as session:
+        seen = await outbox.newest(session)
+    assert seen is not None
+    await connection.execute(PUT, "start", "quiet", QUEUE, 1)
+
+    async def look(session: Session) -> object:
+        turns = await outbox.newcomers(session, "runs", task_queue=QUEUE, since=seen)
+        assert list(turns) == ["quiet"]
+        leased = await outbox.lease_new(
+            session, "runs", task_queue=QUEUE, length=LEASE, share=50, turns=turns
+        )
+        assert [command.tenant_id for command in leased] == ["quiet"]
+        return leased
+
+    for planning in ("force_generic_plan", "force_custom_plan"):
+        plans = await explain(connection, look, planning=planning)
+        assert sum(plan.pages for plan in plans) < FEW_PAGES
+
+
+async def test_a_relay_whose_full_looks_are_rare_finds_what_is_new(
+    idle_pulse: PulseTest, store: Database, connection: asyncpg.Connection
+) -> None:
+    """New commands at once, those that were put off with the next full look."""
+    await idle_pulse.define("order.paid")
+    observers = Observers(store, RunWaiter(store), on_step=None, on_run=None)
+    options = idle_pulse.engine.options
+    dispatcher = Dispatcher(store, observers, options)
+    dispatcher.client = await Client.connect(
+        idle_pulse.temporal_address, data_converter=pydantic_data_converter
+    )
+    relay = Relay(store, dispatcher, options, subject="runs")
+    assert await relay.tick() == 0
+    async with store.session() as session:
+        relay.turns.looked_at_all([], began=0.0, now=1e9)
+        relay.turns.mark(await outbox.newest(session), now=0.0)
+    (run_id,) = (await idle_pulse.emit("order.paid")).run_ids
+    (put_off,) = (await idle_pulse.emit("order.paid")).run_ids
+    await connection.execute(
+        "UPDATE pulse_outbox SET leased_until = now(), tries = 1 WHERE run_id = $1", put_off
+    )
+
+    assert await relay.tick() == 1
+    assert await relay.tick() == 0
+
+    relay.begin()
+    assert await relay.tick() == 1
+    assert await connection.fetchval("SELECT count(*) FROM pulse_outbox") == 0
+    control = RunControl(store, observers)
+    for started in (run_id, put_off):
+        await control.cancel(started, tenant_id=None, reason=None)
+    assert await relay.tick() == 2
+
+
+async def test_a_quiet_tenants_run_starts_before_a_noisy_ones_backlog(
+    idle_pulse: PulseTest, connection: asyncpg.Connection
+) -> None:
+    idle_pulse.action("work")
+    for tenant_id in ("noisy", "quiet"):
+        await idle_pulse.define("order.paid", "work", tenant_id=tenant_id)
+    signal = {"source": SOURCE, "type": "order.paid"}
+    for tenant_id, count in (("noisy", 1_000), ("quiet", 1)):
+        async with connection.transaction():
+            emitted = await idle_pulse.engine.emit_many(
+                [signal | {"tenantId": tenant_id}] * count, connection=connection
+            )
+
+    await idle_pulse.engine.start()
+    run = await idle_pulse.engine.wait_for_run(emitted[0].run_ids[0], 30)
+
+    assert run.status == "completed"
+    before = await connection.fetchval(
+        "SELECT count(*) FROM pulse_workflow_runs WHERE tenant_id = 'noisy' AND started_at < $1",
+        run.started_at,
+    )
+    assert before <= 200

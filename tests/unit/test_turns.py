@@ -1,0 +1,105 @@
+"""Whose turn it is at the outbox, and when a relay looks at all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from pulse_temporal.services.turns import FULL_LOOKS, LATE, Turns
+from pulse_temporal.store.outbox import OutboxCommand
+
+INTERVAL = timedelta(milliseconds=200)
+
+
+def commands(
+    ids: Mapping[str, list[int]], *, share: int, last_turn: str = ""
+) -> list[OutboxCommand]:
+    """Make leased commands of tenants."""
+    made = [
+        OutboxCommand(id_, "start", tenant, f"run_{id_}", 1, 1, share, last_turn)
+        for tenant, all_ids in ids.items()
+        for id_ in all_ids
+    ]
+    return sorted(made, key=lambda command: command.id)
+
+
+def test_each_look_is_a_full_one_while_those_are_quick() -> None:
+    turns = Turns(batch=100)
+    assert turns.is_full_look_due(10.0)
+
+    turns.looked_at_all([], began=10.0, now=10.001)
+
+    assert not turns.is_slow(10.001, interval=INTERVAL)
+    turns.mark(None, now=10.001)
+    assert turns.is_full_look_due(10.001)
+
+
+def test_full_looks_that_are_slow_are_rare() -> None:
+    turns = Turns(batch=100)
+
+    turns.looked_at_all([], began=10.0, now=10.1)
+    turns.mark(500, now=10.1)
+
+    assert turns.is_slow(10.1, interval=INTERVAL)
+    assert not turns.is_full_look_due(10.1 + 0.1 * FULL_LOOKS - 0.01)
+    assert turns.is_full_look_due(10.1 + 0.1 * FULL_LOOKS + 0.01)
+
+
+def test_an_id_that_cannot_be_known_makes_each_look_a_full_one() -> None:
+    turns = Turns(batch=100)
+    turns.looked_at_all([], began=10.0, now=12.0)
+    turns.mark(None, now=12.0)
+    assert turns.is_full_look_due(12.1)
+
+
+def test_what_commits_a_little_late_is_still_new() -> None:
+    """A look at what is new begins at the newest id of some time ago, not at the last one."""
+    turns = Turns(batch=100)
+    turns.mark(500, now=10.0)
+    turns.mark(700, now=11.0)
+    assert turns.seen(11.0) == 500
+    assert turns.seen(11.0 + LATE.total_seconds() - 0.1) == 500
+    assert turns.seen(11.0 + LATE.total_seconds() + 0.1) == 700
+
+
+def test_who_had_its_share_goes_on_behind_it() -> None:
+    turns = Turns(batch=4)
+
+    turns.looked_at_all(commands({"a": [1, 2], "b": [7]}, share=2), began=1.0, now=1.0)
+
+    assert turns.more
+    assert turns.next() == ({"a": 2}, 4)
+
+
+def test_newcomers_have_their_turn_along_with_those_that_wait() -> None:
+    turns = Turns(batch=4)
+    turns.looked_at_all(commands({"a": [1, 2, 3, 4]}, share=4), began=1.0, now=1.0)
+    turns.welcome({"b": 9, "a": 8})
+    chosen, share = turns.next()
+    assert (chosen, share) == ({"a": 4, "b": 9}, 2)
+
+    turns.looked_at_new(chosen, commands({"a": [5, 6], "b": [10]}, share=2))
+
+    assert turns.heads == {"a": 6}
+    assert turns.more
+
+
+def test_more_tenants_than_a_batch_holds_have_their_turns_one_after_another() -> None:
+    turns = Turns(batch=2)
+    turns.welcome({"a": 0, "b": 0, "c": 0})
+    served: list[str] = []
+    for _ in range(3):
+        chosen, share = turns.next()
+        served += chosen
+        leased = commands({tenant: [len(served)] for tenant in chosen}, share=share)
+        turns.looked_at_new(chosen, leased)
+        assert turns.more
+    assert served == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_a_full_look_goes_on_after_the_tenant_that_came_last() -> None:
+    turns = Turns(batch=2)
+    turns.looked_at_all(commands({"a": [1], "b": [2]}, share=1, last_turn="b"), began=1.0, now=1.0)
+    assert turns.after == "b"
+    turns.looked_at_all(commands({"c": [3]}, share=2, last_turn="c"), began=1.0, now=1.0)
+    assert turns.after == ""
