@@ -61,9 +61,13 @@ class RunMethods:
     async def get_runs_by_trigger(
         self, trigger_id: str, *, tenant_id: str | None = None
     ) -> list[WorkflowRun]:
-        """Give the runs that a signal started, oldest first."""
-        wanted = RunFilter.model_construct(trigger_id=trigger_id, tenant_id=tenant_id)
-        return await self._history.all_runs(wanted)
+        """Return the runs that a signal started, oldest first.
+
+        Raises:
+            InvalidInputError: They weigh over 64 MiB together; ``list_runs`` gives them page by
+                page.
+        """
+        return await self._history.runs_of_trigger(trigger_id, tenant_id=tenant_id)
 
     async def get_trigger(
         self, trigger_id: str, *, tenant_id: str | None = None
@@ -74,7 +78,10 @@ class RunMethods:
     async def list_runs(
         self, wanted: RunFilter | None = None, *, limit: int = 50, cursor: str | None = None
     ) -> Page[WorkflowRun]:
-        """Give one page of runs, newest first; ``context`` is as of their last wait, join or end.
+        """Return one page of runs, newest first; ``context`` is as of the last wait, join or end.
+
+        A page also ends when the definitions and contexts of its runs have 8 MiB as JSON; it has
+        one run at least. Go on until ``next_cursor`` is None, not until a page is short.
 
         Args:
             wanted: Which runs; None for all tenants' runs.
@@ -140,9 +147,10 @@ class RunMethods:
     async def get_failed_runs(
         self, tenant_id: str | None = None, *, limit: int = 500
     ) -> list[WorkflowRun]:
-        """Give the newest failed runs, newest first; of one tenant when it is given.
+        """Return the newest failed runs, newest first; of one tenant when it is given.
 
-        Whoever wants them all asks ``list_runs(RunFilter(status="failed"))`` page by page.
+        It is one page of ``list_runs(RunFilter(status="failed"))``, so it holds fewer where they
+        are heavy; whoever wants them all asks for that list page by page.
 
         Args:
             tenant_id: Narrows to one tenant.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
+from pulse_temporal.errors import InvalidInputError
 from pulse_temporal.model.runs import (
     ExecutionLog,
     LogLevel,
@@ -15,10 +16,12 @@ from pulse_temporal.model.runs import (
 )
 from pulse_temporal.model.signals import TriggerEnvelope
 from pulse_temporal.model.timeline import RunTimelineEntry, TimelineEvent, build_timeline
-from pulse_temporal.services.pages import check_limit, page_of, read_cursor
+from pulse_temporal.services.pages import MOST_ROWS, check_limit, page_of_runs, read_cursor
 from pulse_temporal.store import attempts, runs, steps, timeline, triggers
 from pulse_temporal.store.database import Database
-from pulse_temporal.store.places import NEWEST, Place
+
+MOST_HEAVY_PAGES = 8
+"""Pages of one answer that are full by weight, 8 MiB each."""
 
 
 class History:
@@ -57,24 +60,50 @@ class History:
     async def list_runs(
         self, wanted: RunFilter, *, limit: int, cursor: str | None
     ) -> Page[WorkflowRun]:
-        """Read one page of runs, newest first."""
+        """Read one page of runs, newest first; it ends early where its runs are heavy."""
         check_limit(limit)
         async with self.database.session() as session:
-            found = await runs.list_runs(
+            places = await runs.list_places(
                 session, wanted, after=read_cursor(cursor), limit=limit + 1
             )
-        return page_of(found, limit=limit)
+            found = await runs.read_runs(session, [place.id for place in places[:limit]])
+        return page_of_runs(found, places, limit=limit)
 
-    async def all_runs(self, wanted: RunFilter) -> list[WorkflowRun]:
-        """Read every run that the filter lets through, oldest first."""
+    async def runs_of_trigger(
+        self, trigger_id: str, *, tenant_id: str | None
+    ) -> list[WorkflowRun]:
+        """Read every run that a signal started, oldest first.
+
+        Raises:
+            InvalidInputError: They weigh too much for one answer.
+        """
+        wanted = RunFilter.model_construct(trigger_id=trigger_id, tenant_id=tenant_id)
+        found: list[WorkflowRun] = []
+        cursor, heavy_pages = None, 0
+        while True:
+            page = await self.list_runs(wanted, limit=MOST_ROWS, cursor=cursor)
+            found += page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return found[::-1]
+            heavy_pages += len(page.items) < MOST_ROWS
+            if heavy_pages == MOST_HEAVY_PAGES:
+                raise InvalidInputError(
+                    f"The signal {trigger_id} has started more than {len(found)} runs, which is "
+                    "too much for one answer. Read them page by page: "
+                    "list_runs(RunFilter(trigger_id=...))."
+                )
+
+    async def read_runs(self, run_ids: Sequence[str]) -> list[WorkflowRun]:
+        """Read runs in this order."""
         found: list[WorkflowRun] = []
         async with self.database.session() as session:
-            while True:
-                after = Place(found[-1].created_at, found[-1].id) if found else NEWEST
-                page = await runs.list_runs(session, wanted, after=after, limit=PAGE)
-                found += page
-                if len(page) < PAGE:
-                    return found[::-1]
+            while len(found) < len(run_ids):
+                more = await runs.read_runs(session, run_ids[len(found) :])
+                if not more:
+                    break
+                found += more
+        return found
 
     async def get_run_timeline(
         self, run_id: str, *, tenant_id: str | None
@@ -95,9 +124,6 @@ class History:
         """Read the lines that a run's handlers have written, in order."""
         async with self.database.session() as session:
             return await timeline.logs(session, run_id, tenant_id=tenant_id, levels=levels)
-
-
-PAGE = 500
 
 
 def _created(run: WorkflowRun) -> TimelineEvent:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeVar
 
 from pulse_temporal.errors import InvalidInputError
 from pulse_temporal.model.definitions import WorkflowDefinition
@@ -16,8 +16,6 @@ from pulse_temporal.store.places import NEWEST, Place
 
 MOST_ROWS = 500
 ROW_ID = re.compile(r"[!-~]{1,100}")
-
-Row = TypeVar("Row", WorkflowRun, WorkflowDefinition)
 
 
 def check_limit(limit: int) -> None:
@@ -54,10 +52,26 @@ def write_cursor(place: Place) -> str:
     return base64.urlsafe_b64encode(f"{at} {place.id}".encode()).decode()
 
 
-def page_of(found: list[Row], *, limit: int) -> Page[Row]:
+def page_of(found: list[WorkflowDefinition], *, limit: int) -> Page[WorkflowDefinition]:
     """Cut rows, of which one more than a page was read, to a page with its cursor."""
     items = tuple(found[:limit])
     cursor = None
     if len(found) > limit:
         cursor = write_cursor(Place(items[-1].created_at, items[-1].id))
-    return Page[Row](items=items, next_cursor=cursor)
+    return Page[WorkflowDefinition](items=items, next_cursor=cursor)
+
+
+def page_of_runs(
+    found: Sequence[WorkflowRun], places: Sequence[Place], *, limit: int
+) -> Page[WorkflowRun]:
+    """Make a page of the runs that had room, which may be fewer than were looked for.
+
+    Args:
+        found: Runs that were read.
+        places: Where the runs are that were looked for, and the one after them.
+        limit: Most runs of a page.
+    """
+    looked_for = places[:limit]
+    last = Place(found[-1].created_at, found[-1].id) if found else next(reversed(looked_for), None)
+    cursor = None if last is None or last == places[-1] else write_cursor(last)
+    return Page[WorkflowRun](items=tuple(found), next_cursor=cursor)

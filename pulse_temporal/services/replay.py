@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pulse_temporal.errors import NotFoundError
-from pulse_temporal.model.runs import RunFilter, WorkflowRun
+from pulse_temporal.model.runs import WorkflowRun
 from pulse_temporal.model.signals import TriggerInput
 from pulse_temporal.services.emit import Emitter
 from pulse_temporal.services.history import History
@@ -32,7 +32,4 @@ async def replay(
         is_dry_run=is_dry_run,
     )
     envelope = await emitter.store(again)
-    planned = frozenset(envelope.run_ids)
-    wanted = RunFilter(trigger_id=trigger.id, tenant_id=trigger.tenant_id)
-    by_id = {run.id: run for run in await history.all_runs(wanted) if run.id in planned}
-    return [by_id[run_id] for run_id in envelope.run_ids]
+    return await history.read_runs(envelope.run_ids)

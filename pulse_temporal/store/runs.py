@@ -13,6 +13,9 @@ from pulse_temporal.store.control import Fence
 from pulse_temporal.store.places import Place
 from pulse_temporal.store.sessions import Session
 
+PAGE_BYTES = 8 * 2**20
+"""What the definitions and contexts of a page of runs may weigh together, as JSON."""
+
 
 @dataclass(frozen=True, slots=True)
 class KnownRun:
@@ -44,10 +47,10 @@ async def get_run(session: Session, run_id: str, *, tenant_id: str | None) -> Wo
     return rows.run(row) if row else None
 
 
-async def list_runs(
+async def list_places(
     session: Session, wanted: RunFilter, *, after: Place, limit: int
-) -> list[WorkflowRun]:
-    """Read one page of runs, newest first.
+) -> list[Place]:
+    """Read where the runs of one page are, newest first.
 
     The filter decides the statement, and so the index: none of them reads more than a page of
     each status, but for the runs of one signal or resource, which are all read.
@@ -75,7 +78,22 @@ async def list_runs(
         found = await session.rows("runs.list_tenant", *span, tenant_id)
     else:
         found = await session.rows("runs.list_tenant_status", statuses, *span, tenant_id)
-    return [rows.run(row) for row in found]
+    return [Place(row["created_at"], row["id"]) for row in found]
+
+
+async def read_runs(
+    session: Session, run_ids: Sequence[str], *, room: int = PAGE_BYTES
+) -> list[WorkflowRun]:
+    """Read runs in this order, as many as there is room for and at least one.
+
+    Args:
+        session: Any connection.
+        run_ids: Which; those that do not exist are left out.
+        room: Bytes that their definitions and contexts may have together, as JSON.
+    """
+    if not run_ids:
+        return []
+    return [rows.run(row) for row in await session.rows("runs.read_runs", run_ids, room)]
 
 
 async def statuses(session: Session, run_ids: Sequence[str]) -> list[KnownRun]:

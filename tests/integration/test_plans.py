@@ -152,7 +152,12 @@ async def known(filled: asyncpg.Connection) -> Known:
 
 def listing(wanted: RunFilter, *, after: Place = NEWEST) -> Ask:
     """Ask for a page of runs."""
-    return lambda session: runs.list_runs(session, wanted, after=after, limit=PAGE)
+
+    async def ask(session: Session) -> None:
+        places = await runs.list_places(session, wanted, after=after, limit=PAGE)
+        await runs.read_runs(session, [place.id for place in places])
+
+    return ask
 
 
 def defining(tenant_id: str | None, *, after: Place = NEWEST) -> Ask:

@@ -15,17 +15,11 @@ FROM pulse_workflow_runs AS r
 WHERE r.id = $1 AND ($2::text IS NULL OR r.tenant_id = $2);
 
 -- name: list_tenant
--- One page of a tenant's runs, newest first; context as of the last join, wait or end. Each kind
--- of list has a statement of its own, so that its plan fits, also one made before the parameters
--- are known.
+-- One page of a tenant's runs, newest first; ``read_runs`` reads them. Each kind of list has a
+-- statement of its own, so that its plan fits, also one made before the parameters are known.
 -- $1 since (inclusive), NULL from the first, $2 and $3 created_at and id that the page ends before,
 -- NULL and '' from the newest, $4 rows, $5 tenant_id
-SELECT
-    r.id, r.definition_id, r.tenant_id, r.trigger_id, r.status, r.current_step_index,
-    r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot, r.generation,
-    r.error_message, r.started_at, r.completed_at, r.failed_at, r.canceled_at, r.cancel_reason,
-    r.created_at, r.updated_at, r.context::text AS context
-FROM pulse_workflow_runs AS r
+SELECT r.id, r.created_at FROM pulse_workflow_runs AS r
 WHERE r.tenant_id = $5
     AND r.created_at >= coalesce($1::timestamptz, '-infinity')
     AND (r.created_at, r.id) < (coalesce($2::timestamptz, 'infinity'), $3)
@@ -35,77 +29,50 @@ LIMIT $4;
 -- name: list_tenant_status
 -- The same of some statuses: the newest of each, merged.
 -- $1 statuses, each once, $2 … $5 as $1 … $4 of list_tenant, $6 tenant_id
-SELECT
-    r.id, r.definition_id, r.tenant_id, r.trigger_id, r.status, r.current_step_index,
-    r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot, r.generation,
-    r.error_message, r.started_at, r.completed_at, r.failed_at, r.canceled_at, r.cancel_reason,
-    r.created_at, r.updated_at, r.context::text AS context
-FROM (
-    SELECT newest.id FROM unnest($1::text[]) AS wanted (status)
-    CROSS JOIN LATERAL (
-        SELECT n.id, n.created_at FROM pulse_workflow_runs AS n
-        WHERE n.tenant_id = $6 AND n.status = wanted.status
-            AND n.created_at >= coalesce($2::timestamptz, '-infinity')
-            AND (n.created_at, n.id) < (coalesce($3::timestamptz, 'infinity'), $4)
-        ORDER BY n.created_at DESC, n.id DESC
-        LIMIT $5
-    ) AS newest
-    ORDER BY newest.created_at DESC, newest.id DESC
+SELECT newest.id, newest.created_at FROM unnest($1::text[]) AS wanted (status)
+CROSS JOIN LATERAL (
+    SELECT n.id, n.created_at FROM pulse_workflow_runs AS n
+    WHERE n.tenant_id = $6 AND n.status = wanted.status
+        AND n.created_at >= coalesce($2::timestamptz, '-infinity')
+        AND (n.created_at, n.id) < (coalesce($3::timestamptz, 'infinity'), $4)
+    ORDER BY n.created_at DESC, n.id DESC
     LIMIT $5
-) AS page
-JOIN pulse_workflow_runs AS r ON r.id = page.id
-ORDER BY r.created_at DESC, r.id DESC;
+) AS newest
+ORDER BY newest.created_at DESC, newest.id DESC
+LIMIT $5;
 
 -- name: list_definition
 -- The same of one definition; without a tenant, of the definition's.
 -- $1 … $6 as in list_tenant_status, $6 NULL for any, $7 definition_id
-SELECT
-    r.id, r.definition_id, r.tenant_id, r.trigger_id, r.status, r.current_step_index,
-    r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot, r.generation,
-    r.error_message, r.started_at, r.completed_at, r.failed_at, r.canceled_at, r.cancel_reason,
-    r.created_at, r.updated_at, r.context::text AS context
-FROM (
-    SELECT newest.id FROM unnest($1::text[]) AS wanted (status)
-    CROSS JOIN LATERAL (
-        SELECT n.id, n.created_at FROM pulse_workflow_runs AS n
-        WHERE n.definition_id = $7 AND n.status = wanted.status
-            AND n.tenant_id = coalesce($6, (
-                SELECT d.tenant_id FROM pulse_workflow_definitions AS d WHERE d.id = $7
-            ))
-            AND n.created_at >= coalesce($2::timestamptz, '-infinity')
-            AND (n.created_at, n.id) < (coalesce($3::timestamptz, 'infinity'), $4)
-        ORDER BY n.created_at DESC, n.id DESC
-        LIMIT $5
-    ) AS newest
-    ORDER BY newest.created_at DESC, newest.id DESC
+SELECT newest.id, newest.created_at FROM unnest($1::text[]) AS wanted (status)
+CROSS JOIN LATERAL (
+    SELECT n.id, n.created_at FROM pulse_workflow_runs AS n
+    WHERE n.definition_id = $7 AND n.status = wanted.status
+        AND n.tenant_id = coalesce($6, (
+            SELECT d.tenant_id FROM pulse_workflow_definitions AS d WHERE d.id = $7
+        ))
+        AND n.created_at >= coalesce($2::timestamptz, '-infinity')
+        AND (n.created_at, n.id) < (coalesce($3::timestamptz, 'infinity'), $4)
+    ORDER BY n.created_at DESC, n.id DESC
     LIMIT $5
-) AS page
-JOIN pulse_workflow_runs AS r ON r.id = page.id
-ORDER BY r.created_at DESC, r.id DESC;
+) AS newest
+ORDER BY newest.created_at DESC, newest.id DESC
+LIMIT $5;
 
 -- name: list_status
 -- The same of all tenants, for operators.
 -- $1 … $5 as in list_tenant_status
-SELECT
-    r.id, r.definition_id, r.tenant_id, r.trigger_id, r.status, r.current_step_index,
-    r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot, r.generation,
-    r.error_message, r.started_at, r.completed_at, r.failed_at, r.canceled_at, r.cancel_reason,
-    r.created_at, r.updated_at, r.context::text AS context
-FROM (
-    SELECT newest.id FROM unnest($1::text[]) AS wanted (status)
-    CROSS JOIN LATERAL (
-        SELECT n.id, n.created_at FROM pulse_workflow_runs AS n
-        WHERE n.status = wanted.status
-            AND n.created_at >= coalesce($2::timestamptz, '-infinity')
-            AND (n.created_at, n.id) < (coalesce($3::timestamptz, 'infinity'), $4)
-        ORDER BY n.created_at DESC, n.id DESC
-        LIMIT $5
-    ) AS newest
-    ORDER BY newest.created_at DESC, newest.id DESC
+SELECT newest.id, newest.created_at FROM unnest($1::text[]) AS wanted (status)
+CROSS JOIN LATERAL (
+    SELECT n.id, n.created_at FROM pulse_workflow_runs AS n
+    WHERE n.status = wanted.status
+        AND n.created_at >= coalesce($2::timestamptz, '-infinity')
+        AND (n.created_at, n.id) < (coalesce($3::timestamptz, 'infinity'), $4)
+    ORDER BY n.created_at DESC, n.id DESC
     LIMIT $5
-) AS page
-JOIN pulse_workflow_runs AS r ON r.id = page.id
-ORDER BY r.created_at DESC, r.id DESC;
+) AS newest
+ORDER BY newest.created_at DESC, newest.id DESC
+LIMIT $5;
 
 -- name: list_signal
 -- The same of one signal, or of all signals about one resource: all their runs are read and
@@ -113,31 +80,62 @@ ORDER BY r.created_at DESC, r.id DESC;
 -- of an old signal. docs/operate/postgres.md says what that costs, and what to do about it.
 -- $1 … $6 as in list_tenant_status, $6 NULL for any, $7 trigger_id, NULL for any, $8 resource_id,
 -- NULL for any when $7 is given, $9 definition_id, NULL for any
+SELECT n.id, n.created_at FROM (
+    SELECT t.id FROM pulse_triggers AS t WHERE t.resource_id = $8 AND t.tenant_id = $6
+    UNION ALL
+    SELECT t.id FROM pulse_triggers AS t WHERE t.resource_id = $8 AND $6::text IS NULL
+    UNION ALL
+    SELECT $7::text WHERE $8::text IS NULL
+) AS signal
+JOIN pulse_workflow_runs AS n ON n.trigger_id = signal.id
+WHERE n.status = ANY ($1::text[])
+    AND n.created_at >= coalesce($2::timestamptz, '-infinity')
+    AND (n.created_at, n.id) < (coalesce($3::timestamptz, 'infinity'), $4)
+    AND ($6::text IS NULL OR n.tenant_id = $6)
+    AND ($7::text IS NULL OR n.trigger_id = $7)
+    AND ($9::text IS NULL OR n.definition_id = $9)
+ORDER BY n.created_at DESC, n.id DESC
+LIMIT $5;
+
+-- name: read_runs
+-- Runs by their ids, in this order, as far as their definitions and contexts have room together;
+-- the first one always has. A context is as of the last join, wait or end. What Postgres has
+-- compressed is first counted as eight times its size there, so that no page is unpacked that is
+-- then thrown away, and measured when it is unpacked.
+-- $1 ids, $2 bytes
+WITH stored AS (
+    SELECT
+        r.*, row_number() OVER (ORDER BY wanted.position) AS number,
+        sum(
+            pg_column_size(r.definition_snapshot)
+                * CASE WHEN pg_column_compression(r.definition_snapshot) IS NULL THEN 1 ELSE 8 END
+            + pg_column_size(r.context)
+                * CASE WHEN pg_column_compression(r.context) IS NULL THEN 1 ELSE 8 END
+        ) OVER (ORDER BY wanted.position) AS bytes
+    FROM unnest($1::text[]) WITH ORDINALITY AS wanted (id, position)
+    JOIN pulse_workflow_runs AS r ON r.id = wanted.id
+), unpacked AS MATERIALIZED (
+    SELECT
+        s.id, s.definition_id, s.tenant_id, s.trigger_id, s.status, s.current_step_index,
+        s.is_replay, s.is_dry_run, s.definition_snapshot::text AS definition_snapshot,
+        s.generation, s.error_message, s.started_at, s.completed_at, s.failed_at, s.canceled_at,
+        s.cancel_reason, s.created_at, s.updated_at, s.context::text AS context, s.number
+    FROM stored AS s
+    WHERE s.number = 1 OR s.bytes <= $2
+), measured AS (
+    SELECT
+        u.*,
+        sum(octet_length(definition_snapshot) + octet_length(context)) OVER (ORDER BY number)
+            AS bytes
+    FROM unpacked AS u
+)
 SELECT
-    r.id, r.definition_id, r.tenant_id, r.trigger_id, r.status, r.current_step_index,
-    r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot, r.generation,
-    r.error_message, r.started_at, r.completed_at, r.failed_at, r.canceled_at, r.cancel_reason,
-    r.created_at, r.updated_at, r.context::text AS context
-FROM (
-    SELECT n.id FROM (
-        SELECT t.id FROM pulse_triggers AS t WHERE t.resource_id = $8 AND t.tenant_id = $6
-        UNION ALL
-        SELECT t.id FROM pulse_triggers AS t WHERE t.resource_id = $8 AND $6::text IS NULL
-        UNION ALL
-        SELECT $7::text WHERE $8::text IS NULL
-    ) AS signal
-    JOIN pulse_workflow_runs AS n ON n.trigger_id = signal.id
-    WHERE n.status = ANY ($1::text[])
-        AND n.created_at >= coalesce($2::timestamptz, '-infinity')
-        AND (n.created_at, n.id) < (coalesce($3::timestamptz, 'infinity'), $4)
-        AND ($6::text IS NULL OR n.tenant_id = $6)
-        AND ($7::text IS NULL OR n.trigger_id = $7)
-        AND ($9::text IS NULL OR n.definition_id = $9)
-    ORDER BY n.created_at DESC, n.id DESC
-    LIMIT $5
-) AS page
-JOIN pulse_workflow_runs AS r ON r.id = page.id
-ORDER BY r.created_at DESC, r.id DESC;
+    id, definition_id, tenant_id, trigger_id, status, current_step_index, is_replay, is_dry_run,
+    definition_snapshot, generation, error_message, started_at, completed_at, failed_at,
+    canceled_at, cancel_reason, created_at, updated_at, context
+FROM measured
+WHERE number = 1 OR bytes <= $2
+ORDER BY number;
 
 -- name: statuses
 -- $1 run ids; an id that is missing from the answer is not (yet) known
