@@ -60,12 +60,18 @@ class Scope:
         after: Run after which it begins.
         listed_before: Only open workflows that started before are listed.
         is_one_page: It looks at one page of runs and one of workflows.
+        has_runs: It looks at runs at all.
+        has_workflows: It looks at open workflows at all.
+        has_schedules: It looks at schedules at all.
         settled_for: Runs that have changed since are left out: they are plainly alive.
     """
 
     after: str | None = None
     listed_before: datetime | None = None
     is_one_page: bool = False
+    has_runs: bool = True
+    has_workflows: bool = True
+    has_schedules: bool = True
     settled_for: timedelta = timedelta()
 
 
@@ -113,11 +119,17 @@ class Comparison:
             RPCError: Temporal could be asked about none of the runs.
             PostgresUnavailableError: Postgres does not answer.
         """
-        async for runs in self._open_runs():
-            await self.compare_runs(runs)
-        for what, look in (("workflows", self._left_open), ("schedules", self._schedules)):
+        scope = self.scope
+        if scope.has_runs:
+            async for runs in self._open_runs():
+                await self.compare_runs(runs)
+        for what, wanted, look in (
+            ("workflows", scope.has_workflows, self._left_open),
+            ("schedules", scope.has_schedules, self._schedules),
+        ):
             try:
-                await look()
+                if wanted:
+                    await look()
             except RPCError as error:
                 self.found.problems.append(f"Temporal did not list {what}: {error}")
         return self.found

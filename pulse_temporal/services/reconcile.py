@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+from dataclasses import replace
 from datetime import timedelta
 
 from temporalio.client import Client
@@ -16,7 +18,7 @@ from temporalio.client import Client
 from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.model.reconcile import ReconcileReport, Repair
-from pulse_temporal.services.comparison import SHOWN, Comparison, Differences, Scope
+from pulse_temporal.services.comparison import PAGE, SHOWN, Comparison, Differences, Scope
 from pulse_temporal.services.executions import namespace_id, temporal_answers
 from pulse_temporal.services.observers import Observers
 from pulse_temporal.services.repairs import Repairs
@@ -27,6 +29,10 @@ from pulse_temporal.store.reconcile import ReconcilerState
 log = logging.getLogger(__name__)
 
 REPAIRS_AT_ONCE = 4
+ROUND = 10
+"""Turns in which all open runs are compared, however many they are."""
+
+MOST_COUNTED = 1_000_000
 MASS_LOSS = 10
 MASS_LOSS_SHARE = 0.2
 SETTLED = timedelta(seconds=30)
@@ -69,7 +75,11 @@ class Reconciler:
         return report
 
     async def turn(self, client: Client) -> ReconcileReport | None:
-        """Compare one page of runs when it is due; None when it is not, or another does."""
+        """Compare some pages of runs when it is due; None when it is not, or another does.
+
+        So many that all runs have been compared after ``ROUND`` turns, as far as half of the time
+        until the next turn allows.
+        """
         async with self.database.session() as session:
             is_due = await reconcile.take_turn(
                 session,
@@ -78,10 +88,19 @@ class Reconciler:
             )
         if not is_due:
             return None
-        before = await self._state()
-        report, state = await self._compare(client, _page(before), before)
-        await self._keep(state)
-        return report
+        clock = asyncio.get_running_loop().time
+        until = clock() + self.options.reconcile_interval.total_seconds() / 2
+        scope = _page(state := await self._state())
+        reports: list[ReconcileReport] = []
+        for _ in range(pages_of_a_turn(await self._open_runs())):
+            report, state = await self._compare(client, scope, state)
+            reports.append(report)
+            report = _together(reports)
+            await self._keep(replace(state, report=report))
+            scope = _next_page(scope, state)
+            if report.halted or clock() > until or not (scope.has_runs or scope.has_workflows):
+                break
+        return _together(reports)
 
     async def glance(self, client: Client) -> ReconcileReport:
         """Compare the oldest page of runs and repair nothing; takes no worker's turn."""
@@ -93,6 +112,10 @@ class Reconciler:
     async def _state(self) -> ReconcilerState:
         async with self.database.session() as session:
             return await reconcile.state(session, task_queue=self.options.task_queue)
+
+    async def _open_runs(self) -> int:
+        async with self.database.session() as session:
+            return await reconcile.count_open(session, limit=MOST_COUNTED)
 
     async def _keep(self, state: ReconcilerState) -> None:
         """Keep where it stands; of a long report, the first repairs."""
@@ -177,6 +200,42 @@ def _page(before: ReconcilerState) -> Scope:
         listed_before=before.listed_before,
         is_one_page=True,
         settled_for=SETTLED,
+    )
+
+
+def pages_of_a_turn(open_runs: int) -> int:
+    """Say how many pages of runs one turn looks at, so that few runs cause no more load."""
+    return max(1, math.ceil(open_runs / (PAGE * ROUND)))
+
+
+def _next_page(scope: Scope, state: ReconcilerState) -> Scope:
+    """Give the scope of the page after another one of the same turn.
+
+    Schedules were looked at; of runs and workflows what had come to its end is not begun anew.
+    """
+    return replace(
+        scope,
+        after=state.position,
+        listed_before=state.listed_before,
+        has_runs=scope.has_runs and state.position is not None,
+        has_workflows=scope.has_workflows and state.listed_before is not None,
+        has_schedules=False,
+    )
+
+
+def _together(reports: list[ReconcileReport]) -> ReconcileReport:
+    """Make one report of those about the pages of a turn."""
+    last = reports[-1]
+    return last.model_copy(
+        update={
+            "checked": sum(report.checked for report in reports),
+            "repairs": tuple(repair for report in reports for repair in report.repairs),
+            "unknown_workflows": tuple(
+                name for report in reports for name in report.unknown_workflows
+            )[:SHOWN],
+            "problems": tuple(text for report in reports for text in report.problems)[:SHOWN],
+            "differences": sum(report.differences for report in reports),
+        }
     )
 
 

@@ -112,6 +112,12 @@ async def open_runs(
     return [OpenRun(**dict(row.items())) for row in found]
 
 
+async def count_open(session: Session, *, limit: int) -> int:
+    """Count the runs that are not over, of all queues, up to a limit."""
+    row = await session.row("reconcile.count_open", limit)
+    return required(row, "a count")["runs"]
+
+
 async def standing(
     session: Session, run_ids: Sequence[str], *, age: timedelta
 ) -> dict[str, StandingRun]:

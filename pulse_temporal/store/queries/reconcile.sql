@@ -37,6 +37,15 @@ WHERE r.status IN ('pending', 'running', 'waiting') AND r.engine = 'temporal'
 ORDER BY r.id
 LIMIT $4;
 
+-- name: count_open
+-- How many runs are not over, of all queues; counting ends at the limit.
+-- $1 limit
+SELECT count(*) AS runs FROM (
+    SELECT 1 FROM pulse_workflow_runs
+    WHERE status IN ('pending', 'running', 'waiting')
+    LIMIT $1
+) AS counted;
+
 -- name: standing
 -- $1 run ids; an id that is missing from the answer is unknown, $2 age of the last change
 SELECT

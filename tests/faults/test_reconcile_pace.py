@@ -1,0 +1,98 @@
+"""All open runs are compared within so many turns, however many they are."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from pulse_temporal.model.reconcile import ReconcileReport
+from pulse_temporal.services import comparison, reconcile
+from pulse_temporal.services.reconcile import ROUND, pages_of_a_turn
+from tests.faults.reconciling import HOUR, emitted, found
+from tests.harness import PulseTest, delay
+from tests.temporal_operator import Operator
+
+pytestmark = pytest.mark.faults
+
+RUNS = 10
+
+
+@pytest.mark.parametrize("count", [0, 1, 500, 5_000, 5_001, 300_000, 1_000_000])
+def test_few_runs_are_a_page_and_many_a_part_of_the_round(count: int) -> None:
+    pages = pages_of_a_turn(count)
+    assert pages * comparison.PAGE * ROUND >= count
+    assert pages == 1 or (pages - 1) * comparison.PAGE * ROUND < count
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ten runs be many, and old."""
+    for module in (comparison, reconcile):
+        monkeypatch.setattr(module, "PAGE", 2)
+    monkeypatch.setattr(reconcile, "ROUND", 2)
+    monkeypatch.setattr(reconcile, "SETTLED", timedelta())
+
+
+async def turn(
+    pulse: PulseTest, operator: Operator, connection: asyncpg.Connection
+) -> ReconcileReport:
+    """Let a worker make its turn, which is due now."""
+    await connection.execute("UPDATE pulse_reconcilers SET due_at = now()")
+    reconciler = pulse.engine._process.reconciler  # pyright: ignore[reportPrivateUsage] - a worker's turn
+    report = await reconciler.turn(operator.client)
+    assert report is not None
+    return report
+
+
+@pytest.mark.usefixtures("small_pages")
+async def test_a_round_over_many_runs_takes_as_many_turns_as_one_over_few(
+    pulse: PulseTest, operator: Operator, connection: asyncpg.Connection
+) -> None:
+    await pulse.define("found.wanting", delay("long", HOUR))
+    run_ids = [await emitted(pulse) for _ in range(RUNS)]
+    for run_id in run_ids:
+        await pulse.wait_for_status(run_id, "waiting")
+    await pulse.engine.reconcile()
+    lost = run_ids[-1]
+    await operator.terminate(lost)
+
+    first = await turn(pulse, operator, connection)
+    second = await turn(pulse, operator, connection)
+
+    assert (first.checked, second.checked) == (6, 4)
+    assert found(first) == []
+    assert found(second) == [(lost, "terminated", "fail")]
+
+
+@pytest.mark.usefixtures("small_pages")
+async def test_a_turn_ends_at_the_page_that_halts_it(
+    pulse: PulseTest,
+    operator: Operator,
+    connection: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is lost among a page counts against that page, not against all of the turn."""
+    monkeypatch.setattr(reconcile, "MASS_LOSS", 2)
+    await pulse.define("found.wanting", delay("long", HOUR))
+    run_ids = [await emitted(pulse) for _ in range(RUNS)]
+    for run_id in run_ids:
+        await pulse.wait_for_status(run_id, "waiting")
+    await pulse.engine.reconcile()
+    for run_id in run_ids[2:4]:
+        await operator.delete(run_id)
+
+    report = await turn(pulse, operator, connection)
+    again = await turn(pulse, operator, connection)
+
+    assert "2 of 2 open runs are not in Temporal" in (report.halted or "")
+    assert (report.checked, again.checked) == (4, 2)
+    assert (
+        await connection.fetchval(
+            "SELECT count(*) FROM pulse_workflow_runs WHERE status = 'waiting'"
+        )
+        == RUNS
+    )
+    report = await pulse.engine.reconcile(confirm=True)
+    assert [repair.remedy for repair in report.repairs] == ["restart", "restart"]
