@@ -90,6 +90,8 @@ class Limits(Options):
         delay: Longest delay step.
         chain_depth: Signals caused by signals, counted from the first.
         chain_signals: Signals that one signal causes altogether, at any depth.
+        runs_per_signal: Runs that one signal starts, one for each definition that it matches.
+        steps_per_signal: Steps that those runs have altogether.
     """
 
     payload_bytes: JsonBytes = 256 * KIBIBYTE
@@ -107,6 +109,8 @@ class Limits(Options):
     delay: Positive = timedelta(days=30)
     chain_depth: Annotated[int, Field(ge=1), Field(le=1_000)] = 16
     chain_signals: Annotated[int, Field(ge=1), Field(le=1_000_000)] = 10_000
+    runs_per_signal: Annotated[int, Field(ge=1), Field(le=100_000)] = 1_000
+    steps_per_signal: Annotated[int, Field(ge=1), Field(le=1_000_000)] = 50_000
 
 
 class EngineSettings(TypedDict, total=False):

@@ -11,6 +11,7 @@ PulseError
 │       ├── UnknownSignalError    its type was never registered
 │       ├── SignalMismatchError   source or resource type differs from the registration
 │       ├── PayloadError          the payload does not fit its registered schema
+│       ├── SignalLimitError      it would start more runs, or steps, than is allowed at once
 │       └── IdempotencyConflictError  the key was used before with other content
 ├── NotFoundError                 no such run, trigger or definition for this caller
 ├── DefinitionConflictError       the definition has changed since it was read, or its key is taken
@@ -182,6 +183,21 @@ class PayloadError(SignalError):
     """The payload does not fit the schema registered for its type."""
 
     code: ClassVar[str] = "payload"
+
+
+class SignalLimitError(SignalError):
+    """The signal would start more runs, or runs with more steps, than one signal may.
+
+    Attributes:
+        limit: The option that bounds it, ``limits.runs_per_signal`` or
+            ``limits.steps_per_signal``.
+    """
+
+    code: ClassVar[str] = "signal_limit"
+
+    def __init__(self, message: str, *, limit: str, index: int | None = None) -> None:
+        self.limit = limit
+        super().__init__(message, index=index)
 
 
 class IdempotencyConflictError(SignalError):

@@ -144,6 +144,8 @@ class Lifecycle:
         Raises:
             UnknownSignalError: The type is not registered.
             SignalMismatchError: Source or resource type differs from the registration.
+            SignalLimitError: It would start more runs, or runs with more steps, than
+                ``limits.runs_per_signal`` and ``limits.steps_per_signal`` allow.
             PayloadError: The payload does not fit the registered schema.
             JsonValueError: The payload is no canonical JSON, or is too large.
             IdempotencyConflictError: The key was used for other content.

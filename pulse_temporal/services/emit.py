@@ -84,6 +84,8 @@ class Emitter:
             request_hash=request_hash(signal, payload),
             task_queue=self.options.task_queue,
             owner=owner,
+            most_runs=self.options.limits.runs_per_signal,
+            most_steps=self.options.limits.steps_per_signal,
         )
         return await self.store(trigger)
 
@@ -206,6 +208,8 @@ class Emitter:
             request_hash=request_hash(signal, payload),
             task_queue=self.options.task_queue,
             cause=cause,
+            most_runs=self.options.limits.runs_per_signal,
+            most_steps=self.options.limits.steps_per_signal,
         )
 
 

@@ -30,6 +30,8 @@ async def replay(
         owner=tick_owner(trigger),
         is_stored=True,
         is_dry_run=is_dry_run,
+        most_runs=emitter.options.limits.runs_per_signal,
+        most_steps=emitter.options.limits.steps_per_signal,
     )
     envelope = await emitter.store(again)
     return await history.read_runs(envelope.run_ids)

@@ -10,7 +10,12 @@ from typing import NamedTuple
 
 import asyncpg
 
-from pulse_temporal.errors import EmitBusyError, InvalidInputError, PostgresUnavailableError
+from pulse_temporal.errors import (
+    EmitBusyError,
+    InvalidInputError,
+    PostgresUnavailableError,
+    SignalLimitError,
+)
 from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.dialect import DIALECT
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
@@ -85,6 +90,8 @@ class NewTrigger:
         owner: The definition whose cron ticked; of the others only those without cron match.
         is_stored: The trigger is in the database; its runs are a replay.
         is_dry_run: The replay only evaluates conditions.
+        most_runs: Bound of the runs that it may start; None: there is none.
+        most_steps: Bound of the steps that those runs may have together.
     """
 
     id: str
@@ -96,6 +103,8 @@ class NewTrigger:
     owner: str | None = None
     is_stored: bool = False
     is_dry_run: bool = False
+    most_runs: int | None = None
+    most_steps: int | None = None
 
     @property
     def is_replay(self) -> bool:
@@ -259,6 +268,9 @@ async def send_signals(
     """Do as ``emit_signals``, and give what ``read_emitted`` reads.
 
     For callers who must know whether a failure came before or after the signals were stored.
+
+    Raises:
+        SignalLimitError: One of them would start too many runs, or runs with too many steps.
     """
     first = signals[0]
     cause = first.cause
@@ -277,21 +289,28 @@ async def send_signals(
         )
         for each in signals
     ]
-    return await session.rows(
-        _statement(signals),
-        *zip(*contents, strict=True),
-        cause.run_id if cause else None,
-        cause.root_trigger_id if cause else None,
-        cause.depth if cause else 0,
-        first.is_replay,
-        lease,
-        first.owner,
-        first.is_stored,
-        first.is_dry_run,
-        first.task_queue,
-        DIALECT,
-        patience=patience,
-    )
+    try:
+        return await session.rows(
+            _statement(signals),
+            *zip(*contents, strict=True),
+            cause.run_id if cause else None,
+            cause.root_trigger_id if cause else None,
+            cause.depth if cause else 0,
+            first.is_replay,
+            lease,
+            first.owner,
+            first.is_stored,
+            first.is_dry_run,
+            first.task_queue,
+            DIALECT,
+            first.most_runs,
+            first.most_steps,
+            patience=patience,
+        )
+    except asyncpg.ProgramLimitExceededError as error:
+        if error.constraint_name is None:  # a bound of Postgres itself
+            raise
+        raise SignalLimitError(error.args[0], limit=error.constraint_name) from None
 
 
 def _statement(signals: Sequence[NewTrigger]) -> str:

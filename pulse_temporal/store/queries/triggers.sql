@@ -15,7 +15,8 @@
 -- $16 owner: a definition whose cron ticked; it matches, and of the others those that have no
 -- cron, $17 replayed: plan runs for triggers that are stored already, $18 is_dry_run,
 -- $19 task_queue, $20 dialect: the newest one that the caller knows. A run of a newer one is planned
--- and left to the relay of a newer release at once; it comes without snapshot and command.
+-- and left to the relay of a newer release at once; it comes without snapshot and command,
+-- $21 most runs of one signal, $22 most steps of those runs together; NULL: as many as there are
 WITH given AS MATERIALIZED (
     SELECT *
     FROM unnest(
@@ -86,6 +87,34 @@ WITH given AS MATERIALIZED (
         AND ($16::text IS NULL OR d.id = $16::text OR d.cron_expression IS NULL)
     CROSS JOIN clock AS c
     WINDOW in_order AS (ORDER BY t.position, d.created_at, d.id)
+), bounds AS MATERIALIZED (
+    -- Refuses before anything is written for the runs; what was written is undone with it.
+    SELECT CASE
+        WHEN max(a.runs) > $21::int THEN pulse_refuse(
+            format(
+                'The signal %L of tenant %s would start %s runs at once; limits.runs_per_signal '
+                    'allows %s.',
+                (array_agg(t.type ORDER BY a.runs DESC))[1],
+                (array_agg(t.tenant_id ORDER BY a.runs DESC))[1], max(a.runs), $21::int
+            ),
+            'limits.runs_per_signal'
+        )
+        WHEN max(a.steps) > $22::int THEN pulse_refuse(
+            format(
+                'The runs that the signal %L of tenant %s would start have %s steps altogether; '
+                    'limits.steps_per_signal allows %s.',
+                (array_agg(t.type ORDER BY a.steps DESC))[1],
+                (array_agg(t.tenant_id ORDER BY a.steps DESC))[1], max(a.steps), $22::int
+            ),
+            'limits.steps_per_signal'
+        )
+        ELSE true
+    END AS are_kept
+    FROM (
+        SELECT trigger_id, count(*) AS runs, sum(jsonb_array_length(step_plan)) AS steps
+        FROM matched GROUP BY trigger_id
+    ) AS a
+    JOIN trigger AS t ON t.id = a.trigger_id
 ), runs AS (
     INSERT INTO pulse_workflow_runs (
         id, definition_id, tenant_id, trigger_id, definition_snapshot, is_replay, is_dry_run,
@@ -132,7 +161,8 @@ WITH given AS MATERIALIZED (
     SELECT
         'start', tenant_id, run_id, $19::text, dialect,
         coalesce(CASE WHEN dialect <= $20::int THEN now() + $15::interval END, '-infinity')
-    FROM matched
+    FROM matched CROSS JOIN bounds
+    WHERE bounds.are_kept
     ORDER BY position
     RETURNING id, run_id
 )
