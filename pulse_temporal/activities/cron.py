@@ -11,6 +11,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from pulse_temporal import contract
+from pulse_temporal.activities.patience import doubting
 from pulse_temporal.contract import CronTicked, CronTickInput
 from pulse_temporal.errors import InvalidInputError
 from pulse_temporal.failpoints import reach
@@ -26,14 +27,25 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CronActivities:
-    """Emits what schedules ask for, unless the definition has changed its mind since."""
+    """Emits what schedules ask for, unless the definition has changed its mind since.
+
+    Attributes:
+        database: Where definitions are.
+        emitter: Stores the signals.
+        doubt: Called when Postgres has failed a tick.
+    """
 
     database: Database
     emitter: Emitter
+    doubt: Callable[[], None]
 
     @activity.defn(name=contract.CRON_TICK)
     async def tick(self, tick: CronTickInput) -> CronTicked:
         """Emit the signal of a tick, once for the definition and the tick's nominal time."""
+        with doubting(self.doubt):
+            return await self._tick(tick)
+
+    async def _tick(self, tick: CronTickInput) -> CronTicked:
         clock, nominal = tick.clock, moment(tick.nominal_ms)
         try:
             owner, skipped = await self._judge(tick)

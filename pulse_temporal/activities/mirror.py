@@ -10,6 +10,7 @@ from temporalio import activity
 
 from pulse_temporal import contract
 from pulse_temporal.activities.fences import speak
+from pulse_temporal.activities.patience import doubting
 from pulse_temporal.contract import (
     BeginAnswer,
     CancelInput,
@@ -35,10 +36,17 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class MirrorActivities:
-    """One method an activity; each hands its input to the mirror."""
+    """One method an activity; each hands its input to the mirror.
+
+    Attributes:
+        mirror: Writes.
+        control: Records cancels.
+        doubt: Called when Postgres has failed an activity.
+    """
 
     mirror: Mirror
     control: RunControl
+    doubt: Callable[[], None]
 
     @activity.defn(name=contract.BEGIN)
     async def begin(self, speaker: Speaker) -> BeginAnswer:
@@ -143,19 +151,21 @@ class MirrorActivities:
     async def cancel_run(self, cancel: CancelInput) -> WriteAnswer:
         """Record a cancellation that came from Temporal."""
         scope = cancel.scope
-        status = await self.control.record_cancel(
-            scope.run_id,
-            tenant_id=scope.tenant_id,
-            generation=scope.generation,
-            reason=cancel.reason,
-            tell_temporal=cancel.tell_temporal,
-        )
+        with doubting(self.doubt):
+            status = await self.control.record_cancel(
+                scope.run_id,
+                tenant_id=scope.tenant_id,
+                generation=scope.generation,
+                reason=cancel.reason,
+                tell_temporal=cancel.tell_temporal,
+            )
         return WriteAnswer(Written(status=status))
 
     async def _speak(
         self, speaker: Speaker, say: Callable[[Fence], Awaitable[Answer]]
     ) -> Answer | Refusal:
-        return await speak(speaker, say, patience=self.mirror.options.temporal_timeout)
+        with doubting(self.doubt):
+            return await speak(speaker, say, patience=self.mirror.options.temporal_timeout)
 
     def all(self) -> list[Callable[..., object]]:
         """Give every activity of this class, for the worker."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
-from pulse_temporal.errors import StoreError
+from pulse_temporal.errors import ConfigurationError, StoreError
 
 Result = TypeVar("Result")
 
@@ -29,3 +30,13 @@ async def patiently(work: Callable[[], Awaitable[Result]]) -> Result:
                 raise
             await asyncio.sleep(FIRST_PAUSE.total_seconds() * 2**round_)
     return await work()
+
+
+@contextmanager
+def doubting(doubt: Callable[[], None]) -> Generator[None]:
+    """Report what the block raises when it may mean that this worker has lost Postgres."""
+    try:
+        yield
+    except (StoreError, ConfigurationError):  # the latter for a password that was changed
+        doubt()
+        raise

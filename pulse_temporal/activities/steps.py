@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,6 +15,7 @@ from pulse_temporal import contract
 from pulse_temporal.activities.calls import heartbeats
 from pulse_temporal.activities.delivery import Delivery, Desk, Means
 from pulse_temporal.activities.fences import speak
+from pulse_temporal.activities.patience import doubting
 from pulse_temporal.activities.trials import Trials
 from pulse_temporal.contract import AttemptFailure, Refusal, StepAnswer, StepDone, StepInput
 from pulse_temporal.failpoints import reach
@@ -48,6 +49,7 @@ class StepActivities:
         transactions: Connections for transactional actions, so that they starve nobody.
         threads: For handlers that are not async.
         trials: Which conditions may be tried although they do not say that they are short.
+        doubt: Called when Postgres has failed a delivery.
     """
 
     desk: Desk
@@ -56,6 +58,7 @@ class StepActivities:
     transactions: Database
     threads: HandlerThreads
     trials: Trials
+    doubt: Callable[[], None]
 
     @activity.defn(dynamic=True)
     async def run(self, args: Sequence[RawValue]) -> StepAnswer:
@@ -66,11 +69,12 @@ class StepActivities:
                 details); or no handler of this name is known here yet.
         """
         step = activity.payload_converter().from_payload(args[0].payload, StepInput)
-        recorded = await speak(
-            step,
-            lambda fence: self._answer(step, fence),
-            patience=self.desk.options.temporal_timeout,
-        )
+        with doubting(self.doubt):
+            recorded = await speak(
+                step,
+                lambda fence: self._answer(step, fence),
+                patience=self.desk.options.temporal_timeout,
+            )
         if isinstance(recorded, AttemptFailure):
             raise ApplicationError(
                 recorded.message,

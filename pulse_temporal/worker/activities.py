@@ -37,6 +37,7 @@ class Activities:
         options: EngineOptions,
         worker_id: str,
         clock: Clock,
+        doubt: Callable[[], None],
     ) -> None:
         self.database = database
         self.registry = registry
@@ -45,6 +46,7 @@ class Activities:
         self.options = options
         self.worker_id = worker_id
         self.clock = clock
+        self.doubt = doubt
 
     def transactions(self) -> Database:
         """Make the way to Postgres of transactional actions, so that they starve nobody."""
@@ -70,7 +72,8 @@ class Activities:
             threads: For handlers that are not async.
         """
         mirror = Mirror(self.database, self.registry, self.observers, self.options)
-        writes = MirrorActivities(mirror, RunControl(self.database, self.observers))
+        control = RunControl(self.database, self.observers)
+        writes = MirrorActivities(mirror, control, self.doubt)
         ledger = Ledger(
             self.database,
             self.observers,
@@ -85,6 +88,7 @@ class Activities:
             transactions=transactions,
             threads=threads,
             trials=Trials(max(1, self.options.concurrency // TRIALS_SHARE)),
+            doubt=self.doubt,
         )
-        ticks = CronActivities(self.database, self.emitter)
+        ticks = CronActivities(self.database, self.emitter, self.doubt)
         return [*writes.all(), *ticks.all(), steps.run]

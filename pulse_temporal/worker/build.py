@@ -7,15 +7,22 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from temporalio.client import Client
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import (
+    FixedSizeSlotSupplier,
+    UnsandboxedWorkflowRunner,
+    Worker,
+    WorkerTuner,
+)
 
 from pulse_temporal.config import EngineOptions
+from pulse_temporal.worker.slots import Gate, GatedSlots
 from pulse_temporal.workflows.pulse import PulseBranch, PulseRun
 from pulse_temporal.workflows.tick import PulseCronTick
 
 STICKY_TIMEOUT = timedelta(seconds=2)
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
 CACHED_WORKFLOWS = 2_000
+WORKFLOW_SLOTS = 100
 WORKFLOW_THREADS = 2
 """Threads that interpret runs. It is all Python, so more of them only take turns."""
 
@@ -26,6 +33,7 @@ def build_worker(
     options: EngineOptions,
     *,
     interpreters: ThreadPoolExecutor,
+    gate: Gate,
     on_fatal_error: Callable[[BaseException], Awaitable[None]] | None = None,
 ) -> Worker:
     """Give a worker for one task queue; the caller runs it.
@@ -38,6 +46,7 @@ def build_worker(
         activities: Mirror writes and the dynamic step activity.
         options: Queue, concurrency and bounds.
         interpreters: Threads for workflow code; the caller's to shut down.
+        gate: While it is closed, no tasks are taken.
         on_fatal_error: Awaited when the worker has failed, before it shuts itself down.
     """
     return Worker(
@@ -48,8 +57,13 @@ def build_worker(
         workflow_runner=UnsandboxedWorkflowRunner(),
         workflow_task_executor=interpreters,
         max_cached_workflows=CACHED_WORKFLOWS,
-        max_concurrent_activities=options.concurrency,
-        max_concurrent_local_activities=options.concurrency,
+        tuner=WorkerTuner.create_composite(
+            workflow_supplier=GatedSlots(WORKFLOW_SLOTS, gate),
+            activity_supplier=GatedSlots(options.concurrency, gate),
+            # Local activities come from workflow tasks that were taken already.
+            local_activity_supplier=FixedSizeSlotSupplier(options.concurrency),
+            nexus_supplier=FixedSizeSlotSupplier(1),
+        ),
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
         default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,

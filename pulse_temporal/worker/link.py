@@ -18,6 +18,7 @@ from pulse_temporal.services.dispatch import Dispatcher
 from pulse_temporal.temporal import connect, ensure_search_attributes
 from pulse_temporal.worker.activities import Activities
 from pulse_temporal.worker.build import WORKFLOW_THREADS, build_worker
+from pulse_temporal.worker.presence import Presence
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +42,13 @@ class Link:
         target: str | Client | None,
         dispatcher: Dispatcher,
         activities: Activities,
+        presence: Presence,
         options: EngineOptions,
     ) -> None:
         self.target = target
         self.dispatcher = dispatcher
         self.activities = activities
+        self.presence = presence
         self.options = options
         self.begin()
 
@@ -121,6 +124,7 @@ class Link:
                     self.activities.all(transactions=transactions, threads=threads),
                     self.options,
                     interpreters=interpreters,
+                    gate=self.presence.gate,
                     on_fatal_error=bound_the_end,
                 )
                 self.ready.set()

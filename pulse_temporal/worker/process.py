@@ -28,7 +28,8 @@ from pulse_temporal.temporal import connect
 from pulse_temporal.worker.activities import Activities
 from pulse_temporal.worker.life import Life
 from pulse_temporal.worker.link import Link
-from pulse_temporal.worker.loops import Presence, keep_alive, keep_reconciling
+from pulse_temporal.worker.loops import keep_alive, keep_reconciling
+from pulse_temporal.worker.presence import Presence
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +78,9 @@ class Process:
             options=options,
             worker_id=self.worker_id,
             clock=self.clock,
+            doubt=self.presence.doubt,
         )
-        self._link = Link(target, self.dispatcher, activities, options)
+        self._link = Link(target, self.dispatcher, activities, self.presence, options)
         self._life = Life(self._end)
         self._main: asyncio.Future[None] | None = None
 
@@ -132,6 +134,7 @@ class Process:
 
     async def _begin(self, *, work: bool) -> None:
         self._link.begin()
+        self.presence.begin()
         for part in (self.dispatcher, self.observers, self.relay, self.schedule_relay):
             part.begin()
         await (self.presence.publish() if work else self.presence.check_schema())

@@ -27,9 +27,21 @@ INFRASTRUCTURE = RetryPolicy(
 """For failures that are nobody's attempt: a lost worker, a database that is away."""
 
 ONCE = RetryPolicy(maximum_attempts=1)
+A_FEW_TIMES = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_attempts=3)
+"""For writes from inside a worker. More tries would hold the workflow in a worker whose database
+is away, and make its history longer; see ``TryElsewhere``."""
+
 MIRROR_TIMEOUT = timedelta(seconds=20)
 BACKSTOP = timedelta(seconds=10)
 """What Temporal waits longer than the attempt's own bound, which the worker enforces."""
+
+
+class TryElsewhere(Exception):  # noqa: N818 - nothing has failed but this worker's task
+    """Fails the workflow task: Temporal gives it to a worker that may reach Postgres.
+
+    The execution stays as it is. Temporal repeats the task with growing pauses, of which only
+    the first failure shows in the history.
+    """
 
 
 class Refused(Exception):  # noqa: N818 - not an error: another execution or a cancel came first
@@ -43,7 +55,7 @@ class Refused(Exception):  # noqa: N818 - not an error: another execution or a c
 async def write(
     activity: str, argument: object, answer: type[Answer[Reply]], *, summary: str
 ) -> Reply:
-    """Make a mirror write, repeated until Postgres takes it.
+    """Make a mirror write, repeated here and elsewhere until Postgres takes it.
 
     Args:
         activity: Name from ``contract``.
@@ -53,16 +65,36 @@ async def write(
 
     Raises:
         Refused: This execution does not speak for the run any more.
+        TryElsewhere: This worker cannot make it.
     """
-    given = await workflow.execute_local_activity(
-        activity,
-        argument,
-        result_type=answer,
-        start_to_close_timeout=MIRROR_TIMEOUT,
-        retry_policy=INFRASTRUCTURE,
-        summary=summary,
-    )
-    return _accepted(given)
+    return _accepted(await write_locally(activity, argument, answer, summary=summary))
+
+
+async def write_locally(
+    activity: str, argument: object, answer: type[Reply], *, summary: str
+) -> Reply:
+    """Call a local activity that may be repeated anywhere, and return what it answers.
+
+    Raises:
+        ActivityError: It was canceled, or has failed for good.
+        TryElsewhere: It does not succeed in this worker.
+    """
+    try:
+        return await workflow.execute_local_activity(
+            activity,
+            argument,
+            result_type=answer,
+            start_to_close_timeout=MIRROR_TIMEOUT,
+            retry_policy=A_FEW_TIMES,
+            summary=summary,
+        )
+    except FailureError as error:
+        cause = error.cause
+        is_final = isinstance(cause, ApplicationError) and cause.non_retryable
+        if is_final or is_cancelled_exception(error):
+            raise
+        # Without the chain below it: all of that would be part of the history.
+        raise TryElsewhere(f"{activity} does not succeed here: {cause or error}") from None
 
 
 async def attempt_locally(step: StepInput, *, bound: timedelta, summary: str) -> StepDone | None:

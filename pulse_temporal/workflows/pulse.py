@@ -19,7 +19,7 @@ from pulse_temporal.contract import (
     WriteAnswer,
 )
 from pulse_temporal.model.runs import RunStatus
-from pulse_temporal.workflows.calls import Refused, write
+from pulse_temporal.workflows.calls import Refused, TryElsewhere, write
 from pulse_temporal.workflows.interpreter import Interpreter, StepFailed
 
 CANCEL_ARRIVAL = timedelta(minutes=1)
@@ -114,7 +114,7 @@ async def _outcome(interpreter: Interpreter) -> Failure | None:
         await interpreter.run()
     except StepFailed as failed:
         return failed.failure
-    except Refused:
+    except (Refused, TryElsewhere):
         raise
     except Exception as error:
         if is_cancelled_exception(error):

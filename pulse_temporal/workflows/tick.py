@@ -9,7 +9,7 @@ from temporalio.common import SearchAttributeKey
 
 from pulse_temporal import contract
 from pulse_temporal.contract import CronClock, CronTicked, CronTickInput
-from pulse_temporal.workflows.calls import INFRASTRUCTURE, MIRROR_TIMEOUT
+from pulse_temporal.workflows.calls import write_locally
 
 SCHEDULED_TIME = SearchAttributeKey.for_datetime(contract.SCHEDULED_TIME_ATTRIBUTE)
 
@@ -24,12 +24,10 @@ class PulseCronTick:
         info = workflow.info()
         started = info.workflow_start_time
         nominal = info.typed_search_attributes.get(SCHEDULED_TIME, started)
-        return await workflow.execute_local_activity(
+        return await write_locally(
             contract.CRON_TICK,
             CronTickInput(clock=clock, nominal_ms=_ms(nominal), started_ms=_ms(started)),
-            result_type=CronTicked,
-            start_to_close_timeout=MIRROR_TIMEOUT,
-            retry_policy=INFRASTRUCTURE,
+            CronTicked,
             summary=f"tick of {nominal:%Y-%m-%d %H:%M:%S} UTC",
         )
 

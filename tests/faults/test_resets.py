@@ -291,7 +291,7 @@ async def test_a_reset_that_was_reset_before_it_spoke_takes_nothing_over(
     database = Database(pulse.dsn, prefix="pulse_", patience=timedelta(seconds=10))
     observers = Observers(database, RunWaiter(database), on_step=None, on_run=None)
     mirror = Mirror(database, pulse.engine.registry, observers, pulse.engine.options)
-    activities = MirrorActivities(mirror, RunControl(database, observers))
+    activities = MirrorActivities(mirror, RunControl(database, observers), lambda: None)
     speaker = Speaker(scope=Scope(run_id=run_id, tenant_id=TENANT), first_execution_run_id=first)
     answer = await environment.run(activities.begin, speaker)
     await database.close()

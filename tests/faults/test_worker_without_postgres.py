@@ -1,0 +1,205 @@
+"""A worker that has lost Postgres but not Temporal leaves the work to others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import asyncpg
+import pytest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from pulse_temporal import WorkflowContext
+from pulse_temporal.embedded import EmbeddedServices
+from tests.harness import PulseTest, action, delay, eventually, make_pulse
+from tests.leaks import assert_nothing_left
+
+pytestmark = pytest.mark.faults
+
+RUNS = 15
+PATIENCE = timedelta(seconds=60)
+ROLE = "pulse_cut_off"
+MAKE_ROLE = f"""
+CREATE ROLE {ROLE} LOGIN;
+GRANT ALL ON SCHEMA public TO {ROLE};
+GRANT ALL ON ALL TABLES IN SCHEMA public TO {ROLE};
+GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {ROLE};
+"""
+END_ITS_CONNECTIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1"
+
+LOSSES = {
+    "turned away": ("NOLOGIN", "LOGIN"),
+    "no connection left": ("CONNECTION LIMIT 0", "CONNECTION LIMIT -1"),
+    "read-only": (
+        "SET default_transaction_read_only = on",
+        "RESET default_transaction_read_only",
+    ),
+}
+"""How one role alone loses Postgres, and how it comes back."""
+
+
+@dataclass
+class CutOff:
+    """An engine that works under a role of its own, from which Postgres is taken away.
+
+    Attributes:
+        front: Emits and asks under another role.
+        pulse: Works.
+        admin: Takes away and gives back.
+    """
+
+    front: PulseTest
+    pulse: PulseTest
+    admin: asyncpg.Connection
+
+    async def lose(self, change: str) -> None:
+        """Change the role, which takes effect at once."""
+        await self.admin.execute(f"ALTER ROLE {ROLE} {change}")
+        await self.admin.execute(END_ITS_CONNECTIONS, ROLE)
+
+
+@pytest.fixture
+async def cut_off(
+    servers: EmbeddedServices, database: str, connection: asyncpg.Connection
+) -> AsyncGenerator[CutOff]:
+    """Give an engine that works under a role of its own, and one that only emits."""
+    await connection.execute(MAKE_ROLE)
+    front = make_pulse(database, servers.temporal_address)
+    pulse = make_pulse(
+        database.replace("//pulse@", f"//{ROLE}@"),
+        servers.temporal_address,
+        like=front,
+        postgres_timeout=timedelta(seconds=1),
+        shutdown_grace=timedelta(seconds=1),
+    )
+    await front.engine.start(worker=False)
+    await pulse.engine.start()
+    yield CutOff(front, pulse, connection)
+    await pulse.engine.stop()
+    await front.engine.stop()
+    await assert_nothing_left(servers.dsn)
+    await connection.execute(f"DROP OWNED BY {ROLE}; DROP ROLE {ROLE}")
+
+
+def knows_the_steps(pulse: PulseTest, calls: list[str], *, name: str) -> None:
+    """Register handlers of which some run locally and some through the queue."""
+
+    async def work(ctx: WorkflowContext) -> None:
+        calls.append(name)
+        assert ctx.step.attempt == 1
+
+    for handler in ("local", "queued", "last"):
+        pulse.engine.register_action(handler, work)
+    pulse.signal("order.paid")
+
+
+STEPS = (action("local", timeoutMs=1_000), "queued", delay("rest", 200), "last")
+
+
+@pytest.mark.parametrize(("loss", "end"), LOSSES.values(), ids=LOSSES.keys())
+async def test_work_goes_on_in_a_worker_that_has_postgres(
+    cut_off: CutOff, loss: str, end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other one takes nothing until it can write again, says so, and ends when it is told."""
+    caplog.set_level(logging.WARNING)
+    calls: list[str] = []
+    healthy = make_pulse(cut_off.front.dsn, cut_off.front.temporal_address, like=cut_off.front)
+    knows_the_steps(cut_off.pulse, calls, name="cut off")
+    knows_the_steps(healthy, calls, name="healthy")
+    await cut_off.front.define("order.paid", *STEPS)
+    async with healthy.engine:
+        await cut_off.lose(loss)
+        await wait_for_log(caplog, "takes no work")
+        calls.clear()
+        runs = [(await cut_off.front.emit("order.paid")).run_ids[0] for _ in range(RUNS)]
+        ended = [await cut_off.front.engine.wait_for_run(run, 60) for run in runs]
+        assert {run.status for run in ended} == {"completed"}
+        assert set(calls) == {"healthy"}
+        assert said(caplog, "takes no work") < 4
+    await cut_off.lose(end)
+    await wait_for_log(caplog, "takes work")
+    calls.clear()
+    run = await cut_off.front.emit_and_wait("order.paid")
+
+    assert run.status == "completed"
+    assert set(calls) == {"cut off"}
+
+
+@pytest.mark.parametrize(("loss", "end"), LOSSES.values(), ids=LOSSES.keys())
+async def test_a_worker_without_postgres_stops(cut_off: CutOff, loss: str, end: str) -> None:
+    """Also in the middle of its work; the rest is for others, and nothing of it is left here."""
+    calls: list[str] = []
+    knows_the_steps(cut_off.pulse, calls, name="cut off")
+    await cut_off.front.define("order.paid", *STEPS)
+    runs = [(await cut_off.front.emit("order.paid")).run_ids[0] for _ in range(RUNS)]
+    await cut_off.lose(loss)
+    await cut_off.pulse.engine.stop()
+    await cut_off.lose(end)
+    await cut_off.pulse.engine.start()
+    ended = [await cut_off.front.engine.wait_for_run(run, 60) for run in runs]
+
+    assert {run.status for run in ended} == {"completed"}
+
+
+async def test_everything_waits_while_no_worker_has_postgres(
+    cut_off: CutOff, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No run fails, no history grows, a running handler is left alone; then all goes on."""
+    caplog.set_level(logging.WARNING)
+    calls: list[str] = []
+    knows_the_steps(cut_off.pulse, calls, name="cut off")
+    gate = cut_off.pulse.gate("slow")
+    await cut_off.front.define("order.paid", *STEPS)
+    await cut_off.front.define("order.slow", "slow")
+    cut_off.pulse.signal("order.slow")
+    (slow,) = (await cut_off.front.emit("order.slow")).run_ids
+    await gate.reached()
+    loss, end = LOSSES["turned away"]
+    runs = [(await cut_off.front.emit("order.paid")).run_ids[0] for _ in range(RUNS)]
+    await cut_off.lose(loss)
+    await wait_for_log(caplog, "takes no work")
+    runs += [(await cut_off.front.emit("order.paid")).run_ids[0] for _ in range(RUNS)]
+    await wait_for_log(caplog, "takes no work", times=2)
+    before = await events(cut_off.front, runs)
+    await wait_for_log(caplog, "takes no work", times=3)
+    after = await events(cut_off.front, runs)
+    gate.open()
+    await cut_off.lose(end)
+    ended = [await cut_off.front.engine.wait_for_run(run, 90) for run in [slow, *runs]]
+
+    assert {run.status for run in ended} == {"completed"}
+    assert len(gate.contexts) == 1
+    grown = [late - early for early, late in zip(before, after, strict=True)]
+    assert max(grown) <= 3, "a task that was taken before the loss may still time out, once"
+    assert max(after) < 20
+
+
+async def events(pulse: PulseTest, runs: list[str]) -> list[int]:
+    """Return how long the histories of runs are; 0 for those that Temporal does not know yet."""
+    client = await Client.connect(pulse.temporal_address)
+    lengths: list[int] = []
+    for run in runs:
+        try:
+            described = await client.get_workflow_handle(run).describe()
+        except RPCError:
+            lengths.append(0)
+        else:
+            lengths.append(described.history_length)
+    return lengths
+
+
+def said(caplog: pytest.LogCaptureFixture, text: str) -> int:
+    """Return how often the log says something."""
+    return sum(text in record.getMessage() for record in caplog.records)
+
+
+async def wait_for_log(caplog: pytest.LogCaptureFixture, text: str, *, times: int = 1) -> None:
+    """Wait until the log has said something so often."""
+
+    async def is_there() -> bool:
+        return said(caplog, text) >= times
+
+    await eventually(is_there, within=PATIENCE)
