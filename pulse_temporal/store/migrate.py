@@ -19,6 +19,7 @@ from pulse_temporal.errors import MigrationError
 from pulse_temporal.store import definitions
 from pulse_temporal.store.connection import Record
 from pulse_temporal.store.database import Database
+from pulse_temporal.store.emit_function import install
 from pulse_temporal.store.failures import typed_errors
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.statements import RELATION
@@ -62,12 +63,14 @@ def migrations() -> tuple[Migration, ...]:
 async def migrate(database: Database, *, task_queue: str) -> list[str]:
     """Apply what is missing and give the names of what was applied.
 
-    Tables of the TypeScript Pulse are adopted: their rows stay and can be read.
+    Tables of the TypeScript Pulse are adopted: their rows stay and can be read. The function
+    that emits from SQL is made when it is missing or of an older release.
     Safe to call at every start, from many processes at once, and again after a crash.
 
     Args:
         database: Where the tables are.
-        task_queue: Of the engines that will keep the cron schedules of adopted definitions.
+        task_queue: Of the engines that will keep the cron schedules of adopted definitions, and
+            that run what SQL emits without naming a queue.
 
     Raises:
         MigrationError: A migration that was applied differs from this release's, or the
@@ -79,6 +82,15 @@ async def migrate(database: Database, *, task_queue: str) -> list[str]:
             if await _apply(session, migration, prefix=database.prefix):
                 applied.append(migration.name)
     database.forget_schema()
+    async with database.transaction() as session:
+        await session.rows("migrations.lift_bounds")
+        await session.rows("migrations.lock", f"{database.prefix}migrations", patience=PATIENCE)
+        await install(
+            session,
+            prefix=database.prefix,
+            version=migrations()[-1].version,
+            task_queue=task_queue,
+        )
     async with database.transaction() as session:
         unreadable = await definitions.adopt(session, task_queue=task_queue)
     for definition_id in unreadable:

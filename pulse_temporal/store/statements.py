@@ -29,17 +29,21 @@ def statements(*, prefix: str, schema: str) -> Mapping[str, str]:
         prefix: What table names begin with, for example ``pulse_``.
         schema: Where the tables live; statements name it, so a caller's search path is no matter.
     """
-    quoted = schema.replace('"', '""')
-    relation = f'"{quoted}".{prefix}'
     found: dict[str, str] = {}
     for file in files("pulse_temporal.store").joinpath("queries").iterdir():
         if file.name.endswith(".sql"):
             _, *parts = NAME.split(file.read_text(encoding="utf-8"))
             for name, text in zip(parts[::2], parts[1::2], strict=True):
                 for known_as in (name, *ALSO.findall(text)):
-                    body = RELATION.sub(relation, _body(text, known_as))
+                    body = relations_in(_body(text, known_as), prefix=prefix, schema=schema)
                     found[f"{file.name[:-4]}.{known_as}"] = body
     return MappingProxyType(found)
+
+
+def relations_in(text: str, *, prefix: str, schema: str) -> str:
+    """Put an engine's prefix and schema in the place of ``pulse_``."""
+    quoted = schema.replace('"', '""')
+    return RELATION.sub(lambda _: f'"{quoted}".{prefix}', text)
 
 
 def _body(text: str, name: str) -> str:

@@ -39,3 +39,11 @@ SELECT version, name, checksum FROM pulse_migrations ORDER BY version;
 -- name: record
 -- $1 version, $2 name, $3 checksum
 INSERT INTO pulse_migrations (version, name, checksum) VALUES ($1, $2, $3);
+
+-- name: find_function
+-- What the comment on a function says; no row: there is no such function.
+-- $1 schema, $2 name
+SELECT obj_description(p.oid, 'pg_proc') AS comment
+FROM pg_proc AS p
+JOIN pg_namespace AS n ON n.oid = p.pronamespace
+WHERE n.nspname = $1 AND p.proname = $2;

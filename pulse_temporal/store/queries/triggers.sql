@@ -16,7 +16,8 @@
 -- cron, $17 replayed: plan runs for triggers that are stored already, $18 is_dry_run,
 -- $19 task_queue, $20 dialect: the newest one that the caller knows. A run of a newer one is planned
 -- and left to the relay of a newer release at once; it comes without snapshot and command,
--- $21 most runs of one signal, $22 most steps of those runs together; NULL: as many as there are
+-- $21 most runs of one signal, $22 most steps of those runs together; NULL: as many as there are.
+-- functions/emit.sql gives a value to each of these parameters, too.
 WITH given AS MATERIALIZED (
     SELECT *
     FROM unnest(

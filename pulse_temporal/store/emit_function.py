@@ -1,0 +1,77 @@
+"""SQL functions for callers that have no engine: made from the engine's own statements.
+
+A file of ``functions/`` holds one function. A line ``-- statement: x.y`` in it stands for the
+named statement, so that there is one source for both. Functions are made anew when their text
+changes, which the comment on each tells: it names the newest migration and a checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from importlib.resources import files
+
+from pulse_temporal.store.failures import typed_errors
+from pulse_temporal.store.rows import required
+from pulse_temporal.store.sessions import Session
+from pulse_temporal.store.statements import relations_in, statements
+
+STATEMENT = re.compile(r"^-- statement: ([\w.]+)$", re.MULTILINE)
+MIGRATED_BY = "migrated_by CONSTANT text := 'pulse'"
+MARK = re.compile(r"^migration (\d+), sha256 [0-9a-f]{64}$")
+
+
+async def install(session: Session, *, prefix: str, version: int, task_queue: str) -> bool:
+    """Make the functions that are missing or of another text.
+
+    Two releases that migrate by turns do not undo each other's work: a function of a newer one
+    stays as it is.
+
+    Args:
+        session: In a transaction that holds the lock of the migrations.
+        prefix: What names begin with.
+        version: Of the newest migration that this release knows.
+        task_queue: Whose workers run what is emitted without a queue, when other queues have
+            workers too, or none has.
+
+    Returns:
+        Whether something was made.
+    """
+    name = f"{prefix}emit"
+    row = await session.row("migrations.find_place", f"{prefix}triggers")
+    schema = required(row, "the schema of the tables")["schema"]
+    text = emit_function(prefix=prefix, schema=schema, task_queue=task_queue)
+    mark = f"migration {version}, sha256 {hashlib.sha256(text.encode()).hexdigest()}"
+    found = await session.row("migrations.find_function", schema, name)
+    if found is not None and not _is_outdated(found["comment"], version=version, mark=mark):
+        return False
+    comment = relations_in(
+        f"COMMENT ON FUNCTION pulse_emit IS '{mark}'", prefix=prefix, schema=schema
+    )
+    with typed_errors():
+        await session.connection.execute(f"{text};\n{comment}")
+    return True
+
+
+def emit_function(*, prefix: str, schema: str, task_queue: str) -> str:
+    """Return the text that makes the function ``<prefix>emit``.
+
+    Args:
+        prefix: What names begin with.
+        schema: Where the tables and the function live.
+        task_queue: As of ``install``; its characters need no quoting.
+    """
+    known = statements(prefix=prefix, schema=schema)
+    file = files("pulse_temporal.store").joinpath("functions", "emit.sql")
+    text = relations_in(file.read_text(encoding="utf-8"), prefix=prefix, schema=schema)
+    text = STATEMENT.sub(lambda match: known[match[1]].rstrip(";"), text)
+    text = text.replace(MIGRATED_BY, f"migrated_by CONSTANT text := '{task_queue}'")
+    return text.strip().rstrip(";")
+
+
+def _is_outdated(comment: str | None, *, version: int, mark: str) -> bool:
+    """Say whether a function is not this release's, nor a newer one's."""
+    if comment == mark:
+        return False
+    match = MARK.match(comment or "")
+    return match is None or int(match[1]) <= version
