@@ -39,6 +39,7 @@ from pulse_temporal.errors import (
     TransactionConflictError,
     TransactionEndedError,
     TransactionFailedError,
+    TransactionInDoubtError,
     UnknownSignalError,
     WorkerLostError,
 )
@@ -138,6 +139,7 @@ __all__ = [
     "TransactionConflictError",
     "TransactionEndedError",
     "TransactionFailedError",
+    "TransactionInDoubtError",
     "TriggerEnvelope",
     "TriggerInput",
     "TriggerRegistration",

@@ -29,6 +29,7 @@ PulseError
 │   └── WorkerLostError           the step's worker died too often
 ├── StoreError
 │   ├── PostgresUnavailableError  no answer from Postgres (retryable)
+│   │   └── TransactionInDoubtError  the connection broke during a commit
 │   ├── TransactionFailedError    a transaction could not commit
 │   │   └── TransactionEndedError  it was ended from within, by COMMIT or ROLLBACK
 │   ├── TransactionConflictError  Postgres undid it because of another one (retryable)
@@ -334,8 +335,22 @@ class PostgresUnavailableError(StoreError):
     retryable: ClassVar[bool] = True
 
 
+class TransactionInDoubtError(PostgresUnavailableError):
+    """The connection broke while a transaction was committed; it may or may not be committed.
+
+    To repeat it at once could do everything twice. Look for what it has stored first, or repeat
+    it where idempotency keys make that harmless.
+    """
+
+    code: ClassVar[str] = "transaction_in_doubt"
+    retryable: ClassVar[bool] = False
+
+
 class TransactionFailedError(StoreError):
-    """A transaction could not commit: one of its statements had failed, or a constraint holds."""
+    """A transaction did not commit; nothing of it is stored.
+
+    One of its statements had failed, a constraint holds, or it was ended before its block.
+    """
 
     code: ClassVar[str] = "transaction_failed"
 

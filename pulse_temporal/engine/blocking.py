@@ -16,6 +16,7 @@ from pulse_temporal.engine.tenant import TenantEngine
 from pulse_temporal.errors import ConfigurationError, PulseError
 from pulse_temporal.handlers.threads import LoopThread, refuse_event_loop, run_on_loop
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
+from pulse_temporal.store.joining import from_sql
 from pulse_temporal.worker.process import Process
 
 Given = ParamSpec("Given")
@@ -53,8 +54,7 @@ class BlockingEngine:
     web server), they run there: this is then the way to use it from that server's threads.
 
     Only for async code: ``transaction``, and emits on a connection of the caller. Code with
-    another driver's transaction emits after its commit (Django: ``transaction.on_commit``),
-    with an ``idempotency_key`` when it may be repeated.
+    another driver's transaction emits in it with SQL: ``SELECT pulse_emit(...)``.
 
     Do not start it before a fork: web servers that fork start it in each worker process. An
     engine that was given the application's pool serves threads while it is started in the
@@ -114,14 +114,38 @@ class BlockingEngine:
     replay = _twin(AwaitableMethods.replay)
     wait_for_run = _twin(AwaitableMethods.wait_for_run)
 
-    def emit(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
-        """Store a signal and plan its runs, as ``Engine.emit`` in a transaction of its own."""
+    def emit(
+        self, signal: TriggerInput | Mapping[str, object], *, connection: None = None
+    ) -> TriggerEnvelope:
+        """Store a signal and plan its runs, as ``Engine.emit`` in a transaction of its own.
+
+        Args:
+            signal: What happened.
+            connection: None. What is on a connection of your own emits with SQL, in your
+                transaction: ``SELECT pulse_emit(...)``.
+
+        Raises:
+            ConfigurationError: A connection was given.
+        """
+        self._refuse(connection)
         return self.call(lambda: self.engine.emit(signal))
 
     def emit_many(
-        self, signals: Sequence[TriggerInput | Mapping[str, object]]
+        self,
+        signals: Sequence[TriggerInput | Mapping[str, object]],
+        *,
+        connection: None = None,
     ) -> list[TriggerEnvelope]:
-        """Store many signals at once, as ``Engine.emit_many`` in a transaction of its own."""
+        """Store many signals at once, as ``Engine.emit_many`` in a transaction of its own.
+
+        Args:
+            signals: As of ``Engine.emit_many``.
+            connection: As of ``emit``.
+
+        Raises:
+            ConfigurationError: A connection was given.
+        """
+        self._refuse(connection)
         return self.call(lambda: self.engine.emit_many(signals))
 
     def for_tenant(self, tenant_id: str) -> BlockingTenant:
@@ -152,6 +176,14 @@ class BlockingEngine:
         """
         refuse_event_loop(instead=INSTEAD)
         return run_on_loop(self._loop(), work, instead=INSTEAD)
+
+    def _refuse(self, connection: object) -> None:
+        if connection is not None:
+            way = from_sql(prefix=self.engine.options.table_prefix)
+            raise ConfigurationError(
+                "engine.blocking emits in a transaction of its own, and takes no connection. "
+                f"Pass {way}."
+            )
 
     def _stop_at_exit(self) -> None:
         """Stop before Python does: a worker that is cut off there may hang the process."""

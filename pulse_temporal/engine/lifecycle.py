@@ -134,14 +134,16 @@ class Lifecycle:
         Args:
             signal: What happened; a mapping may use camelCase or snake_case. ``payload`` is a
                 JSON object of at most ``limits.payload_bytes`` (256 KiB).
-            connection: An asyncpg connection of the caller: everything joins its transaction,
-                and the runs exist, and start, when the caller commits.
+            connection: An asyncpg connection of the caller, in a transaction: everything joins
+                it, and the runs exist, and start, when the caller commits. Other drivers emit
+                with ``SELECT pulse_emit(...)``.
 
         Returns:
             The stored signal. ``run_ids`` follow the age of the definitions, oldest first. With
             an ``idempotency_key`` that was used before, the first signal, ``duplicate`` set.
 
         Raises:
+            ConfigurationError: ``connection`` is in no transaction, or none of asyncpg.
             UnknownSignalError: The type is not registered.
             SignalMismatchError: Source or resource type differs from the registration.
             SignalLimitError: It would start more runs, or runs with more steps, than
@@ -168,7 +170,7 @@ class Lifecycle:
 
         Args:
             signals: At most 1 000, of any tenants, whose payloads have at most 16 MiB together.
-            connection: An asyncpg connection of the caller, whose transaction everything joins.
+            connection: An asyncpg connection of the caller, as with ``emit``.
 
         Returns:
             The stored signals in the order given. Of signals with the same ``idempotency_key``
@@ -192,6 +194,13 @@ class Lifecycle:
 
         Pass it to ``emit``: the signal joins the application's own writes on it, and its runs
         start right at the commit instead of at the relay's next look.
+
+        Raises:
+            TransactionFailedError: Nothing is committed: a statement had failed and its error was
+                swallowed, or a constraint holds.
+            TransactionEndedError: The block itself has sent COMMIT or ROLLBACK.
+            TransactionInDoubtError: The connection broke during the commit.
+            PostgresUnavailableError: Postgres does not answer; nothing is committed.
         """
         async with self._process.emitter.transaction() as connection:
             yield connection

@@ -11,6 +11,7 @@ from pulse_temporal.model.plain import article
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.services.emit import Emitter
 from pulse_temporal.store.connection import Connection
+from pulse_temporal.store.joining import check_joinable
 from pulse_temporal.store.triggers import NewTrigger
 
 MOST_SIGNALS = 1_000
@@ -37,6 +38,8 @@ async def emit_many(
             f"emit_many was given {len(signals)} signals; at most {MOST_SIGNALS} are accepted at "
             "once. Call it several times."
         )
+    if connection is not None:
+        check_joinable(connection, prefix=emitter.database.prefix)
     checked: list[NewTrigger] = []
     left = MOST_BYTES
     for index, signal in enumerate(signals):

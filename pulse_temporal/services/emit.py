@@ -20,7 +20,8 @@ from pulse_temporal.services.known import known, request_hash
 from pulse_temporal.store import outbox, triggers
 from pulse_temporal.store.connection import Connection
 from pulse_temporal.store.database import Database
-from pulse_temporal.store.sessions import Session, repeated, transact
+from pulse_temporal.store.joining import check_joinable, savepoint
+from pulse_temporal.store.sessions import Session, repeated
 from pulse_temporal.store.triggers import (
     Cause,
     Emitted,
@@ -159,12 +160,13 @@ class Emitter:
                 yield session.connection
             finally:
                 del self._joined[key]
-        if starts:
-            await reach("emit.after_commit")
-            async with self.database.session() as session:  # a savepoint may have undone some
-                ids = [planned.command_id for planned in starts]
-                kept = await outbox.existing(session, ids)
-            self.dispatcher.offer([planned for planned in starts if planned.command_id in kept])
+            # Asked before the commit: a savepoint may have undone some, and after the commit
+            # nothing may fail any more. It also fails where a statement has failed before, which
+            # Postgres would answer the commit with a rollback for, without an error.
+            ids = [planned.command_id for planned in starts]
+            kept = await outbox.existing(session, ids)
+        await reach("emit.after_commit")
+        self.dispatcher.offer([planned for planned in starts if planned.command_id in kept])
 
     @property
     def _lease(self) -> timedelta | None:
@@ -180,10 +182,11 @@ class Emitter:
     async def _store_joined(
         self, signals: Sequence[NewTrigger], connection: Connection, *, numbered: bool
     ) -> list[TriggerEnvelope]:
+        check_joinable(connection, prefix=self.database.prefix)
         session = await self.database.join(connection)
         starts = self._joined.get(id(connection))
         lease = self._lease if starts is not None else None
-        async with transact(session):
+        async with savepoint(session):
             emitted = await triggers.emit_all(
                 session, signals, lease=lease, patience=self.options.postgres_timeout
             )

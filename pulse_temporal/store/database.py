@@ -114,7 +114,7 @@ class Database:
         """
         async with self.session() as session:
             try:
-                async with transact(session):
+                async with transact(session, lent=to_others):
                     yield session
             finally:
                 if to_others:

@@ -35,6 +35,17 @@ AWAY = (
 )
 """What asyncpg raises when Postgres is gone, restarting, or told to give up a statement."""
 
+IN_DOUBT = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InternalClientError,
+)
+"""Those of ``AWAY`` after which nobody knows whether a COMMIT that was sent has taken place. The
+others come before it is sent, or are Postgres's own word that it has not."""
+
 UNABLE = (
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,

@@ -15,6 +15,7 @@ from pulse_temporal.errors import (
     StoreError,
     TransactionEndedError,
     TransactionFailedError,
+    TransactionInDoubtError,
 )
 from pulse_temporal.store.failures import typed_errors
 from pulse_temporal.store.sessions import Session, transact
@@ -81,7 +82,7 @@ class Loan:
         connection = self._session.connection
         connection.add_termination_listener(self._notice)
         try:
-            async with transact(self._session):
+            async with transact(self._session, lent=True):
                 with typed_errors():
                     await connection.execute(MARK.format(self.mark), timeout=self._session.seconds)
                 try:
@@ -92,6 +93,8 @@ class Loan:
                     self.throw_away()
                     raise
                 self.check_open()
+        except TransactionInDoubtError:  # the next claim sees which it is
+            raise
         except (StoreError, asyncpg.PostgresError) as error:
             judged = await self._judged(error)
             if judged is error:

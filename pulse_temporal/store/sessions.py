@@ -12,9 +12,15 @@ from typing import ParamSpec, TypeVar
 
 import asyncpg
 
-from pulse_temporal.errors import TransactionConflictError, TransactionFailedError
+from pulse_temporal.errors import (
+    PostgresUnavailableError,
+    TransactionConflictError,
+    TransactionEndedError,
+    TransactionFailedError,
+    TransactionInDoubtError,
+)
 from pulse_temporal.store.connection import Connection, Record
-from pulse_temporal.store.failures import AWAY, typed_errors
+from pulse_temporal.store.failures import AWAY, IN_DOUBT, typed_errors
 
 Answer = TypeVar("Answer")
 Parameters = ParamSpec("Parameters")
@@ -124,40 +130,86 @@ def repeats(
     return work
 
 
-@asynccontextmanager
-async def transact(session: Session) -> AsyncGenerator[None]:
-    """Make the block a transaction that commits when it ends well.
+class _OwnTransaction:
+    """A transaction on a connection that nobody else begins one on; it reads what COMMIT says."""
 
-    It is READ COMMITTED; inside of another transaction it is a savepoint.
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    async def start(self) -> None:
+        await self.connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+
+    async def rollback(self) -> None:
+        await self.connection.execute("ROLLBACK")
+
+    async def commit(self) -> None:
+        """Commit, and notice a rollback: Postgres calls it no error after a failed statement."""
+        if await self.connection.execute("COMMIT") != "COMMIT":
+            raise TransactionFailedError(
+                "The transaction did not commit: one of its statements had failed."
+            )
+
+
+@asynccontextmanager
+async def transact(session: Session, *, lent: bool = False) -> AsyncGenerator[None]:
+    """Make the block a READ COMMITTED transaction that commits when it ends well.
+
+    Args:
+        session: On a connection in no transaction.
+        lent: Foreign code has the connection meanwhile. It may use transactions of asyncpg,
+            which know none that was begun in SQL. After it the block must execute a statement:
+            that one tells a failure which was swallowed.
 
     Raises:
         TransactionConflictError: Postgres undid it because of another transaction.
-        TransactionFailedError: It could not commit.
+        TransactionEndedError: Foreign code has ended it.
+        TransactionFailedError: It did not commit.
+        TransactionInDoubtError: The connection broke while it was committed.
+        PostgresUnavailableError: It did not commit, for Postgres was away.
     """
-    with typed_errors(conflicts_pass=session.is_joined):
-        is_inner = session.is_joined or session.connection.is_in_transaction()
-        transaction = session.connection.transaction(
-            isolation=None if is_inner else "read_committed"
+    connection = session.connection
+    with typed_errors():
+        transaction = (
+            connection.transaction(isolation="read_committed")
+            if lent
+            else _OwnTransaction(connection)
         )
         async with asyncio.timeout(session.seconds):
             await transaction.start()
     try:
         yield
+        if lent:
+            _refuse_ended(connection)
     except BaseException:
         # The pool cuts what does not answer, and has taken back what broke meanwhile. Bounded
         # here: a connection whose statements may take their time would wait for ever.
         with suppress(*AWAY, asyncpg.PostgresError):
             async with asyncio.timeout(session.seconds):
-                if not session.connection.is_closed():
+                if not connection.is_closed():
                     await transaction.rollback()
         raise
     try:
-        with typed_errors(conflicts_pass=session.is_joined):
+        with typed_errors():
             await transaction.commit()
-    except asyncpg.PostgresError as error:
-        if session.is_joined and isinstance(error, asyncpg.TransactionRollbackError):
+    except PostgresUnavailableError as error:
+        if not isinstance(error.__cause__, IN_DOUBT):
             raise
+        raise TransactionInDoubtError(
+            "The connection to Postgres broke while a transaction was committed: whether it is "
+            "committed is not known."
+        ) from error.__cause__
+    except asyncpg.PostgresError as error:
         raise TransactionFailedError(f"The transaction did not commit: {error}") from error
+
+
+def _refuse_ended(connection: Connection) -> None:
+    """Notice that foreign code has ended the transaction that it works in."""
+    with typed_errors():
+        if not connection.is_closed() and not connection.is_in_transaction():
+            raise TransactionEndedError(
+                "The transaction was ended inside of its block, by COMMIT or ROLLBACK. Leave both "
+                "to the block; use a savepoint (connection.transaction()) for a part of it."
+            )
 
 
 async def cleanse(session: Session) -> None:

@@ -94,16 +94,6 @@ async def test_a_savepoint_that_is_rolled_back_takes_its_signal_along(
     assert await pulse.engine.get_trigger(undone.id) is None
 
 
-async def test_without_a_transaction_the_signal_commits_for_itself(
-    pulse: PulseTest, connection: asyncpg.Connection
-) -> None:
-    await pulse.define("order.paid")
-
-    trigger = await joined(pulse, connection)
-
-    assert (await pulse.engine.wait_for_run(trigger.run_ids[0])).status == "completed"
-
-
 async def test_several_signals_may_join_one_transaction(
     pulse: PulseTest, connection: asyncpg.Connection
 ) -> None:
