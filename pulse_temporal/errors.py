@@ -336,30 +336,20 @@ class PostgresUnavailableError(StoreError):
 
 
 class TransactionInDoubtError(PostgresUnavailableError):
-    """The connection broke while a transaction was committed; it may or may not be committed.
-
-    To repeat it at once could do everything twice. Look for what it has stored first, or repeat
-    it where idempotency keys make that harmless.
-    """
+    """The connection broke during a commit; to repeat the work could do everything twice."""
 
     code: ClassVar[str] = "transaction_in_doubt"
     retryable: ClassVar[bool] = False
 
 
 class TransactionFailedError(StoreError):
-    """A transaction did not commit; nothing of it is stored.
-
-    One of its statements had failed, a constraint holds, or it was ended before its block.
-    """
+    """A transaction did not commit: a statement had failed, or a constraint holds."""
 
     code: ClassVar[str] = "transaction_failed"
 
 
 class TransactionConflictError(StoreError):
-    """Postgres undid a transaction because of another one (40001, 40P01); nothing was stored.
-
-    Pulse repeats its own transactions a few times before it says so.
-    """
+    """Postgres undid a transaction because of another one (40001, 40P01); nothing was stored."""
 
     code: ClassVar[str] = "transaction_conflict"
     retryable: ClassVar[bool] = True
