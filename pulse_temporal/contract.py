@@ -95,6 +95,7 @@ class Scope(Letter):
         parent_first_run_id: First of the chain that this interpreter belongs to.
         is_replay: Actions that are not safe to replay are passed over.
         is_dry_run: Only conditions are evaluated.
+        database: Id of the database that has the run; None in runs from before there was one.
     """
 
     run_id: str
@@ -105,6 +106,7 @@ class Scope(Letter):
     parent_first_run_id: Annotated[str | None, _shown_if_set] = None
     is_replay: Annotated[bool, _shown_if_set] = False
     is_dry_run: Annotated[bool, _shown_if_set] = False
+    database: Annotated[str | None, _shown_if_set] = None
 
 
 class Terms(Letter):
@@ -138,10 +140,7 @@ class InterpreterInput(Letter):
 
 
 class Speaker(Letter):
-    """Who asks: the scope, and the first execution of the workflow that asks.
-
-    The present execution's id comes with the activity itself.
-    """
+    """Who asks: a scope and its first execution; the present one's id comes with the activity."""
 
     scope: Scope
     first_execution_run_id: str
@@ -337,12 +336,14 @@ class CronClock(Letter):
         tenant_id: Its owner.
         cron_expression: As its author wrote it.
         timezone: IANA zone, ``UTC`` when the author named none.
+        database: Id of the database that has the definition; None as with runs.
     """
 
     definition_id: str
     tenant_id: str
     cron_expression: str
     timezone: str
+    database: Annotated[str | None, _shown_if_set] = None
 
 
 class CronTickInput(Letter):

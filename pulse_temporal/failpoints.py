@@ -16,6 +16,7 @@ An action applies to every arrival; ``:once`` behind it limits it to the first, 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import signal
@@ -27,6 +28,8 @@ from typing import Literal, TypeAlias, get_args
 from typing_extensions import TypeIs
 
 from pulse_temporal.errors import ConfigurationError, FailpointError
+
+log = logging.getLogger(__name__)
 
 VARIABLE = "PULSE_FAILPOINTS"
 EXIT_STATUS = 70
@@ -155,6 +158,18 @@ def arm_from_environment() -> None:
     text = os.environ.get(VARIABLE)
     if text:
         _arm_once(text)
+
+
+def warn_of_failpoints() -> None:
+    """Say loudly that this process is made to fail, if it is."""
+    if _armed:
+        facts = {"failpoints": ", ".join(f"{name}={how.action}" for name, how in _armed.items())}
+        log.warning(
+            "FAILPOINTS ARE ARMED in this process: %(failpoints)s. It will be killed, fail or"
+            " pause there on purpose. Unset PULSE_FAILPOINTS if this is not a test.",
+            facts,
+            extra=facts,
+        )
 
 
 @cache

@@ -1,24 +1,13 @@
-"""Connect to Temporal, start and cancel the workflows of runs."""
+"""Start and cancel the workflows of runs."""
 
 from __future__ import annotations
 
-import asyncio
-import atexit
 import dataclasses
 import json
-import logging
-import re
-import time
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import cache
 from hashlib import sha256
 
-from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.operatorservice.v1 import (
-    AddSearchAttributesRequest,
-    ListSearchAttributesRequest,
-)
 from temporalio.client import Client
 from temporalio.common import (
     Priority,
@@ -28,16 +17,12 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
-from temporalio.contrib.pydantic import PydanticPayloadConverter
-from temporalio.converter import CompositePayloadConverter, DataConverter
-from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from pulse_temporal import contract
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.contract import Bone, InterpreterInput, Scope, Terms
-from pulse_temporal.errors import ConfigurationError, TemporalUnavailableError
 from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.steps import (
     ConditionStep,
@@ -46,8 +31,6 @@ from pulse_temporal.model.steps import (
     WorkflowStep,
     walk,
 )
-
-log = logging.getLogger(__name__)
 
 SEARCH_ATTRIBUTES = {
     name: SearchAttributeKey.for_keyword(name)
@@ -59,109 +42,12 @@ SEARCH_ATTRIBUTES = {
 }
 PERMANENT = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.RESOURCE_EXHAUSTED})
 ATTRIBUTE_BYTES = 2_048
-LOCAL = "localhost:7233"
-CONNECT_PATIENCE = timedelta(seconds=10)
 OURS_TO_FIX = "search attribute"
-REASON = re.compile(r'message: "([^"]+)"')
-"""The part of a failed connection's long text that people understand."""
-
 TOO_LARGE = ("exceeds limit", "larger than max")
-
-
-_CONVERTERS = tuple(PydanticPayloadConverter().converters.values())
-
-
-class PayloadConverter(CompositePayloadConverter):
-    """The SDK's converter for pydantic, with parts that are made once.
-
-    The SDK makes a converter for every activation of a workflow, and a converter of its own would
-    learn the types of payloads anew each time.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(*_CONVERTERS)
 
 
 class StartRefusedError(Exception):
     """Temporal will never accept this start; the message says why."""
-
-
-async def connect(
-    target: str | Client | None, *, namespace: str, patience: timedelta = CONNECT_PATIENCE
-) -> Client:
-    """Connect to Temporal, or adapt the application's client to this library's payloads.
-
-    Args:
-        target: ``host:port``; a client, whose codec and interceptors stay; or None for
-            what the environment and ``temporal.toml`` say (address, TLS, API key).
-        namespace: Must exist; a client keeps its own.
-        patience: Bound of the connection attempt.
-
-    Raises:
-        TemporalUnavailableError: No answer.
-        ConfigurationError: The environment or ``temporal.toml`` cannot be read.
-    """
-    if isinstance(target, Client):
-        converter = dataclasses.replace(
-            target.data_converter, payload_converter_class=PayloadConverter
-        )
-        config = target.config()
-        config["data_converter"] = converter
-        return Client(**config)
-    _wait_at_exit()
-    try:
-        settings = ClientConfig.load_client_connect_config()
-    except RuntimeError as error:  # what the SDK raises for a file that it cannot read
-        raise ConfigurationError(f"Temporal's configuration cannot be read: {error}") from error
-    settings.setdefault("namespace", namespace)
-    if target is not None or namespace != "default":
-        settings["namespace"] = namespace
-    address = settings["target_host"] = target or settings.get("target_host") or LOCAL
-    try:
-        async with asyncio.timeout(patience.total_seconds()):
-            converter = DataConverter(payload_converter_class=PayloadConverter)
-            return await Client.connect(**settings, data_converter=converter)
-    except (RuntimeError, TimeoutError) as error:  # what the SDK raises for a failed connection
-        found = REASON.search(str(error))
-        reason = found[1] if found else str(error) or f"no answer within {patience}"
-        raise TemporalUnavailableError(
-            f"Temporal at {address} does not answer: {reason}"
-        ) from error
-
-
-async def ensure_search_attributes(client: Client, *, patience: timedelta) -> None:
-    """Register the search attributes that are missing; only warn where that is not allowed."""
-    try:
-        missing = await missing_search_attributes(client, patience=patience)
-        if missing:
-            request = AddSearchAttributesRequest(
-                namespace=client.namespace,
-                search_attributes=dict.fromkeys(
-                    missing, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
-                ),
-            )
-            await client.operator_service.add_search_attributes(request, timeout=patience)
-    except RPCError as error:
-        log.warning(
-            "search attributes are not checked",
-            extra={"needed": ", ".join(SEARCH_ATTRIBUTES), "error": str(error)},
-        )
-
-
-async def missing_search_attributes(client: Client, *, patience: timedelta) -> list[str]:
-    """Name our search attributes that are not there; all of them where the server cannot tell.
-
-    Raises:
-        RPCError: No answer, or it may not be asked.
-    """
-    request = ListSearchAttributesRequest(namespace=client.namespace)
-    try:
-        known = await client.operator_service.list_search_attributes(request, timeout=patience)
-    except RPCError as error:
-        if error.status == RPCStatusCode.UNIMPLEMENTED:  # Temporal's test server
-            return list(SEARCH_ATTRIBUTES)
-        raise
-    return [name for name in SEARCH_ATTRIBUTES if name not in known.custom_attributes]
 
 
 def search_attributes(values: Mapping[str, str]) -> TypedSearchAttributes:
@@ -194,8 +80,16 @@ class RunStart:
     is_dry_run: bool = False
 
 
-async def start_run(client: Client, start: RunStart, options: EngineOptions) -> None:
+async def start_run(
+    client: Client, start: RunStart, options: EngineOptions, *, database: str | None
+) -> None:
     """Start a run's workflow; a second start of the same generation does nothing.
+
+    Args:
+        client: Of Temporal.
+        start: The run.
+        options: Of the engine.
+        database: Id of the database that has the run.
 
     Raises:
         StartRefusedError: The server will never accept it.
@@ -210,6 +104,7 @@ async def start_run(client: Client, start: RunStart, options: EngineOptions) -> 
             generation=start.generation,
             is_replay=start.is_replay,
             is_dry_run=start.is_dry_run,
+            database=database,
         ),
         title=snapshot.name,
         steps=skeleton(snapshot.steps),
@@ -295,12 +190,6 @@ async def end_branch(
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise
-
-
-@cache
-def _wait_at_exit() -> None:
-    """Let the SDK's threads settle before the interpreter ends, or it may abort (issue 300)."""
-    atexit.register(time.sleep, 0.1)
 
 
 def _is_permanent(error: RPCError) -> bool:

@@ -16,6 +16,7 @@ from pulse_temporal.activities.calls import heartbeats
 from pulse_temporal.activities.delivery import Delivery, Desk, Means
 from pulse_temporal.activities.fences import speak
 from pulse_temporal.activities.patience import doubting
+from pulse_temporal.activities.strangers import Strangers
 from pulse_temporal.activities.trials import Trials
 from pulse_temporal.contract import AttemptFailure, Refusal, StepAnswer, StepDone, StepInput
 from pulse_temporal.failpoints import reach
@@ -50,6 +51,7 @@ class StepActivities:
         threads: For handlers that are not async.
         trials: Which conditions may be tried although they do not say that they are short.
         doubt: Called when Postgres has failed a delivery.
+        strangers: Tells the steps of other databases, which are left alone.
     """
 
     desk: Desk
@@ -59,6 +61,7 @@ class StepActivities:
     threads: HandlerThreads
     trials: Trials
     doubt: Callable[[], None]
+    strangers: Strangers
 
     @activity.defn(dynamic=True)
     async def run(self, args: Sequence[RawValue]) -> StepAnswer:
@@ -69,6 +72,7 @@ class StepActivities:
                 details); or no handler of this name is known here yet.
         """
         step = activity.payload_converter().from_payload(args[0].payload, StepInput)
+        self.strangers.check(step.scope)
         with doubting(self.doubt):
             recorded = await speak(
                 step,

@@ -32,17 +32,24 @@ SERVERS: tuple[CheckName, ...] = ("postgres", "temporal")
 NAME_COLUMNS = max(map(len, CHECK_NAMES)) + 2
 
 
-def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> int:
+def doctor(
+    *,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    strict: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
     """Check Postgres, Temporal, workers, and what waits between them.
 
     Connects as a worker does: DATABASE_URL, TEMPORAL_* or temporal.toml, PULSE_*. It changes
     nothing. The exit code is 0 when nothing has failed (warnings may be there), 1 when a check
-    has failed, 3 when Postgres or Temporal cannot be used at all.
+    has failed, 3 when Postgres or Temporal cannot be used at all. With --strict a warning, such
+    as that no worker lives, gives 1 too.
 
     Parameters
     ----------
     json:
         Print the report as JSON, for machines.
+    strict:
+        Let warnings fail the command, for deployments and alarms.
     """
     with no_log():
         report = asyncio.run(examine())
@@ -50,7 +57,7 @@ def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> int:
         sys.stdout.write(report.model_dump_json(indent=2) + "\n")
     else:
         print_report(Console(highlight=False), report)
-    return exit_of(report)
+    return exit_of(report, strict=strict)
 
 
 async def examine() -> HealthReport:
@@ -62,12 +69,13 @@ async def examine() -> HealthReport:
         await engine.stop()
 
 
-def exit_of(report: HealthReport) -> Exit:
-    """Give the exit code for a report."""
+def exit_of(report: HealthReport, *, strict: bool = False) -> Exit:
+    """Give the exit code for a report; strictly, a warning is a failure."""
     failed = {check.name for check in report.checks if check.status == "failed"}
     if failed.intersection(SERVERS):
         return Exit.UNREACHABLE
-    return Exit.FAILED if failed else Exit.OK
+    is_bad = failed or (strict and report.status != "ok")
+    return Exit.FAILED if is_bad else Exit.OK
 
 
 def print_report(console: Console, report: HealthReport) -> None:

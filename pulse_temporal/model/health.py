@@ -19,7 +19,9 @@ CheckName = Literal[
     "outbox",
     "pending_runs",
     "blocked_steps",
+    "other_queues",
     "reconciler",
+    "sharing",
     "mirror",
 ]
 CHECK_NAMES: tuple[CheckName, ...] = (
@@ -31,7 +33,9 @@ CHECK_NAMES: tuple[CheckName, ...] = (
     "outbox",
     "pending_runs",
     "blocked_steps",
+    "other_queues",
     "reconciler",
+    "sharing",
     "mirror",
 )
 """In the order of a report: what stands on something comes after it."""

@@ -7,7 +7,14 @@ from datetime import datetime, timedelta
 
 from pulse_temporal.model.health import HealthCheck
 from pulse_temporal.model.reconcile import ReconcileReport, Repair
-from pulse_temporal.store.health import BlockedSteps, Outbox, PendingRuns, Server, Workers
+from pulse_temporal.store.health import (
+    BlockedSteps,
+    IdleQueue,
+    Outbox,
+    PendingRuns,
+    Server,
+    Workers,
+)
 
 OLDEST_POSTGRES = 15
 OUTBOX_PATIENCE = timedelta(seconds=30)
@@ -146,6 +153,30 @@ def judge_blocked(blocked: Sequence[BlockedSteps], *, limit: int, fails_after: s
         f" {' '.join(reasons)} For example in {blocked[0].run_id}.",
         advice="Start a worker that has the handler; the steps go on by themselves. They fail"
         f" after {fails_after}.",
+    )
+
+
+def judge_idle_queues(idle: Sequence[IdleQueue], *, task_queue: str) -> HealthCheck:
+    """Say whether another queue of the same database stands still."""
+    if not idle:
+        return HealthCheck(
+            name="other_queues",
+            status="ok",
+            summary=f"On no other task queue than {task_queue!r} does anything wait for a worker.",
+        )
+    told = [
+        f"{queue.task_queue!r} ({count(queue.runs, 'open run')},"
+        f" {count(queue.commands, 'command')}, the oldest for {length(queue.age)})"
+        for queue in idle[:SHOWN]
+    ]
+    if len(idle) > SHOWN:
+        told.append(f"and {len(idle) - SHOWN} more")
+    return HealthCheck(
+        name="other_queues",
+        status="warning",
+        summary=f"No worker lives on {', '.join(told)}. These runs stand still.",
+        advice="Start a worker with that PULSE_QUEUE_PREFIX. Was the prefix changed, run one of"
+        " the old name until nothing is left there.",
     )
 
 

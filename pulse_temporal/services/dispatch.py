@@ -259,7 +259,7 @@ class Dispatcher:
             return None
         await reach("dispatch.before_start")
         try:
-            await start_run(client, start, self.options)
+            await start_run(client, start, self.options, database=self.database.id)
             await reach("dispatch.after_start")
         except StartRefusedError as error:
             await self.control.fail_unstarted(

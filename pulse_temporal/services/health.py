@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
@@ -28,6 +28,7 @@ from pulse_temporal.services.definitions import WORKER_SILENCE
 from pulse_temporal.services.diagnosis import (
     PENDING_PATIENCE,
     judge_blocked,
+    judge_idle_queues,
     judge_mirror,
     judge_outbox,
     judge_pending,
@@ -39,10 +40,16 @@ from pulse_temporal.services.diagnosis import (
 )
 from pulse_temporal.services.executions import namespace_id
 from pulse_temporal.services.reconcile import Reconciler
+from pulse_temporal.services.temporal_checks import (
+    check_attributes,
+    check_sharing,
+    judge_temporal,
+    refusal,
+    temporal_failed,
+)
 from pulse_temporal.store import health, migrate, reconcile, workers
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.sessions import Session
-from pulse_temporal.temporal import missing_search_attributes
 
 COMMANDS = 10_000
 ROWS = 1_000
@@ -61,6 +68,7 @@ class HealthChecks:
         self.reconciler = reconciler
         self.options = options
         self.clock = clock
+        self._database_id: str | None = None
 
     async def report(self, connect: Connect, *, compare: bool) -> HealthReport:
         """Make all checks; see ``Engine.check_health``."""
@@ -70,8 +78,10 @@ class HealthChecks:
         client, told = running.result()
         checks = [*stored.result(), *told]
         are_tables_there = any(c.name == "tables" and c.status == "ok" for c in checks)
-        if compare and client is not None and are_tables_there:
-            checks.append(await self._mirror(client))
+        if client is not None and are_tables_there:
+            checks.append(await check_sharing(client, self.options, database=self._database_id))
+            if compare:
+                checks.append(await self._mirror(client))
         made = {check.name: check for check in checks}  # of two by one name, the later one
         return HealthReport(
             at=self.clock(),
@@ -113,6 +123,10 @@ class HealthChecks:
         )
         blocked = await health.blocked_steps(session, task_queue=queue, limit=ROWS)
         state = await reconcile.state(session, task_queue=queue)
+        idle = await health.idle_queues(
+            session, task_queue=queue, silence=WORKER_SILENCE, commands=COMMANDS, runs=ROWS
+        )
+        self._database_id = (await workers.identity(session)).id
         return [
             judge_workers(
                 found, handlers=len(known.actions) + len(known.conditions), task_queue=queue
@@ -126,6 +140,7 @@ class HealthChecks:
                 interval=options.reconcile_interval,
                 now=self.clock(),
             ),
+            judge_idle_queues(idle, task_queue=queue),
         ]
 
     async def _temporal(self, connect: Connect) -> tuple[Client | None, list[HealthCheck]]:
@@ -135,16 +150,13 @@ class HealthChecks:
             client = await connect()
             await namespace_id(client, patience=patience)
         except (TemporalUnavailableError, ConfigurationError) as error:
-            return None, [_temporal_failed(str(error))]
+            return None, [temporal_failed(str(error))]
         except RPCError as error:
-            return None, [_temporal_failed(_refusal(error))]
-        address = client.service_client.config.target_host
-        answers = HealthCheck(
-            name="temporal",
-            status="ok",
-            summary=f"Temporal at {address}, namespace {client.namespace!r}, answers.",
-        )
-        return client, [answers, await _attributes(client, patience=patience)]
+            return None, [temporal_failed(refusal(error))]
+        return client, [
+            judge_temporal(client),
+            await check_attributes(client, patience=patience),
+        ]
 
     async def _mirror(self, client: Client) -> HealthCheck:
         """Compare a page of runs with Temporal, without a repair."""
@@ -181,43 +193,4 @@ def _schema_failed(
         summary=f"There are no tables {prefix}*.",
         advice="Call engine.migrate() once. Does DATABASE_URL name the right database, and"
         " PULSE_TABLE_PREFIX the right tables?",
-    )
-
-
-async def _attributes(client: Client, *, patience: timedelta) -> HealthCheck:
-    try:
-        missing = await missing_search_attributes(client, patience=patience)
-    except RPCError as error:
-        return HealthCheck(
-            name="search_attributes",
-            status="ok",
-            summary=f"Not listed here ({error.message}). Were they missing, starts would wait in"
-            " the outbox and say so.",
-        )
-    if missing:
-        return HealthCheck(
-            name="search_attributes",
-            status="warning",
-            summary=f"Missing in Temporal: {', '.join(missing)}. Runs cannot start.",
-            advice="An engine registers them at its start where it may; else create them, see"
-            " docs/operate/temporal.md.",
-        )
-    return HealthCheck(
-        name="search_attributes", status="ok", summary="All search attributes are registered."
-    )
-
-
-def _refusal(error: RPCError) -> str:
-    if error.status == RPCStatusCode.NOT_FOUND:
-        return f"Temporal answers, but not for this namespace: {error.message}"
-    return f"Temporal does not answer: {error.message}"
-
-
-def _temporal_failed(summary: str) -> HealthCheck:
-    return HealthCheck(
-        name="temporal",
-        status="failed",
-        summary=summary,
-        advice="Does the server run, and do TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE name it?"
-        " Signals are stored meanwhile, and their runs start when it is back.",
     )

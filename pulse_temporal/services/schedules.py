@@ -224,6 +224,7 @@ class Schedules:
             tenant_id=owner.tenant_id,
             cron_expression=cron.text,
             timezone=owner.timezone,
+            database=self.database.id,
         )
         labels = _labels(clock)
         wanted = self._schedule(clock, cron, labels, is_paused=not owner.is_enabled)

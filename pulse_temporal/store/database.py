@@ -68,6 +68,9 @@ class Database:
         size: Connections of a pool that is opened here, at most.
         turns: Connections in use at the same time, at most; for a part of a shared pool.
         statement_cache: Whether connections that are opened here keep prepared statements.
+
+    Attributes:
+        id: Given by ``migrate``; known once the engine has been started.
     """
 
     def __init__(  # noqa: PLR0913 - all but the source are given by name
@@ -83,6 +86,7 @@ class Database:
     ) -> None:
         self.source = source
         self.prefix = prefix
+        self.id: str | None = None
         self.timeout = patience.total_seconds()
         self.bounded = bounded
         self.size = size

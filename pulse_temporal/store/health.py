@@ -65,6 +65,16 @@ class BlockedSteps:
     run_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class IdleQueue:
+    """A task queue of the database on which something waits and nobody works."""
+
+    task_queue: str
+    commands: int
+    runs: int
+    age: timedelta
+
+
 async def server(session: Session) -> Server:
     """Ask what answers."""
     return Server(**dict(required(await session.row("health.server"), "the server").items()))
@@ -96,3 +106,11 @@ async def blocked_steps(session: Session, *, task_queue: str, limit: int) -> lis
     """Read why steps cannot start, looking at ``limit`` of them, the commonest reason first."""
     found = await session.rows("health.blocked_steps", task_queue, limit)
     return [BlockedSteps(**dict(row.items())) for row in found]
+
+
+async def idle_queues(
+    session: Session, *, task_queue: str, silence: timedelta, commands: int, runs: int
+) -> list[IdleQueue]:
+    """Read on which other queues work waits for nobody, looking at so many of the oldest rows."""
+    found = await session.rows("health.idle_queues", task_queue, silence, commands, runs)
+    return [IdleQueue(**dict(row.items())) for row in found]

@@ -21,6 +21,25 @@ class PublishedNames:
     workers: int
 
 
+@dataclass(frozen=True, slots=True)
+class DatabaseIdentity:
+    """Which database this is.
+
+    Attributes:
+        id: Given by ``migrate``; a copy of the database has the same.
+        name: In its Postgres server.
+    """
+
+    id: str
+    name: str
+
+
+async def identity(session: Session) -> DatabaseIdentity:
+    """Read which database this is."""
+    row = required(await session.row("workers.identity"), "the id of the database")
+    return DatabaseIdentity(row["id"], row["name"])
+
+
 async def publish(
     session: Session,
     worker_id: str,

@@ -8,6 +8,7 @@ from pulse_temporal.activities.cron import CronActivities
 from pulse_temporal.activities.delivery import Desk
 from pulse_temporal.activities.mirror import MirrorActivities
 from pulse_temporal.activities.steps import StepActivities
+from pulse_temporal.activities.strangers import Strangers
 from pulse_temporal.activities.trials import Trials
 from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
@@ -63,13 +64,14 @@ class Activities:
         )
 
     def all(
-        self, *, transactions: Database, threads: HandlerThreads
+        self, *, transactions: Database, threads: HandlerThreads, strangers: Strangers
     ) -> list[Callable[..., object]]:
         """Give every activity of a worker.
 
         Args:
             transactions: For transactional actions.
             threads: For handlers that are not async.
+            strangers: Tells what belongs to other databases.
         """
         mirror = Mirror(self.database, self.registry, self.observers, self.options)
         control = RunControl(self.database, self.observers)
@@ -89,6 +91,7 @@ class Activities:
             threads=threads,
             trials=Trials(max(1, self.options.concurrency // TRIALS_SHARE)),
             doubt=self.doubt,
+            strangers=strangers,
         )
         ticks = CronActivities(self.database, self.emitter, self.doubt)
         return [*writes.all(), *ticks.all(), steps.run]

@@ -8,13 +8,21 @@ from datetime import timedelta
 
 from temporalio.client import Client
 from temporalio.worker import (
+    ExecuteWorkflowInput,
     FixedSizeSlotSupplier,
+    Interceptor,
     UnsandboxedWorkflowRunner,
     Worker,
     WorkerTuner,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
 )
+from typing_extensions import override
 
+from pulse_temporal.activities.strangers import Strangers
 from pulse_temporal.config import EngineOptions
+from pulse_temporal.connection import is_lazy
+from pulse_temporal.errors import ConfigurationError
 from pulse_temporal.worker.slots import Gate, GatedSlots
 from pulse_temporal.workflows.pulse import PulseBranch, PulseRun
 from pulse_temporal.workflows.tick import PulseCronTick
@@ -27,13 +35,15 @@ WORKFLOW_THREADS = 2
 """Threads that interpret runs. It is all Python, so more of them only take turns."""
 
 
-def build_worker(
+def build_worker(  # noqa: PLR0913 - all but three are given by name
     client: Client,
     activities: Sequence[Callable[..., object]],
     options: EngineOptions,
     *,
     interpreters: ThreadPoolExecutor,
     gate: Gate,
+    strangers: Strangers,
+    identity: str,
     on_fatal_error: Callable[[BaseException], Awaitable[None]] | None = None,
 ) -> Worker:
     """Give a worker for one task queue; the caller runs it.
@@ -47,26 +57,66 @@ def build_worker(
         options: Queue, concurrency and bounds.
         interpreters: Threads for workflow code; the caller's to shut down.
         gate: While it is closed, no tasks are taken.
+        strangers: Tells the workflows of other databases.
+        identity: By which Temporal knows this worker.
         on_fatal_error: Awaited when the worker has failed, before it shuts itself down.
+
+    Raises:
+        ConfigurationError: The client is lazy, or the SDK or a plugin refuses the options.
     """
-    return Worker(
-        client,
-        task_queue=options.task_queue,
-        workflows=[PulseRun, PulseBranch, PulseCronTick],
-        activities=activities,
-        workflow_runner=UnsandboxedWorkflowRunner(),
-        workflow_task_executor=interpreters,
-        max_cached_workflows=CACHED_WORKFLOWS,
-        tuner=WorkerTuner.create_composite(
-            workflow_supplier=GatedSlots(WORKFLOW_SLOTS, gate),
-            activity_supplier=GatedSlots(options.concurrency, gate),
-            # Local activities come from workflow tasks that were taken already.
-            local_activity_supplier=FixedSizeSlotSupplier(options.concurrency),
-            nexus_supplier=FixedSizeSlotSupplier(1),
-        ),
-        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
-        max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
-        default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
-        graceful_shutdown_timeout=options.shutdown_grace,
-        on_fatal_error=on_fatal_error,
-    )
+    if is_lazy(client):
+        raise ConfigurationError(
+            "The Temporal client is lazy (Client.connect(..., lazy=True)), and the SDK's workers"
+            " refuse such a client. Give create_engine a connected client or an address."
+        )
+    try:
+        return Worker(
+            client,
+            task_queue=options.task_queue,
+            workflows=[PulseRun, PulseBranch, PulseCronTick],
+            activities=activities,
+            workflow_runner=UnsandboxedWorkflowRunner(),
+            workflow_task_executor=interpreters,
+            interceptors=[_OwnWorkflowsOnly(strangers)],
+            identity=identity,
+            max_cached_workflows=CACHED_WORKFLOWS,
+            tuner=WorkerTuner.create_composite(
+                workflow_supplier=GatedSlots(WORKFLOW_SLOTS, gate),
+                activity_supplier=GatedSlots(options.concurrency, gate),
+                # Local activities come from workflow tasks that were taken already.
+                local_activity_supplier=FixedSizeSlotSupplier(options.concurrency),
+                nexus_supplier=FixedSizeSlotSupplier(1),
+            ),
+            sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+            max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            graceful_shutdown_timeout=options.shutdown_grace,
+            on_fatal_error=on_fatal_error,
+        )
+    except Exception as error:  # the SDK's checks, and plugins and interceptors of the client
+        raise ConfigurationError(
+            f"Temporal's worker cannot be made, {type(error).__name__}: {error}"
+        ) from error
+
+
+class _OwnWorkflowsOnly(Interceptor):
+    """Fails the workflow tasks of other databases, so that their own workers take them."""
+
+    def __init__(self, strangers: Strangers) -> None:
+        self.strangers = strangers
+
+    @override
+    def workflow_interceptor_class(
+        self, input: WorkflowInterceptorClassInput
+    ) -> type[WorkflowInboundInterceptor]:
+        """Give the check of a workflow's input."""
+        strangers = self.strangers
+
+        class Check(WorkflowInboundInterceptor):
+            @override
+            async def execute_workflow(self, input: ExecuteWorkflowInput) -> object:
+                for argument in input.args:
+                    strangers.check_input(argument)
+                return await super().execute_workflow(input)
+
+        return Check

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Protocol
 
 from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
+from pulse_temporal.activities.strangers import Strangers
 from pulse_temporal.config import EngineOptions
-from pulse_temporal.errors import TemporalUnavailableError
+from pulse_temporal.connection import check_namespace, connect, ensure_search_attributes
+from pulse_temporal.errors import ConfigurationError, TemporalUnavailableError
 from pulse_temporal.handlers.threads import HandlerThreads
+from pulse_temporal.notices import Repeats
 from pulse_temporal.services.dispatch import Dispatcher
-from pulse_temporal.temporal import connect, ensure_search_attributes
+from pulse_temporal.services.pollers import identity_of
 from pulse_temporal.worker.activities import Activities
 from pulse_temporal.worker.build import WORKFLOW_THREADS, build_worker
 from pulse_temporal.worker.presence import Presence
@@ -28,6 +33,27 @@ LEFT_PATIENCE = timedelta(seconds=2)
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=10)
+LONGEST_PAUSE_FOR_PEOPLE = timedelta(minutes=5)
+"""Between two tries of what works only after somebody has changed something."""
+
+STEADY = timedelta(minutes=1)
+"""A worker that has lived for so long did work; the next failure is another one."""
+
+_MEANWHILE = (
+    " Nothing runs on task queue %(task_queue)r here meanwhile; signals are stored, and their runs"
+    " start later. Next try in %(next_try_s)g s."
+)
+AWAY = "Temporal is not available (namespace %(namespace)r): %(cause)s" + _MEANWHILE
+UNFIT = "Temporal cannot be used until somebody acts: %(cause)s" + _MEANWHILE
+BROKEN = "Temporal's worker failed and starts over: %(cause)s" + _MEANWHILE
+
+
+class Greet(Protocol):
+    """Says what is connected with what."""
+
+    def __call__(self, client: Client, *, work: bool) -> Awaitable[None]:
+        """Log it."""
+        ...
 
 
 class Link:
@@ -35,6 +61,13 @@ class Link:
 
     Attributes:
         ready: Done when Temporal is connected, or was found to be away.
+
+    Args:
+        target: Address or client.
+        dispatcher: Has the client while it is connected.
+        activities: Of the workers.
+        options: Of the engine.
+        greet: Called with each new connection, and whether handlers run here.
     """
 
     def __init__(
@@ -44,12 +77,16 @@ class Link:
         activities: Activities,
         presence: Presence,
         options: EngineOptions,
+        *,
+        greet: Greet,
     ) -> None:
         self.target = target
         self.dispatcher = dispatcher
         self.activities = activities
         self.presence = presence
         self.options = options
+        self.greet = greet
+        self._repeats = Repeats()
         self.begin()
 
     def begin(self) -> None:
@@ -77,34 +114,61 @@ class Link:
         return (self.options.shutdown_grace + WORKER_PATIENCE).total_seconds()
 
     async def run(self, *, work: bool) -> None:
-        """Connect and work until stopped; while Temporal is away, try again and again."""
-        pause = FIRST_PAUSE
+        """Connect and work until stopped; after a failure, try again and again.
+
+        Raises:
+            ConfigurationError: Something that waiting does not mend is wrong at the start.
+        """
+        pause, loop = FIRST_PAUSE, asyncio.get_running_loop()
         while not self._stopping.is_set():
+            began, longest = loop.time(), LONGEST_PAUSE
             try:
-                client = await connect(self.target, namespace=self.options.namespace)
-                await ensure_search_attributes(client, patience=self.options.temporal_timeout)
-                self.dispatcher.client = client
-                pause = FIRST_PAUSE
-                if work:
-                    await self._work(client)
-                else:
-                    self.ready.set()
-                    await self._stopping.wait()
-            except (TemporalUnavailableError, RPCError, RuntimeError) as error:
-                self.dispatcher.client = None
-                log.error(  # noqa: TRY400 - the text names the cause; it comes again each round
-                    "Temporal is not available; signals are stored and runs start later",
-                    extra={"error": str(error), "next_try_s": pause.total_seconds()},
-                )
-            except Exception:
-                self.dispatcher.client = None
-                if not self.ready.is_set():  # a wrong option or setting: start() says so
+                await self._serve(work=work)
+            except ConfigurationError as error:
+                if not self.ready.is_set():  # start() raises it
                     raise
-                log.exception("the worker failed and starts over")
+                longest = LONGEST_PAUSE_FOR_PEOPLE
+                self._tell(UNFIT, error, pause)
+            except (TemporalUnavailableError, RPCError, RuntimeError) as error:
+                self._tell(AWAY, error, pause)
+            except Exception as error:  # noqa: BLE001 - of plugins and interceptors, which are foreign
+                self._tell(BROKEN, error, pause)
+            finally:
+                self.dispatcher.client = None
             if not self._stopping.is_set():
                 self.ready.set()
                 await asyncio.sleep(pause.total_seconds())
-                pause = min(pause * 2, LONGEST_PAUSE)
+                # What failed at once has not been mended; what worked for a while had been.
+                lasted = loop.time() - began > STEADY.total_seconds()
+                pause = FIRST_PAUSE if lasted else min(pause * 2, longest)
+
+    async def _serve(self, *, work: bool) -> None:
+        """Connect, check what waiting does not mend, and work until stopped."""
+        patience = self.options.temporal_timeout
+        client = await connect(self.target, namespace=self.options.namespace)
+        await check_namespace(client, patience=patience)
+        await ensure_search_attributes(client, patience=patience)
+        await self.greet(client, work=work)
+        self.dispatcher.client = client
+        if work:
+            await self._work(client)
+        else:
+            self.ready.set()
+            self._repeats.is_over()
+            await self._stopping.wait()
+
+    def _tell(self, message: str, error: BaseException, pause: timedelta) -> None:
+        """Log a failure with its cause; the same one again only after pauses that grow."""
+        cause = f"{error}" or type(error).__name__
+        if self._repeats.is_due(cause):
+            facts = {
+                "cause": cause,
+                "namespace": self.options.namespace,
+                "task_queue": self.options.task_queue,
+                "next_try_s": pause.total_seconds(),
+            }
+            is_unforeseen = message is BROKEN
+            log.error(message, facts, extra=facts, exc_info=error if is_unforeseen else None)
 
     async def _work(self, client: Client) -> None:
         """Poll for tasks until the worker is shut down."""
@@ -119,15 +183,22 @@ class Link:
                     """A worker that has failed may wait for ever for what it had begun."""
                     bound.reschedule(asyncio.get_running_loop().time() + self._worker_seconds)
 
+                database = self.activities.database.id or ""
+                strangers = Strangers(task_queue=self.options.task_queue, database=database)
                 worker = self._worker = build_worker(
                     client,
-                    self.activities.all(transactions=transactions, threads=threads),
+                    self.activities.all(
+                        transactions=transactions, threads=threads, strangers=strangers
+                    ),
                     self.options,
                     interpreters=interpreters,
                     gate=self.presence.gate,
+                    strangers=strangers,
+                    identity=identity_of(self.activities.worker_id, database),
                     on_fatal_error=bound_the_end,
                 )
                 self.ready.set()
+                self._repeats.is_over()
                 await _run_to_its_end(worker)
         finally:
             self._worker = None

@@ -41,6 +41,7 @@ class Presence:
 
     Attributes:
         gate: Open while the row can be written.
+        database_name: By which Postgres knows the database; set at the start.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Presence:
         self.options = options
         self.worker_id = worker_id
         self.clock = clock
+        self.database_name = ""
         self._is_published = False
         self.begin()
 
@@ -67,6 +69,16 @@ class Presence:
         self._away_since: float | None = None
         self._quiet = SHORTEST_PAUSE
         self._speaks_at = 0.0
+
+    async def look_where(self) -> None:
+        """Read which database this is; runs that start here carry its id.
+
+        Raises:
+            SchemaError: The tables are missing or older than this code.
+        """
+        async with self.database.session() as session:
+            found = await workers.identity(session)
+        self.database.id, self.database_name = found.id, found.name
 
     async def publish(self) -> None:
         """Write the row once.

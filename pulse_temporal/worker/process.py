@@ -11,8 +11,9 @@ from temporalio.client import Client
 
 from pulse_temporal.clock import ServerClock
 from pulse_temporal.config import EngineOptions
+from pulse_temporal.connection import connect
 from pulse_temporal.errors import PulseError
-from pulse_temporal.failpoints import arm_from_environment
+from pulse_temporal.failpoints import arm_from_environment, warn_of_failpoints
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.health import HealthReport
 from pulse_temporal.model.ids import new_id
@@ -24,8 +25,8 @@ from pulse_temporal.services.observers import Observers
 from pulse_temporal.services.reconcile import Reconciler
 from pulse_temporal.services.relay import Relay
 from pulse_temporal.store.database import Database
-from pulse_temporal.temporal import connect
 from pulse_temporal.worker.activities import Activities
+from pulse_temporal.worker.greeting import Greeting
 from pulse_temporal.worker.life import Life
 from pulse_temporal.worker.link import Link
 from pulse_temporal.worker.loops import keep_alive, keep_reconciling
@@ -80,7 +81,10 @@ class Process:
             clock=self.clock,
             doubt=self.presence.doubt,
         )
-        self._link = Link(target, self.dispatcher, activities, self.presence, options)
+        greeting = Greeting(self.presence, options)
+        self._link = Link(
+            target, self.dispatcher, activities, self.presence, options, greet=greeting.say
+        )
         self._life = Life(self._end)
         self._main: asyncio.Future[None] | None = None
 
@@ -137,6 +141,8 @@ class Process:
         self.presence.begin()
         for part in (self.dispatcher, self.observers, self.relay, self.schedule_relay):
             part.begin()
+        warn_of_failpoints()
+        await self.presence.look_where()
         await (self.presence.publish() if work else self.presence.check_schema())
         self._main = asyncio.ensure_future(self._run(work=work))
         is_ready = asyncio.ensure_future(self._link.ready.wait())

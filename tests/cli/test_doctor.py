@@ -36,7 +36,7 @@ def test_all_is_well(start_pulse: StartPulse, pulse: PulseTest) -> None:
     command = ask(start_pulse, pulse)
     assert command.wait() == 0
     assert marks(command) == dict.fromkeys(CHECK_NAMES, "✓")
-    assert command.stdout.endswith("\n10 ok · 0 to look at · 0 failed\n")
+    assert command.stdout.endswith("\n12 ok · 0 to look at · 0 failed\n")
     assert command.stderr == ""
     assert "\x1b" not in command.stdout
 
@@ -48,7 +48,19 @@ def test_a_warning_says_what_to_do_and_fails_nothing(
     assert command.wait() == 0
     assert marks(command)["workers"] == "!"
     assert re.search(r"^ +→ Runs stand still\. Start a worker", command.stdout, re.MULTILINE)
-    assert command.stdout.endswith("\n9 ok · 1 to look at · 0 failed\n")
+    assert command.stdout.endswith("\n11 ok · 1 to look at · 0 failed\n")
+
+
+def test_strictly_a_warning_fails_the_command(
+    start_pulse: StartPulse, idle_pulse: PulseTest
+) -> None:
+    command = ask(start_pulse, idle_pulse, "--strict")
+    assert command.wait() == 1
+    assert marks(command)["workers"] == "!"
+
+
+def test_strictly_all_may_be_well(start_pulse: StartPulse, pulse: PulseTest) -> None:
+    assert ask(start_pulse, pulse, "--strict").wait() == 0
 
 
 def test_in_a_terminal_lines_fit_and_hang(start_pulse: StartPulse, idle_pulse: PulseTest) -> None:

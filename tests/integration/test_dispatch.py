@@ -83,7 +83,7 @@ async def test_a_start_that_hangs_holds_up_no_other(
         if start.tenant_id == "hangs":
             hung.set()
             await asyncio.Event().wait()
-        await start_run(client, start, options)
+        await start_run(client, start, options, database=None)
 
     monkeypatch.setattr(dispatch, "start_run", start)
     await pulse.define("order.paid", tenant_id="hangs")

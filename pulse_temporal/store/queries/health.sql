@@ -67,3 +67,31 @@ FROM (
 ) AS found
 GROUP BY blocked_reason
 ORDER BY steps DESC, reason;
+
+-- name: idle_queues
+-- Queues of this database on which something waits and nobody works, as far as the oldest rows
+-- tell.
+-- $1 task_queue to leave out, $2 silence after which a process counts as gone, $3 commands to look
+-- at, $4 runs to look at
+SELECT
+    found.task_queue, sum(found.commands)::bigint AS commands, sum(found.runs)::bigint AS runs,
+    now() - min(found.since) AS age
+FROM (
+    SELECT o.task_queue, 1 AS commands, 0 AS runs, o.created_at AS since
+    FROM (SELECT task_queue, created_at FROM pulse_outbox ORDER BY id LIMIT $3) AS o
+    UNION ALL
+    SELECT c.task_queue, 0, 1, r.created_at
+    FROM (
+        SELECT id, created_at FROM pulse_workflow_runs
+        WHERE status IN ('pending', 'running', 'waiting') AND engine = 'temporal'
+        ORDER BY id
+        LIMIT $4
+    ) AS r
+    JOIN pulse_run_control AS c ON c.run_id = r.id
+) AS found
+WHERE found.task_queue <> $1 AND NOT EXISTS (
+    SELECT 1 FROM pulse_workers AS w
+    WHERE w.task_queue = found.task_queue AND w.seen_at > now() - $2::interval
+)
+GROUP BY found.task_queue
+ORDER BY age DESC, found.task_queue;

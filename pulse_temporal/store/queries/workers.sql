@@ -37,3 +37,7 @@ CROSS JOIN LATERAL (
     SELECT 'none', NULL
 ) AS a
 WHERE w.task_queue = $1 AND w.seen_at > now() - $2::interval;
+
+-- name: identity
+-- The id that migrate has given this database, and the name by which Postgres knows it.
+SELECT id, current_database() AS name FROM pulse_database;

@@ -1,0 +1,273 @@
+"""Connect to Temporal, and tell what waiting mends from what a person must mend."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import dataclasses
+import logging
+import re
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import (
+    AddSearchAttributesRequest,
+    ListSearchAttributesRequest,
+)
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import PydanticPayloadConverter
+from temporalio.converter import CompositePayloadConverter, DataConverter
+from temporalio.envconfig import ClientConfig
+from temporalio.service import RPCError, RPCStatusCode
+
+from pulse_temporal.errors import ConfigurationError, TemporalUnavailableError
+from pulse_temporal.temporal import SEARCH_ATTRIBUTES
+
+log = logging.getLogger(__name__)
+
+LOCAL = "localhost:7233"
+CONNECT_PATIENCE = timedelta(seconds=10)
+REASON = re.compile(r'message: "([^"]+)"')
+"""The part of a failed connection's long text that people understand."""
+
+WRONG_TLS = re.compile(
+    r"InvalidMessage|InvalidCertificate|AlertReceived|KeyParseError|CertificateParseError"
+)
+"""What the SDK's TLS says of settings that do not fit the server; waiting does not mend them."""
+
+TURNED_AWAY = re.compile(r"code: (?:Unauthenticated|PermissionDenied)")
+"""What the SDK says when the server refuses the credentials of a new connection."""
+
+CUT = "BrokenPipe"
+"""What a server that expects TLS does to a connection without it, and a restarting one too."""
+
+
+MAY_NOT_ASK = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED)
+CANNOT_CREATE = (
+    RPCStatusCode.INVALID_ARGUMENT,
+    RPCStatusCode.PERMISSION_DENIED,
+    RPCStatusCode.FAILED_PRECONDITION,
+    RPCStatusCode.RESOURCE_EXHAUSTED,
+)
+KEYWORD = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+TAKES_KEYWORDS = frozenset({KEYWORD, IndexedValueType.INDEXED_VALUE_TYPE_TEXT})
+"""Types under which Temporal takes our values; it refuses every start with another one."""
+
+HANDBOOK = "docs/operate/temporal.md"
+_CONVERTERS = tuple(PydanticPayloadConverter().converters.values())
+
+
+class PayloadConverter(CompositePayloadConverter):
+    """The SDK's converter for pydantic, with parts that are made once.
+
+    The SDK makes a converter for every activation of a workflow, and a converter of its own would
+    learn the types of payloads anew each time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(*_CONVERTERS)
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeFlaws:
+    """What is wrong with our search attributes in a namespace.
+
+    Attributes:
+        missing: Names that are not registered.
+        wrong: Names and types under which Temporal refuses our values.
+        odd: Names and types that are not ours, and do.
+    """
+
+    missing: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
+    odd: tuple[str, ...] = ()
+
+
+async def connect(
+    target: str | Client | None, *, namespace: str, patience: timedelta = CONNECT_PATIENCE
+) -> Client:
+    """Connect to Temporal, or adapt the application's client to this library's payloads.
+
+    Args:
+        target: ``host:port``; a client, whose codec and interceptors stay; or None for
+            what the environment and ``temporal.toml`` say (address, TLS, API key).
+        namespace: Must exist; a client keeps its own.
+        patience: Bound of the connection attempt.
+
+    Raises:
+        TemporalUnavailableError: No answer.
+        ConfigurationError: The environment or ``temporal.toml`` cannot be read, or TLS, the
+            certificate or the API key does not fit the server.
+    """
+    if isinstance(target, Client):
+        converter = dataclasses.replace(
+            target.data_converter, payload_converter_class=PayloadConverter
+        )
+        config = target.config()
+        config["data_converter"] = converter
+        return Client(**config)
+    _wait_at_exit()
+    try:
+        settings = ClientConfig.load_client_connect_config()
+    except (RuntimeError, ValueError) as error:  # what the SDK raises for what it cannot read
+        raise ConfigurationError(f"Temporal's configuration cannot be read: {error}") from error
+    settings.setdefault("namespace", namespace)
+    if target is not None or namespace != "default":
+        settings["namespace"] = namespace
+    address = settings["target_host"] = target or settings.get("target_host") or LOCAL
+    try:
+        async with asyncio.timeout(patience.total_seconds()):
+            converter = DataConverter(payload_converter_class=PayloadConverter)
+            return await Client.connect(**settings, data_converter=converter)
+    except TimeoutError as error:
+        seconds = f"{patience.total_seconds():g} s"
+        raise TemporalUnavailableError(
+            f"Temporal at {address} does not answer within {seconds}."
+        ) from error
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise _failed_connection(str(error), address) from error
+
+
+def _failed_connection(text: str, address: str) -> ConfigurationError | TemporalUnavailableError:
+    """Give the error for what the SDK says of a failed connection, which is text alone."""
+    found = REASON.search(text)
+    reason = found[1] if found else text
+    if WRONG_TLS.search(text):
+        return ConfigurationError(
+            f"The TLS settings do not fit Temporal at {address}: {text.rpartition(': ')[2]}. See"
+            f" TEMPORAL_TLS* and temporal.toml in {HANDBOOK}."
+        )
+    if TURNED_AWAY.search(text):
+        return ConfigurationError(
+            f"Temporal at {address} refuses the credentials: {reason}. Is TEMPORAL_API_KEY, or"
+            " the client certificate, the one of this namespace?"
+        )
+    hint = " Does it expect TLS (TEMPORAL_TLS=true)?" if CUT in text else ""
+    return TemporalUnavailableError(f"Temporal at {address} does not answer: {reason}.{hint}")
+
+
+async def check_namespace(client: Client, *, patience: timedelta) -> None:
+    """Do nothing when the client's namespace is there and may be used, as far as Temporal says.
+
+    Raises:
+        ConfigurationError: There is no such namespace, or the credentials are refused.
+        RPCError: Anything else; try again.
+    """
+    where = f"Temporal at {address_of(client)}"
+    request = DescribeNamespaceRequest(namespace=client.namespace)
+    try:
+        await client.workflow_service.describe_namespace(request, timeout=patience)
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            raise ConfigurationError(
+                f"{where} has no namespace {client.namespace!r}: {error.message} Create it, or"
+                " name another one (namespace=, PULSE_NAMESPACE, TEMPORAL_NAMESPACE)."
+            ) from error
+        if error.status == RPCStatusCode.UNAUTHENTICATED:
+            raise ConfigurationError(
+                f"{where} refuses the credentials for namespace {client.namespace!r}:"
+                f" {error.message}"
+            ) from error
+        if error.status not in MAY_NOT_ASK:
+            raise
+
+
+async def ensure_search_attributes(client: Client, *, patience: timedelta) -> None:
+    """Register the search attributes that are missing; only warn where nothing can be known.
+
+    Raises:
+        ConfigurationError: One has another type, or is missing and cannot be created. No run
+            could start.
+        RPCError: Temporal does not answer.
+    """
+    try:
+        flaws = await attribute_flaws(client, patience=patience)
+    except RPCError as error:
+        if error.status not in MAY_NOT_ASK:
+            raise
+        facts = {"needed": ", ".join(SEARCH_ATTRIBUTES), "error": error.message}
+        log.warning(
+            "Temporal does not say which search attributes there are (%(error)s). Without"
+            " %(needed)s no run can start.",
+            facts,
+            extra=facts,
+        )
+        return
+    if flaws.wrong:
+        raise ConfigurationError(
+            f"Search attributes of namespace {client.namespace!r} have another type than Keyword:"
+            f" {', '.join(flaws.wrong)}. Temporal refuses every start. Remove or rename them;"
+            f" see {HANDBOOK}."
+        )
+    if flaws.missing:
+        await _create(client, flaws.missing, patience=patience)
+
+
+async def _create(client: Client, missing: tuple[str, ...], *, patience: timedelta) -> None:
+    request = AddSearchAttributesRequest(
+        namespace=client.namespace, search_attributes=dict.fromkeys(missing, KEYWORD)
+    )
+    try:
+        await client.operator_service.add_search_attributes(request, timeout=patience)
+    except RPCError as error:
+        # Another process may have created them in the meantime; then nothing is missing.
+        if error.status not in CANNOT_CREATE:
+            raise
+        if not (await attribute_flaws(client, patience=patience)).missing:
+            return
+        raise ConfigurationError(
+            f"Search attributes are missing in namespace {client.namespace!r} and cannot be"
+            f" created: {', '.join(missing)}: {error.message} Create them as Keyword by hand, or"
+            f" make room; see {HANDBOOK}."
+        ) from error
+
+
+async def attribute_flaws(client: Client, *, patience: timedelta) -> AttributeFlaws:
+    """Say which of our search attributes are not as they should be.
+
+    Raises:
+        RPCError: No answer, or it may not be asked.
+    """
+    request = ListSearchAttributesRequest(namespace=client.namespace)
+    try:
+        known = await client.operator_service.list_search_attributes(request, timeout=patience)
+    except RPCError as error:
+        if error.status == RPCStatusCode.UNIMPLEMENTED:  # Temporal's test server
+            return AttributeFlaws(missing=tuple(SEARCH_ATTRIBUTES))
+        raise
+    types = {
+        name: known.custom_attributes[name]
+        for name in SEARCH_ATTRIBUTES
+        if name in known.custom_attributes
+    }
+    others = {name: type_ for name, type_ in types.items() if type_ != KEYWORD}
+    return AttributeFlaws(
+        missing=tuple(name for name in SEARCH_ATTRIBUTES if name not in types),
+        wrong=tuple(_typed(n, t) for n, t in others.items() if t not in TAKES_KEYWORDS),
+        odd=tuple(_typed(n, t) for n, t in others.items() if t in TAKES_KEYWORDS),
+    )
+
+
+def address_of(client: Client) -> str:
+    """Give the address that a client was made for."""
+    return client.service_client.config.target_host
+
+
+def is_lazy(client: Client) -> bool:
+    """Say whether a client connects with its first call, which the SDK's workers refuse."""
+    return client.service_client.config.lazy
+
+
+def _typed(name: str, type_: IndexedValueType.ValueType) -> str:
+    title = IndexedValueType.Name(type_).removeprefix("INDEXED_VALUE_TYPE_")
+    return f"{name} ({title.title().replace('_', '')})"
+
+
+@cache
+def _wait_at_exit() -> None:
+    """Let the SDK's threads settle before the interpreter ends, or it may abort (issue 300)."""
+    atexit.register(time.sleep, 0.1)
