@@ -15,6 +15,7 @@ from pulse_temporal import (
     TransactionInDoubtError,
 )
 from pulse_temporal.store.connection import Connection
+from pulse_temporal.store.failures import AWAY
 from tests.conftest import run_sql
 from tests.harness import SOURCE, TENANT, PulseTest
 
@@ -115,7 +116,7 @@ async def test_a_connection_that_is_gone_before_the_commit_is_no_doubt(
 
     async def cut(lent: Connection) -> None:
         await run_sql(pulse.dsn, f"SELECT pg_terminate_backend({lent.get_server_pid()})")
-        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        with contextlib.suppress(*AWAY):
             await lent.execute("SELECT 1")
 
     with pytest.raises(PostgresUnavailableError) as raised:
