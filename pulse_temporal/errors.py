@@ -34,6 +34,7 @@ PulseError
 │   │   └── TransactionEndedError  it was ended from within, by COMMIT or ROLLBACK
 │   ├── TransactionConflictError  Postgres undid it because of another one (retryable)
 │   ├── EmitBusyError             another transaction holds the idempotency key (retryable)
+│   ├── NotUnderstoodError        a row needs a newer release (retryable, there)
 │   ├── SchemaError               tables are missing or of another version
 │   └── MigrationError            a migration cannot be applied
 ├── TemporalUnavailableError      no answer from Temporal (retryable)
@@ -120,11 +121,7 @@ class Problem:
 
 
 class DefinitionError(InvalidInputError):
-    """A workflow definition breaks one or more rules; nothing was stored.
-
-    Attributes:
-        problems: Every problem found, in document order.
-    """
+    """A definition breaks rules, all in ``problems`` in document order; nothing was stored."""
 
     code: ClassVar[str] = "definition_invalid"
 
@@ -190,8 +187,7 @@ class SignalLimitError(SignalError):
     """The signal would start more runs, or runs with more steps, than one signal may.
 
     Attributes:
-        limit: The option that bounds it, ``limits.runs_per_signal`` or
-            ``limits.steps_per_signal``.
+        limit: Its bound, ``limits.runs_per_signal`` or ``limits.steps_per_signal``.
     """
 
     code: ClassVar[str] = "signal_limit"
@@ -365,6 +361,13 @@ class EmitBusyError(StoreError):
     """Another open transaction has used the same idempotency key; try again."""
 
     code: ClassVar[str] = "emit_busy"
+    retryable: ClassVar[bool] = True
+
+
+class NotUnderstoodError(StoreError):
+    """A stored definition holds what this release does not know; a newer one wrote it."""
+
+    code: ClassVar[str] = "not_understood"
     retryable: ClassVar[bool] = True
 
 

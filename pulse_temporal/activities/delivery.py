@@ -31,7 +31,7 @@ from pulse_temporal.handlers.threads import HandlerThread
 from pulse_temporal.model.canonical import scrub_text
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.steps import HandlerStep, walk
-from pulse_temporal.model.values import JsonObject
+from pulse_temporal.model.values import JsonObject, copied
 from pulse_temporal.services.chaining import StepEmits
 from pulse_temporal.services.emit import Emitter
 from pulse_temporal.services.ledger import Ledger, Recorded
@@ -308,12 +308,13 @@ def _without_room(error: HandlerResultError) -> FailedAttempt:
 
 
 def _step_of(claimed: Claimed) -> HandlerStep | None:
-    for path, step in walk(claimed.run.definition_snapshot.steps):
+    for path, step in walk(claimed.definition.steps):
         if path == claimed.ticket.path and isinstance(step, HandlerStep):
             return step
     return None
 
 
 def _config(claimed: Claimed, step: HandlerStep | None) -> JsonObject:
-    config = claimed.run.definition_snapshot.config
-    return config | step.config if step and step.config else config
+    """Return the handler's config: a copy, which it may change."""
+    config = claimed.definition.config
+    return copied(config | step.config if step and step.config else config)

@@ -19,6 +19,7 @@ from pulse_temporal.activities.patience import doubting
 from pulse_temporal.activities.strangers import Strangers
 from pulse_temporal.activities.trials import Trials
 from pulse_temporal.contract import AttemptFailure, Refusal, StepAnswer, StepDone, StepInput
+from pulse_temporal.errors import NotUnderstoodError
 from pulse_temporal.failpoints import reach
 from pulse_temporal.handlers.registry import Action, Condition, Registry
 from pulse_temporal.handlers.threads import HandlerThreads
@@ -91,7 +92,10 @@ class StepActivities:
 
     async def _answer(self, step: StepInput, fence: Fence) -> Recorded:
         """Deliver a step; when it is the last one and on record, the run is completed."""
-        recorded = await self._deliver(step, fence)
+        try:
+            recorded = await self._deliver(step, fence)
+        except NotUnderstoodError as error:
+            return await self._not_understood(step, fence, error)
         if not step.ends or not isinstance(recorded, StepDone):
             return recorded
         if recorded.ended or recorded.deferred:
@@ -187,7 +191,7 @@ class StepActivities:
             self.trials.note_slow(handler)
         if not step.begins or not isinstance(recorded, StepDone):
             return recorded
-        beginning = self.mirror.beginning(claimed.run.definition_snapshot, fence)
+        beginning = self.mirror.beginning(claimed.definition, fence)
         return recorded.model_copy(update={"beginning": beginning})
 
     async def _begin(self, fence: Fence) -> Recorded:
@@ -204,6 +208,16 @@ class StepActivities:
             reason=f"No live worker knows the {step.type} {step.handler!r}.",
             error=f"This worker does not know the {step.type} {step.handler!r}; another may.",
             kind=contract.HANDLER_MISSING,
+        )
+
+    async def _not_understood(
+        self, step: StepInput, fence: Fence, error: NotUnderstoodError
+    ) -> Recorded:
+        """Leave a step to workers of a newer release, as one whose handler is not known here."""
+        reason = str(error)
+        log.warning("a step needs a newer Pulse", extra={"run_id": fence.run_id, "error": reason})
+        return await self._blocked(
+            step, fence, reason=reason, error=reason, kind=contract.HANDLER_MISSING
         )
 
     async def _threads_taken(self, step: StepInput, fence: Fence) -> Recorded:

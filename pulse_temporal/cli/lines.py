@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import assert_never
 
 from pydantic import JsonValue
 from rich.text import Text
 
 from pulse_temporal.cli.watch import RunView
 from pulse_temporal.model.runs import RunStatus
-from pulse_temporal.model.timeline import RunTimelineEntry, TimelineEntryType
+from pulse_temporal.model.timeline import RunTimelineEntry
 
-MARKS: Mapping[TimelineEntryType, tuple[str, str]] = {
+MARKS: Mapping[str, tuple[str, str]] = {
     "run_created": ("●", "bold"),
     "run_completed": ("●", "bold green"),
     "run_failed": ("●", "bold red"),
@@ -28,6 +27,7 @@ MARKS: Mapping[TimelineEntryType, tuple[str, str]] = {
 """Sign and style of each type of entry."""
 
 RETRY_MARK = ("↻", "yellow")
+NEWER_MARK = ("·", "")
 DETAIL_STYLE = "dim"
 
 STATUS_STYLES: Mapping[RunStatus, str] = {
@@ -45,7 +45,7 @@ def entry_line(entry: RunTimelineEntry, view: RunView) -> Text:
 
     Steps inside of branches are indented.
     """
-    mark, style = RETRY_MARK if will_retry(entry) else MARKS[entry.type]
+    mark, style = RETRY_MARK if will_retry(entry) else MARKS.get(entry.type, NEWER_MARK)
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(f"{seconds_between(view.run.created_at, entry.timestamp):5.2f} ", DETAIL_STYLE)
     line.append("  " * (entry.path or "").count("/b"))
@@ -85,10 +85,8 @@ def detail_text(entry: RunTimelineEntry, view: RunView) -> str:
             text = " ".join(f"{name}={as_text(value)}" for name, value in facts)
         case "run_failed" | "run_canceled":
             text = as_text(view.run.error_message or view.run.cancel_reason or "")
-        case "run_created" | "run_completed":
+        case _:  # nothing to add, or an event of a newer release
             pass
-        case _:
-            assert_never(entry.type)
     return text
 
 

@@ -12,6 +12,10 @@ from pulse_temporal.model.steps import WorkflowStep
 from pulse_temporal.model.values import Flag, JsonObject, Name, Prose, TenantId, Value
 
 
+def _is_absent(value: object) -> bool:
+    return value is None
+
+
 class WorkflowInput(Value):
     """A definition as its author sends it.
 
@@ -74,6 +78,9 @@ class WorkflowDefinition(WorkflowInput):
         version: 1, and 1 more with every change; enabling and disabling are changes too.
         schedule_error: Why Temporal refuses its cron; None when it does not. Every change of the
             definition, and ``enable_workflow``, lets it be tried again.
+        not_understood: Why this release cannot run or change it: a newer one wrote it, and
+            ``steps`` is empty. None: it can.
+        raw: The stored steps, when they are not understood.
         warnings: Of the call that has stored it, else empty: what its author should look at,
             though it was accepted. They are not stored, and make no two definitions different.
     """
@@ -92,6 +99,8 @@ class WorkflowDefinition(WorkflowInput):
     updated_at: AwareDatetime
     version: int = 1
     schedule_error: str | None = None
+    not_understood: str | None = Field(default=None, exclude_if=_is_absent)
+    raw: JsonObject | None = Field(default=None, exclude_if=_is_absent)
     warnings: tuple[Problem, ...] = Field(default=(), exclude=True, repr=False)
 
     @override
@@ -145,6 +154,9 @@ class DefinitionSnapshot(Value):
     Attributes:
         definition_id: The definition it was taken from.
         version: Its version at that moment.
+        not_understood: Why this release cannot run it: a newer one wrote it, and ``steps`` is
+            empty. None: it can.
+        raw: What is stored, when it is not understood.
     """
 
     name: str
@@ -156,3 +168,5 @@ class DefinitionSnapshot(Value):
     resource_type_filter: str | None = None
     definition_id: str
     version: int = 1
+    not_understood: str | None = Field(default=None, exclude_if=_is_absent)
+    raw: JsonObject | None = Field(default=None, exclude_if=_is_absent)

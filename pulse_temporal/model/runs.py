@@ -12,7 +12,6 @@ from pydantic import AwareDatetime, BaseModel, Field, SerializeAsAny
 from pulse_temporal.errors import RunTransitionError
 from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.paths import Path
-from pulse_temporal.model.steps import StepType
 from pulse_temporal.model.values import Flag, JsonObject, TenantId, Value
 
 RunStatus = Literal["pending", "running", "waiting", "completed", "failed", "canceled"]
@@ -115,6 +114,7 @@ class WorkflowStepRun(Value):
     Attributes:
         id: ``stp_`` + UUIDv7.
         step_index: Position in its list, from 0.
+        step_type: Kind of step; one of a newer release is named as it is stored.
         path: Position in the run, for example ``2/b0/1``.
         uses: The handler's name when it differs from ``step_name``.
         result: What the handler returned; ``{"value": ...}`` for a condition.
@@ -132,7 +132,7 @@ class WorkflowStepRun(Value):
     run_id: str
     tenant_id: str
     step_index: int
-    step_type: StepType
+    step_type: str
     step_name: str
     status: StepStatus
     path: Path

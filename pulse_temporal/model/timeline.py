@@ -9,7 +9,6 @@ from pydantic import AwareDatetime, Field
 
 from pulse_temporal.model.paths import Path
 from pulse_temporal.model.runs import ExecutionLog, WorkflowStepRun
-from pulse_temporal.model.steps import StepType
 from pulse_temporal.model.values import JsonObject, Value
 
 TimelineEntryType = Literal[
@@ -38,7 +37,7 @@ class TimelineEvent(Value):
     """
 
     seq: int
-    kind: TimelineEntryType
+    kind: TimelineEntryType | str
     path: Path | None = None
     at: AwareDatetime
     detail: JsonObject = Field(default_factory=dict)
@@ -48,10 +47,10 @@ class RunTimelineEntry(Value):
     """One line of a run's timeline; the step fields are None for the run itself."""
 
     timestamp: AwareDatetime
-    type: TimelineEntryType
+    type: TimelineEntryType | str
     step_index: int | None = None
     step_name: str | None = None
-    step_type: StepType | None = None
+    step_type: str | None = None
     path: Path | None = None
     detail: JsonObject = Field(default_factory=dict)
 

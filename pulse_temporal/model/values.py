@@ -85,3 +85,14 @@ Prose = Annotated[str, Field(strict=True, max_length=DESCRIPTION_CHARS), AfterVa
 
 Flag = Annotated[bool, Field(strict=True)]
 """True or false, never a word or a number that looks like one."""
+
+
+def copied(value: JsonObject) -> JsonObject:
+    """Return a JSON object that shares nothing with this one."""
+    return {name: _copied(inner) for name, inner in value.items()}
+
+
+def _copied(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return copied(value)
+    return [_copied(inner) for inner in value] if isinstance(value, list) else value

@@ -17,6 +17,7 @@ from pulse_temporal.errors import (
     DefinitionError,
     InvalidInputError,
     NotFoundError,
+    NotUnderstoodError,
     Problem,
 )
 from pulse_temporal.handlers.registry import Registry
@@ -166,7 +167,13 @@ class Definitions:
     async def _replace(
         self, session: Session, current: WorkflowDefinition, content: WorkflowInput
     ) -> WorkflowDefinition | None:
-        """Replace a locked definition's content; None when it is the same already."""
+        """Replace a locked definition's content; None when it is the same already.
+
+        Raises:
+            NotUnderstoodError: A newer release wrote it; this one would lose what it cannot read.
+        """
+        if current.not_understood is not None:
+            raise NotUnderstoodError(f"{current.id}: {current.not_understood}")
         updated = await definitions.update(session, current.id, content)
         if updated is not None and (current.cron_expression or updated.cron_expression):
             await self._ask_for_schedule(session, updated)

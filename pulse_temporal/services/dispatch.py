@@ -17,7 +17,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from pulse_temporal.config import EngineOptions
-from pulse_temporal.errors import PulseError
+from pulse_temporal.errors import NotUnderstoodError, PulseError
 from pulse_temporal.failpoints import reach
 from pulse_temporal.model.runs import TERMINAL_RUN_STATUSES
 from pulse_temporal.services.control import RunControl
@@ -234,8 +234,14 @@ class Dispatcher:
             return await self._cancel(command)
         if command.kind == "schedule":
             return await self._sync_schedule(command)
-        async with self.database.session() as session:
-            run = await runs.for_start(session, command.subject_id, tenant_id=command.tenant_id)
+        try:
+            async with self.database.session() as session:
+                run = await runs.for_start(
+                    session, command.subject_id, tenant_id=command.tenant_id
+                )
+        except NotUnderstoodError as error:
+            await self._postpone(command.id, error, tries=command.tries)
+            return None
         if run is None or run.status in TERMINAL_RUN_STATUSES:
             return command.id
         if run.generation != command.generation:
@@ -301,10 +307,12 @@ class Dispatcher:
             return None
         return command.id
 
-    async def _postpone(self, command_id: int, error: RPCError, *, tries: int) -> None:
+    async def _postpone(
+        self, command_id: int, error: RPCError | NotUnderstoodError, *, tries: int
+    ) -> None:
         pause = min(FIRST_PAUSE * 2 ** min(tries - 1, 10), LONGEST_PAUSE)
         log.warning(
-            "Temporal did not take a command",
+            "a command is put off",
             extra={"outbox_id": command_id, "tries": tries, "error": str(error)},
         )
         async with self.database.session() as session:

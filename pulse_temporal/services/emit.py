@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from pydantic_core import from_json
+
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.failpoints import reach
 from pulse_temporal.handlers.registry import Registry
@@ -264,7 +266,7 @@ def _start(trigger: NewTrigger, run_id: str, command: PlannedCommand) -> Planned
 def _envelope(trigger: NewTrigger, emitted: Emitted) -> TriggerEnvelope:
     cause = trigger.cause
     return TriggerEnvelope.model_construct(
-        **dict(trigger.signal),
+        **dict(trigger.signal) | {"payload": from_json(trigger.payload)},
         id=trigger.id,
         created_at=emitted.created_at,
         run_ids=tuple(planned.run_id for planned in emitted.runs),

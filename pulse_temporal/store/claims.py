@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from pulse_temporal.errors import NotUnderstoodError
 from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.runs import WorkflowRun, WorkflowStepRun
 from pulse_temporal.model.signals import TriggerEnvelope
@@ -13,6 +14,7 @@ from pulse_temporal.store import rows
 from pulse_temporal.store.connection import Record
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.sessions import Session
+from pulse_temporal.store.snapshots import own_snapshot, snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,14 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A step that this process may work on, with all that its handler needs."""
+    """A step that this process may work on, with all that its handler needs.
 
+    Attributes:
+        definition: What the run follows, for Pulse itself; shared, never for handlers.
+        run: For the handler, which may change what it holds; so are step and trigger.
+    """
+
+    definition: DefinitionSnapshot
     run: WorkflowRun
     step: WorkflowStepRun
     trigger: TriggerEnvelope
@@ -57,7 +65,12 @@ class Terms:
 
 
 async def claim(session: Session, fence: Fence, path: str, *, terms: Terms) -> Claimed | None:
-    """Take a step that nobody works on; None leaves the reason to ``lock_step``."""
+    """Take a step that nobody works on; None leaves the reason to ``lock_step``.
+
+    Raises:
+        NotUnderstoodError: This release cannot read the run's definition. The step is as it was
+            before, so that a worker of a newer release can take it.
+    """
     row = await session.row(
         "steps.claim",
         fence.run_id,
@@ -71,7 +84,13 @@ async def claim(session: Session, fence: Fence, path: str, *, terms: Terms) -> C
         terms.waited_after,
         fence.first_execution_run_id if terms.begins else None,
     )
-    return _claimed(row, fence) if row else None
+    if row is None:
+        return None
+    try:
+        return _claimed(row, fence)
+    except NotUnderstoodError:
+        await session.run("steps.unclaim", row["s_id"], row["claim"])
+        raise
 
 
 async def release(
@@ -99,7 +118,8 @@ async def give_back(session: Session, claimed: Claimed, *, reason: str) -> None:
 
 
 def _claimed(row: Record, fence: Fence) -> Claimed:
-    frozen: DefinitionSnapshot = rows.snapshot(row["r_definition_snapshot"])
+    text: str = row["r_definition_snapshot"]
+    definition = snapshot(text)
     owner = {"tenant_id": fence.tenant_id}
     run = WorkflowRun.model_validate(
         owner
@@ -107,7 +127,7 @@ def _claimed(row: Record, fence: Fence) -> Claimed:
         | {
             "id": fence.run_id,
             "trigger_id": row["t_id"],
-            "definition_snapshot": frozen,
+            "definition_snapshot": own_snapshot(text),
             "generation": fence.generation,
             "context": rows.json_object(row["context"]),
         }
@@ -122,6 +142,7 @@ def _claimed(row: Record, fence: Fence) -> Claimed:
     }
     trigger = owner | _columns(row, "t_") | {"payload": rows.json_object(row["t_payload"])}
     return Claimed(
+        definition=definition,
         run=run,
         step=WorkflowStepRun.model_validate(owner | step),
         trigger=TriggerEnvelope.model_validate(trigger),

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pulse_temporal.model.definitions import DefinitionSnapshot
-from pulse_temporal.store.rows import required, snapshot
+from pulse_temporal.store.rows import required
 from pulse_temporal.store.sessions import Session
+from pulse_temporal.store.snapshots import snapshot
 
 Reopening = Literal["retry", "reset", "restart"]
 

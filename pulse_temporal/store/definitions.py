@@ -118,7 +118,7 @@ async def adopt(session: Session, *, task_queue: str) -> list[str]:
     unreadable: list[str] = []
     for row in await session.rows("definitions.without_plan"):
         try:
-            found = rows.definition(row)
+            found = rows.adoptable_definition(row)
         except ValidationError:
             unreadable.append(row["id"])
             continue

@@ -12,6 +12,7 @@ from pulse_temporal.store import rows
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.places import Place
 from pulse_temporal.store.sessions import Session
+from pulse_temporal.store.snapshots import snapshot
 
 PAGE_BYTES = 8 * 2**20
 """What the definitions and contexts of a page of runs may weigh together, as JSON."""
@@ -114,7 +115,7 @@ async def for_start(session: Session, run_id: str, *, tenant_id: str) -> Startab
         definition_id=row["definition_id"],
         status=row["status"],
         generation=row["generation"],
-        snapshot=rows.snapshot(row["definition_snapshot"]),
+        snapshot=snapshot(row["definition_snapshot"]),
         is_replay=row["is_replay"],
         is_dry_run=row["is_dry_run"],
     )

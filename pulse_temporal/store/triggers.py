@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -13,6 +13,7 @@ import asyncpg
 from pulse_temporal.errors import (
     EmitBusyError,
     InvalidInputError,
+    NotUnderstoodError,
     PostgresUnavailableError,
     SignalLimitError,
 )
@@ -22,6 +23,7 @@ from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.store import rows
 from pulse_temporal.store.connection import Record
 from pulse_temporal.store.sessions import Session
+from pulse_temporal.store.snapshots import snapshot as snapshot_of
 
 TOGETHER = 100
 """Signals that one statement stores, at most."""
@@ -321,7 +323,7 @@ def _statement(signals: Sequence[NewTrigger]) -> str:
 
 def read_emitted(signals: Sequence[NewTrigger], found: Sequence[Record]) -> list[Emitted | None]:
     """Say what became of each signal that ``send_signals`` was given."""
-    snapshots: dict[str, DefinitionSnapshot | None] = {}
+    snapshots: dict[str, DefinitionSnapshot] = {}
     planned: dict[str, list[PlannedRun]] = {}
     for row in found:
         runs = planned.setdefault(row["id"], [])
@@ -329,7 +331,9 @@ def read_emitted(signals: Sequence[NewTrigger], found: Sequence[Record]) -> list
             continue
         definition_id = row["definition_id"]
         if row["snapshot"] is not None:
-            snapshots[definition_id] = rows.snapshot(row["snapshot"])
+            # The signal is stored: what cannot be read fails neither it nor those beside it.
+            with suppress(NotUnderstoodError):
+                snapshots[definition_id] = snapshot_of(row["snapshot"])
         snapshot = snapshots.get(definition_id)
         command = None if snapshot is None else PlannedCommand(row["outbox_id"], snapshot)
         runs.append(PlannedRun(row["run_id"], command))

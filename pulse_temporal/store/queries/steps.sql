@@ -179,6 +179,28 @@ UPDATE pulse_step_attempts AS a
 SET status = 'released', ended_at = now(), error_message = $3
 FROM step WHERE a.step_run_id = step.id AND a.claim = $2;
 
+-- name: unclaim
+-- Take a claim back as if it had not been made: this release cannot read what it has claimed.
+-- Nobody else knows the claim, so its number is free again.
+-- $1 step_run_id, $2 claim
+WITH step AS (
+    UPDATE pulse_workflow_step_runs AS s
+    SET
+        status = CASE WHEN s.claim = 1 THEN 'pending' ELSE 'scheduled' END,
+        started_at = CASE WHEN s.claim > 1 THEN s.started_at END,
+        claim = s.claim - 1, attempt = s.attempt - 1
+    WHERE s.id = $1 AND s.claim = $2 AND s.status = 'running'
+    RETURNING s.id, s.run_id, s.path
+), attempt AS (
+    DELETE FROM pulse_step_attempts AS a USING step
+    WHERE a.step_run_id = step.id AND a.claim = $2
+)
+DELETE FROM pulse_run_events AS e USING step
+WHERE e.run_id = step.run_id AND e.seq = (
+    SELECT max(l.seq) FROM pulse_run_events AS l
+    WHERE l.run_id = step.run_id AND l.path = step.path AND l.kind = 'step_started'
+);
+
 -- name: reopen
 -- Give a step whose attempt was closed back to the next claim.
 -- $1 step_run_id, $2 the attempt counts, because it passed its deadline

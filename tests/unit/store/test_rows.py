@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pulse_temporal.errors import NotUnderstoodError
 from pulse_temporal.model.definitions import DefinitionSnapshot
-from pulse_temporal.store.rows import ADOPTED, snapshot
+from pulse_temporal.store.snapshots import ADOPTED, snapshot
 
 STEPS: list[dict[str, object]] = [
     {"type": "condition", "name": "large", "uses": "is_large", "onFalse": 2, "config": {"at": 9}},
@@ -55,8 +56,10 @@ def test_what_no_integer_may_be_is_a_float(number: float) -> None:
     assert isinstance(rate, float)
 
 
-def test_what_a_later_version_adds_is_passed_over() -> None:
-    assert snapshot(json.dumps(OURS | {"priority": 3})) == snapshot(json.dumps(OURS))
+def test_what_a_later_version_adds_is_never_passed_over() -> None:
+    """It may change what the run does."""
+    with pytest.raises(NotUnderstoodError, match="priority"):
+        snapshot(json.dumps(OURS | {"priority": 3}))
 
 
 @pytest.mark.parametrize("text", ['{"steps": []}', '{"steps": [], "name": "kept"}'])
