@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from temporalio import activity
 
@@ -20,17 +20,20 @@ from pulse_temporal.errors import (
 )
 from pulse_temporal.handlers.callables import settled
 from pulse_temporal.handlers.context import WorkflowContext
-from pulse_temporal.handlers.logs import Subject, current_subject
+from pulse_temporal.handlers.logs import HOW_NOT_TO_BLOCK, Subject, current_subject
 from pulse_temporal.handlers.registry import Action, Condition
 from pulse_temporal.handlers.threads import HandlerThread
 from pulse_temporal.handlers.tracebacks import frames_of_task, frames_of_thread, stack_of
 from pulse_temporal.model.plain import cut_repr
 from pulse_temporal.model.runs import WorkflowStepRun
+from pulse_temporal.services.watchdog import AtWork
 from pulse_temporal.store.steps import FailedAttempt, Succeeded
 
 CLEAN_UP = timedelta(seconds=2)
 """How long a handler may clean up after it was canceled or its time was over."""
 
+
+Answer = TypeVar("Answer")
 
 Called: TypeAlias = Succeeded | FailedAttempt
 
@@ -42,6 +45,7 @@ async def call(
     bound: timedelta,
     limits: Limits,
     thread: HandlerThread | None,
+    at_work: AtWork,
 ) -> Called:
     """Call a handler; every outcome but cancellation is a value.
 
@@ -51,40 +55,104 @@ async def call(
         bound: Longest time; after it the handler is canceled and the attempt has failed.
         limits: Sizes of result and error.
         thread: Where to call it, and free; None: in the event loop.
+        at_work: What the watchdog knows of it.
     """
+    started_at = asyncio.get_running_loop().time()
+    task = asyncio.ensure_future(_guarded(handler, ctx, thread, at_work.subject))
+    at_work.task = task if thread is None else None
     try:
-        return await _call(handler, ctx, bound=bound, limits=limits, thread=thread)
+        is_done = await outlast(task, at_work, within=bound)
+    except asyncio.CancelledError:
+        ctx.cancel()
+        await _stop(task)
+        ctx.drop_emits()
+        raise
+    took = asyncio.get_running_loop().time() - started_at
+    try:
+        if not is_done or (at_work.blocked_for and took > bound.total_seconds()):
+            frames = frames_of_task(task) if thread is None else frames_of_thread(thread.ident)
+            stack = at_work.stack or stack_of(frames)
+            ctx.cancel()
+            await _stop(task)
+            return timed_out(bound, stack=stack, why=_blamed(at_work))
+        return _outcome_of(task, handler, ctx, limits)
     finally:
         ctx.drop_emits()
 
 
-async def _call(
+def _outcome_of(
+    task: asyncio.Future[object],
     handler: Action | Condition,
     ctx: WorkflowContext,
-    *,
-    bound: timedelta,
     limits: Limits,
-    thread: HandlerThread | None,
 ) -> Called:
-    task = asyncio.ensure_future(_guarded(handler, ctx, thread, subject_of(handler, ctx.step)))
-    try:
-        done, _ = await asyncio.wait({task}, timeout=bound.total_seconds())
-    except asyncio.CancelledError:
-        ctx.cancel()
-        await _stop(task)
-        raise
-    if not done:
-        frames = frames_of_task(task) if thread is None else frames_of_thread(thread.ident)
-        stack = stack_of(frames)
-        ctx.cancel()
-        await _stop(task)
-        return timed_out(bound, stack=stack)
     try:
         value = task.result()
         ctx.check_emits()
         return result_of(handler, value, limits)
     except BaseException as error:  # noqa: BLE001 - handlers raise anything; nothing is awaited here
         return failed_by(error, max_bytes=limits.error_bytes)
+
+
+async def outlast(
+    task: asyncio.Future[Answer], at_work: AtWork, *, within: timedelta | None = None
+) -> bool:
+    """Wait for a task, also when Temporal has given its delivery up meanwhile.
+
+    While the event loop stood still no heartbeat was sent, so that Temporal cancels an activity
+    whose result the ledger still takes. Any other cancel passes through.
+
+    Returns:
+        Whether the task is done.
+    """
+    clock = asyncio.get_running_loop().time
+    ends_at = None if within is None else clock() + within.total_seconds()
+    while True:
+        left = None if ends_at is None else max(ends_at - clock(), 0)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=left)
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is None or not (at_work.is_held and _is_given_up()):
+                raise
+            current.uncancel()
+        else:
+            return bool(done)
+
+
+async def see_through(work: Coroutine[object, object, Answer], at_work: AtWork) -> Answer:
+    """Do work to its end, also when Temporal has given the delivery up meanwhile.
+
+    Raises:
+        CancelledError: For another reason; the work has ended by it too.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await outlast(task, at_work)
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # seen, so that asyncio does not complain about it
+        raise
+    return task.result()
+
+
+def _is_given_up() -> bool:
+    """Say whether Temporal cancels because it has heard nothing."""
+    details = activity.cancellation_details()
+    return details is not None and (details.timed_out or details.not_found)
+
+
+def _blamed(at_work: AtWork) -> str:
+    """Give a sentence for a handler that has blocked the event loop."""
+    if not at_work.blocked_for:
+        return ""
+    return (
+        f" The handler blocked the event loop of its worker for more than "
+        f"{at_work.blocked_for.total_seconds():.1f} s, in which no other one could run. "
+        f"{HOW_NOT_TO_BLOCK}"
+    )
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from temporalio import activity
 
-from pulse_temporal.activities.calls import Called, call, subject_of
+from pulse_temporal.activities.calls import Called, call, see_through, subject_of
 from pulse_temporal.activities.emits import HandlerEmits
 from pulse_temporal.activities.failures import failed_by
 from pulse_temporal.activities.patience import patiently
@@ -35,6 +35,7 @@ from pulse_temporal.model.values import JsonObject, copied
 from pulse_temporal.services.chaining import StepEmits
 from pulse_temporal.services.emit import Emitter
 from pulse_temporal.services.ledger import Ledger, Recorded
+from pulse_temporal.services.watchdog import Watchdog
 from pulse_temporal.store.claims import Claimed
 from pulse_temporal.store.loan import Loan, ended
 from pulse_temporal.store.sessions import Session
@@ -53,12 +54,14 @@ class Desk:
         emitter: Of ``ctx.emit``.
         options: Bounds.
         clock: Of ``ctx.log`` lines.
+        watchdog: Knows of deliveries that are at work.
     """
 
     ledger: Ledger
     emitter: Emitter
     options: EngineOptions
     clock: Clock
+    watchdog: Watchdog
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ class Delivery:
         self.handler = handler
         self.claimed = claimed
         self.ticket = claimed.ticket
+        self.subject = subject_of(handler, claimed.step)
         self.bound = timedelta(milliseconds=step.tried_for_ms or step.timeout_ms)
         self.is_trial = step.tried_for_ms > 0
         self.ends = step.ends
@@ -107,6 +111,13 @@ class Delivery:
         )
 
     async def make(self) -> Recorded:
+        """Call the handler and record what came of it, watched."""
+        with self.desk.watchdog.watch(
+            self.claimed.step.id, self.ticket.claim, self.subject
+        ) as self.at_work:
+            return await self._make()
+
+    async def _make(self) -> Recorded:
         """Call the handler and record what came of it.
 
         A delivery that ends without a record is on record as lost: what comes again and again
@@ -114,12 +125,15 @@ class Delivery:
         """
         try:
             if self.means.session is not None:
-                return await self._in_transaction(self.means.session)
+                work = self._in_transaction(self.means.session)
+                return await see_through(work, self.at_work)
             called = await self._call()
             if self.is_trial and isinstance(called, FailedAttempt) and called.timed_out:
                 return await self._give_back()
             self.emits.check()
-            return await self._record(called)
+            recording = self._record(called)
+            held = self.at_work.is_held
+            return await (see_through(recording, self.at_work) if held else recording)
         except asyncio.CancelledError:
             details = activity.cancellation_details()
             if details is not None and details.worker_shutdown:
@@ -127,7 +141,7 @@ class Delivery:
             raise
         except Exception as error:
             reason = scrub_text(f"Nothing could be recorded: {error}", max_bytes=REASON_BYTES)
-            subject = subject_of(self.handler, self.claimed.step)
+            subject = self.subject
             attempt_lost(subject, message=reason, error=error)
             with contextlib.suppress(PulseError):  # then the next claim finds the attempt open
                 await self.desk.ledger.lose(self.claimed, reason=reason)
@@ -142,6 +156,7 @@ class Delivery:
             bound=self.bound,
             limits=self.desk.options.limits,
             thread=self.means.thread,
+            at_work=self.at_work,
         )
         await reach("step.after_handler")
         return called
@@ -174,7 +189,7 @@ class Delivery:
 
     async def _fail(self, failed: FailedAttempt) -> Recorded:
         """Record a failed attempt, and tell the log of it, and of a step that has failed by it."""
-        step, subject = self.claimed.step, subject_of(self.handler, self.claimed.step)
+        step, subject = self.claimed.step, self.subject
         message, granted = failed.message, step.max_attempts
         attempt_failed(subject, max_attempts=granted, message=message, error=failed.error)
         recorded = await patiently(lambda: self._fail_once(failed))

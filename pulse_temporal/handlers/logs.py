@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import timedelta
 
 from typing_extensions import override
 
@@ -116,4 +117,23 @@ def attempt_lost(subject: Subject, *, message: str, error: BaseException | None 
         message,
         exc_info=error,
         extra=subject.facts,
+    )
+
+
+HOW_NOT_TO_BLOCK = (
+    "Register it as 'def', so that it runs in a thread, or call what blocks with "
+    "asyncio.to_thread."
+)
+
+
+def loop_stands_still(subject: Subject | None, *, seconds: timedelta, stack: str) -> None:
+    """Tell that the event loop is blocked, by whom and where."""
+    log.warning(
+        "the event loop of this worker has stood still for %.1f s: %s%s",
+        seconds.total_seconds(),
+        f"the handler of {subject} blocks it, and all others wait. {HOW_NOT_TO_BLOCK}"
+        if subject
+        else "something blocks it, and all handlers wait.",
+        f"\n{stack}" if stack else "",
+        extra=subject.facts if subject else None,
     )

@@ -15,8 +15,19 @@ from pydantic_core import from_json
 from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.contract import AttemptFailure, Refusal, StepDone
-from pulse_temporal.errors import HandlerResultError, StoreError, WorkerLostError
-from pulse_temporal.handlers.logs import Subject, attempt_failed, attempt_lost, step_failed
+from pulse_temporal.errors import (
+    HandlerResultError,
+    HandlerTimeoutError,
+    StoreError,
+    WorkerLostError,
+)
+from pulse_temporal.handlers.logs import (
+    HOW_NOT_TO_BLOCK,
+    Subject,
+    attempt_failed,
+    attempt_lost,
+    step_failed,
+)
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.steps import RetryPolicy
 from pulse_temporal.services.admission import admit
@@ -38,6 +49,10 @@ HISTORY_MESSAGE_CHARS = 1_000
 WORKER_LOST = "The worker was lost while it ran this step."
 SHUT_DOWN = "The worker shut down; the step goes on elsewhere."
 TOO_LONG = "It takes longer than a local activity may; it goes on through the task queue."
+TIMED_OUT_BLOCKING = (
+    f"{HandlerTimeoutError.__name__}: the attempt passed its deadline while its handler blocked "
+    f"the event loop of its worker. {HOW_NOT_TO_BLOCK}"
+)
 TIMED_OUT = "The attempt passed its deadline and was not recorded."
 
 
@@ -310,7 +325,14 @@ class Ledger:
         """End the attempt of a worker that is gone, and with too many of them the step."""
         is_open = step.open_claim is not None
         timed_out = is_open and step.holder_is_alive
-        message = TIMED_OUT if timed_out else WORKER_LOST
+        if step.is_held and not timed_out:
+            raise StoreError(
+                f"Step {path} of {step.run_id} is at work in a worker whose event loop stands "
+                "still; it is asked for again."
+            )
+        message = (
+            (TIMED_OUT_BLOCKING if step.holds_loop else TIMED_OUT) if timed_out else WORKER_LOST
+        )
         subject = Subject(step.tenant_id, step.run_id, path, attempt=step.attempt)
         if step.open_claim is not None:
             ending = "timed_out" if timed_out else "lost"

@@ -28,6 +28,8 @@ class LockedStep:
     Attributes:
         open_claim: Claim of the newest attempt, when nobody has ended it.
         holder_is_alive: The worker of that attempt was seen after the attempt's deadline.
+        is_held: That worker's event loop stands still, and the attempt goes on.
+        holds_loop: It is this attempt's handler that blocks it.
         lost: Workers lost on this step in this generation.
     """
 
@@ -43,6 +45,8 @@ class LockedStep:
     answer: bool | None
     open_claim: int | None
     holder_is_alive: bool
+    is_held: bool
+    holds_loop: bool
     lost: int
 
 
@@ -125,6 +129,8 @@ async def lock_step(session: Session, fence: Fence, path: str) -> LockedStep | N
         answer=row["answer"],
         open_claim=row["open_claim"],
         holder_is_alive=bool(row["alive"]),
+        is_held=bool(row["held"]),
+        holds_loop=bool(row["holds_loop"]),
         lost=row["lost"],
     )
 

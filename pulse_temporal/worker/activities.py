@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from pulse_temporal.activities.cron import CronActivities
 from pulse_temporal.activities.delivery import Desk
@@ -19,7 +20,11 @@ from pulse_temporal.services.emit import Emitter
 from pulse_temporal.services.ledger import Ledger
 from pulse_temporal.services.mirror import Mirror
 from pulse_temporal.services.observers import Observers
+from pulse_temporal.services.watchdog import Watchdog
 from pulse_temporal.store.database import Database
+
+BLOCKED_AFTER = timedelta(seconds=2)
+"""How long the event loop may stand still before it counts as blocked."""
 
 TRIALS_SHARE = 4
 """Of a worker's local slots, one of so many may be held by steps that may be slow."""
@@ -63,8 +68,29 @@ class Activities:
             statement_cache=self.options.statement_cache,
         )
 
+    def watchdog(self) -> Watchdog:
+        """Make the watchdog of a worker; a pool of the application serves its own loop only."""
+        source, options = self.database.source, self.options
+
+        def connect() -> Database:
+            return Database(
+                source,
+                prefix=options.table_prefix,
+                patience=options.postgres_timeout,
+                size=1,
+                statement_cache=options.statement_cache,
+            )
+
+        patience = min(BLOCKED_AFTER, options.heartbeat_timeout / 3)
+        return Watchdog(connect if isinstance(source, str) else None, patience=patience)
+
     def all(
-        self, *, transactions: Database, threads: HandlerThreads, strangers: Strangers
+        self,
+        *,
+        transactions: Database,
+        threads: HandlerThreads,
+        strangers: Strangers,
+        watchdog: Watchdog,
     ) -> list[Callable[..., object]]:
         """Give every activity of a worker.
 
@@ -72,6 +98,7 @@ class Activities:
             transactions: For transactional actions.
             threads: For handlers that are not async.
             strangers: Tells what belongs to other databases.
+            watchdog: Of the event loop.
         """
         mirror = Mirror(self.database, self.registry, self.observers, self.options)
         control = RunControl(self.database, self.observers)
@@ -84,7 +111,7 @@ class Activities:
             clock=self.clock,
         )
         steps = StepActivities(
-            desk=Desk(ledger, self.emitter, self.options, self.clock),
+            desk=Desk(ledger, self.emitter, self.options, self.clock, watchdog),
             mirror=mirror,
             registry=self.registry,
             transactions=transactions,

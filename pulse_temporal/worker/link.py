@@ -176,6 +176,8 @@ class Link:
         threads = HandlerThreads(2 * self.options.concurrency)
         interpreters = ThreadPoolExecutor(WORKFLOW_THREADS, thread_name_prefix="pulse-workflow")
         transactions = self.activities.transactions()
+        watchdog = self.activities.watchdog()
+        watchdog.start()
         try:
             async with asyncio.timeout(None) as bound:
 
@@ -188,7 +190,10 @@ class Link:
                 worker = self._worker = build_worker(
                     client,
                     self.activities.all(
-                        transactions=transactions, threads=threads, strangers=strangers
+                        transactions=transactions,
+                        threads=threads,
+                        strangers=strangers,
+                        watchdog=watchdog,
                     ),
                     self.options,
                     interpreters=interpreters,
@@ -204,6 +209,7 @@ class Link:
             self._worker = None
             threads.close()
             interpreters.shutdown(wait=False)
+            watchdog.end()
             await transactions.close()
 
 
