@@ -8,7 +8,13 @@
 -- $1 length of the lease, $2 commands, $3 task_queue, $4 newest dialect that the process knows,
 -- $5 subject: runs or schedules, $6 tenant after which the walk begins
 WITH RECURSIVE walk (tenant_id, first_due, is_second_half) AS (
-    VALUES ($6::text, NULL::timestamptz, false)
+    -- What is left over of unknown definitions belongs to the tenant '', which comes first.
+    SELECT $6::text, (
+        SELECT d.leased_until FROM pulse_outbox AS d
+        WHERE d.task_queue = $3 AND d.subject = $5 AND d.tenant_id = '' AND $6 = ''
+        ORDER BY d.leased_until
+        LIMIT 1
+    ), false
     UNION ALL
     SELECT next.tenant_id, next.first_due, next.is_second_half
     FROM walk AS w
@@ -21,7 +27,13 @@ WITH RECURSIVE walk (tenant_id, first_due, is_second_half) AS (
             LIMIT 1
         )
         UNION ALL
-        SELECT '', NULL, true WHERE NOT w.is_second_half AND $6 <> ''
+        SELECT '', (
+            SELECT d.leased_until FROM pulse_outbox AS d
+            WHERE d.task_queue = $3 AND d.subject = $5 AND d.tenant_id = ''
+            ORDER BY d.leased_until
+            LIMIT 1
+        ), true
+        WHERE NOT w.is_second_half AND $6 <> ''
         ORDER BY 3
         LIMIT 1
     ) AS next (tenant_id, first_due, is_second_half)
