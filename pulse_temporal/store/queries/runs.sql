@@ -238,24 +238,21 @@ FOR NO KEY UPDATE;
 -- name: refresh_waiting
 -- Say whether the run waits: every list of steps that is still open stands at a started delay.
 -- The run row must be locked by an earlier statement. A list is open up to its first step that
--- has not ended; a failed step closes its list.
+-- has not ended; a failed step closes its list. Each step is looked at once: the lists are compared
+-- by a hash of their parents, never step with step.
 -- $1 run_id, $2 tenant_id
-WITH front AS (
-    SELECT s.id, s.step_type, s.status, s.parent_step_run_id
+WITH first AS (
+    SELECT DISTINCT ON (s.parent_step_run_id, s.branch_index)
+        s.id, s.step_type, s.status, s.parent_step_run_id
     FROM pulse_workflow_step_runs AS s
-    WHERE s.run_id = $1 AND s.status NOT IN ('completed', 'skipped', 'failed')
-        AND NOT EXISTS (
-            SELECT 1 FROM pulse_workflow_step_runs AS e
-            WHERE e.run_id = $1 AND e.step_index < s.step_index
-                AND e.parent_step_run_id IS NOT DISTINCT FROM s.parent_step_run_id
-                AND e.branch_index IS NOT DISTINCT FROM s.branch_index
-                AND e.status NOT IN ('completed', 'skipped')
-        )
+    WHERE s.run_id = $1 AND s.status NOT IN ('completed', 'skipped')
+    ORDER BY s.parent_step_run_id, s.branch_index, s.step_index
+), front AS MATERIALIZED (
+    SELECT * FROM first WHERE status <> 'failed'
 ), live AS (
     SELECT f.step_type, f.status FROM front AS f
-    WHERE f.parent_step_run_id IS NULL OR EXISTS (
-        SELECT 1 FROM front AS p
-        WHERE p.id = f.parent_step_run_id AND p.status = 'running'
+    WHERE f.parent_step_run_id IS NULL OR f.parent_step_run_id IN (
+        SELECT p.id FROM front AS p WHERE p.status = 'running'
     )
 ), verdict AS (
     SELECT CASE
@@ -267,15 +264,25 @@ WITH front AS (
         ELSE 'running'
     END AS status
     FROM live
+), recorded AS (
+    SELECT count(*)::int AS results FROM pulse_workflow_step_runs AS s
+    WHERE s.run_id = $1 AND s.step_type = 'action' AND s.result IS NOT NULL
+        AND s.status IN ('completed', 'skipped')
 )
 UPDATE pulse_workflow_runs AS r
 SET
     status = v.status, updated_at = now(),
-    context = CASE WHEN v.status = 'running' THEN r.context ELSE r.context || coalesce((
-        SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
-        WHERE s.run_id = $1 AND s.step_type = 'action' AND s.result IS NOT NULL
-            AND s.status IN ('completed', 'skipped')
-    ), '{}') END
+    context_results = CASE WHEN v.status = 'waiting' THEN n.results ELSE r.context_results END,
+    -- A recorded result never changes: as many as at the last wait are the same ones.
+    context = CASE
+        WHEN v.status = 'running' OR n.results = r.context_results THEN r.context
+        ELSE r.context || coalesce((
+            SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
+            WHERE s.run_id = $1 AND s.step_type = 'action' AND s.result IS NOT NULL
+                AND s.status IN ('completed', 'skipped')
+        ), '{}')
+    END
 FROM verdict AS v
+CROSS JOIN recorded AS n
 WHERE r.id = $1 AND r.tenant_id = $2 AND r.status IN ('running', 'waiting')
     AND r.status <> v.status;
