@@ -19,7 +19,6 @@ from docstrings import (
     Docstring,
     cell,
     length_of_time,
-    markdown_of,
     read_docstring,
     readable,
     signature_of,
@@ -157,16 +156,25 @@ def option_table(model: type[BaseModel], *, prefix: str) -> Iterator[str]:
 
 def errors_page() -> Iterator[str]:
     """Give the page of the errors."""
-    text = markdown_of(inspect.cleandoc(errors.__doc__ or ""))
-    _, tree, after = text.split("```")
     yield f"{NOTE}\n\n# Errors\n\nAll that Pulse raises on purpose is in one tree:\n"
-    yield f"```{tree}```\n\n{after.strip()}\n"
+    yield "\n".join(("```", "PulseError", *error_branches(errors.PulseError), "```\n"))
+    _, _, meaning = read_docstring(errors).text.partition("\n\n")
+    yield f"{meaning}\n"
     yield "| Code | Class | Retryable | |\n|---|---|---|---|"
     for found in vars(errors).values():
         if inspect.isclass(found) and issubclass(found, errors.PulseError):
             retryable = "yes" if found.retryable else ""
-            meaning = cell(read_docstring(found).summary)
-            yield f"| `{found.code}` | `{found.__name__}` | {retryable} | {meaning} |"
+            summary = cell(read_docstring(found).summary)
+            yield f"| `{found.code}` | `{found.__name__}` | {retryable} | {summary} |"
+
+
+def error_branches(root: type[errors.PulseError], indent: str = "") -> Iterator[str]:
+    """Yield the lines of the tree of errors below a class."""
+    below = [kind for kind in root.__subclasses__() if kind.__module__ == errors.__name__]
+    for kind in below:
+        is_last = kind is below[-1]
+        yield f"{indent}{'└── ' if is_last else '├── '}{kind.__name__}"
+        yield from error_branches(kind, indent + ("    " if is_last else "│   "))
 
 
 def embedded_page() -> Iterator[str]:

@@ -1,45 +1,4 @@
-"""Everything that Pulse raises, in one tree.
-
-```
-PulseError
-├── ConfigurationError            an option, a setting or the order of calls is wrong
-│   └── EmbeddedServiceError      an embedded server cannot be started
-├── InvalidInputError             the caller sent something that can never be accepted
-│   ├── DefinitionError           a workflow definition; carries every problem found
-│   ├── JsonValueError            a value that Postgres or Temporal could not carry
-│   └── SignalError
-│       ├── UnknownSignalError    its type was never registered
-│       ├── SignalMismatchError   source or resource type differs from the registration
-│       ├── PayloadError          the payload does not fit its registered schema
-│       ├── SignalLimitError      it would start more runs, or steps, than is allowed at once
-│       └── IdempotencyConflictError  the key was used before with other content
-├── NotFoundError                 no such run, trigger or definition for this caller
-├── DefinitionConflictError       the definition has changed since it was read, or its key is taken
-├── RunError
-│   ├── RunTransitionError        the run's status forbids the step
-│   └── RunConflictError          somebody else changed the run at the same moment
-├── HandlerError
-│   ├── DuplicateHandlerError     the name is taken
-│   ├── NonRetryableError         raise it in a handler: no further attempt
-│   ├── RetryAfterError           raise it in a handler: next attempt not before a delay
-│   ├── ActionFailedError         an action returned ``success=False``
-│   ├── HandlerResultError        a handler returned something that cannot be stored
-│   ├── EmitNotAwaitedError       a handler called ``ctx.emit`` and did not await it
-│   ├── HandlerTimeoutError       an attempt took longer than its ``timeout_ms``
-│   └── WorkerLostError           the step's worker died too often
-├── StoreError
-│   ├── PostgresUnavailableError  no answer from Postgres (retryable)
-│   │   └── TransactionInDoubtError  the connection broke during a commit
-│   ├── TransactionFailedError    a transaction could not commit
-│   │   └── TransactionEndedError  it was ended from within, by COMMIT or ROLLBACK
-│   ├── TransactionConflictError  Postgres undid it because of another one (retryable)
-│   ├── EmitBusyError             another transaction holds the idempotency key (retryable)
-│   ├── NotUnderstoodError        a row needs a newer release (retryable, there)
-│   ├── SchemaError               tables are missing or of another version
-│   └── MigrationError            a migration cannot be applied
-├── TemporalUnavailableError      no answer from Temporal (retryable)
-└── FailpointError                a test has armed a failpoint with ``raise``
-```
+"""Everything that Pulse raises, in one tree; the reference page draws it.
 
 ``code`` is stable and may be stored, compared and documented; ``retryable`` says whether
 the same call can succeed later without a change by the caller.
@@ -236,6 +195,13 @@ class DefinitionConflictError(PulseError):
         self.definition_id = definition_id
         self.current_version = current_version
         super().__init__(message)
+
+
+class PulseTimeoutError(PulseError, TimeoutError):
+    """What was waited for did not come in time; the message says how it stands."""
+
+    code: ClassVar[str] = "timeout"
+    retryable: ClassVar[bool] = True
 
 
 class RunError(PulseError):

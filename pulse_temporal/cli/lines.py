@@ -73,7 +73,7 @@ def detail_text(entry: RunTimelineEntry, view: RunView) -> str:
             attempt = entry.detail.get("attempt")
             text = "" if attempt in {None, 1} else f"attempt {attempt}"
         case "step_completed":
-            answer = view.answer(entry.path)
+            answer = entry.detail.get("answer")
             text = "" if answer is None else f"answered {'yes' if answer else 'no'}"
         case "step_failed":
             text = failure_text(entry)
@@ -85,6 +85,9 @@ def detail_text(entry: RunTimelineEntry, view: RunView) -> str:
             text = " ".join(f"{name}={as_text(value)}" for name, value in facts)
         case "run_failed" | "run_canceled":
             text = as_text(view.run.error_message or view.run.cancel_reason or "")
+        case "run_completed":
+            ended_by = entry.detail.get("endedBy")
+            text = "" if ended_by is None else f"ended early by step {ended_by}"
         case _:  # nothing to add, or an event of a newer release
             pass
     return text

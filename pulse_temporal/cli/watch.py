@@ -40,13 +40,6 @@ class RunView:
         waits = [step.scheduled_for for step in self.steps if step.status == "scheduled"]
         return min((wait for wait in waits if wait is not None), default=None)
 
-    def answer(self, path: str | None) -> bool | None:
-        """Give what the condition at ``path`` answered; None when it has not, or is none."""
-        for step in self.steps:
-            if step.path == path and step.step_type == "condition" and step.result is not None:
-                return step.result.get("value") is True
-        return None
-
 
 Show = Callable[[Sequence[RunView]], None]
 """Takes the newest look at all runs, always in the same order."""

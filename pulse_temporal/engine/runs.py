@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Collection
+from datetime import timedelta
 
-from pulse_temporal.errors import NotFoundError
+from pulse_temporal.errors import (
+    InvalidInputError,
+    NotFoundError,
+    PulseError,
+    PulseTimeoutError,
+)
+from pulse_temporal.model.plain import cut_repr
 from pulse_temporal.model.runs import (
     TERMINAL_RUN_STATUSES,
     ExecutionLog,
@@ -17,6 +25,7 @@ from pulse_temporal.model.runs import (
     WorkflowStepRun,
 )
 from pulse_temporal.model.signals import TriggerEnvelope
+from pulse_temporal.model.standing import standing
 from pulse_temporal.model.timeline import RunTimelineEntry
 from pulse_temporal.services.control import RunControl
 from pulse_temporal.services.history import History
@@ -113,34 +122,52 @@ class RunMethods:
         return await self._history.get_run_logs(run_id, tenant_id=tenant_id, levels=levels)
 
     async def cancel_run(
-        self, run_id: str, reason: str | None = None, *, tenant_id: str | None = None
+        self,
+        run_id: str,
+        reason: str | None = None,
+        *,
+        tenant_id: str | None = None,
+        by: str | None = None,
     ) -> WorkflowRun:
         """Cancel a run, for good, also while Temporal is away.
 
         When this returns no step is claimed any more and no transactional action commits. A
         handler that runs is told; what it has done outside of Postgres stays done.
 
+        Args:
+            run_id: Which run.
+            reason: Why, for ``cancel_reason`` and the timeline.
+            tenant_id: Narrows to one tenant.
+            by: Who cancels, for the timeline: a person's name or address, for example.
+
         Raises:
             NotFoundError: There is no such run.
             RunTransitionError: The run is over.
         """
-        run = await self._control.cancel(run_id, tenant_id=tenant_id, reason=reason)
+        run = await self._control.cancel(run_id, tenant_id=tenant_id, reason=reason, by=by)
         self._process.nudge()
         return run
 
-    async def retry_run(self, run_id: str, *, tenant_id: str | None = None) -> WorkflowRun:
+    async def retry_run(
+        self, run_id: str, *, tenant_id: str | None = None, by: str | None = None
+    ) -> WorkflowRun:
         """Retry a failed run from the step that failed; what completed is kept.
 
         The run keeps its id and its definition; its generation rises by 1, and each step has a
         fresh budget of attempts. In a parallel step only the failed branches go on. Works after
         Temporal has forgotten the run, and while Temporal is away.
 
+        Args:
+            run_id: Which run.
+            tenant_id: Narrows to one tenant.
+            by: Who retries, for the timeline: a person's name or address, for example.
+
         Raises:
             NotFoundError: There is no such run.
             RunTransitionError: The run has not failed.
             RunConflictError: Somebody else retried it at the same moment.
         """
-        run = await self._control.retry(run_id, tenant_id=tenant_id)
+        run = await self._control.retry(run_id, tenant_id=tenant_id, by=by)
         self._process.nudge()
         return run
 
@@ -191,7 +218,7 @@ class RunMethods:
     async def wait_for_run(
         self,
         run_id: str,
-        timeout: float = 30.0,  # noqa: ASYNC109 - the word users expect
+        timeout: float | timedelta | None = 30.0,  # noqa: ASYNC109 - the word users expect
         *,
         tenant_id: str | None = None,
     ) -> WorkflowRun:
@@ -199,21 +226,74 @@ class RunMethods:
 
         Args:
             run_id: May still be uncommitted: an unknown id is waited for.
-            timeout: Seconds.
+            timeout: A length of time, or a number of seconds; None waits without end.
             tenant_id: Narrows to one tenant; another tenant's run is never over.
 
         Raises:
-            InvalidInputError: ``timeout`` is NaN.
-            TimeoutError: The run is not over in time.
+            InvalidInputError: ``timeout`` is no length of time.
+            PulseTimeoutError: The run is not over in time. It is a ``TimeoutError`` too, and says
+                where the run stands.
             NotFoundError: No run can have this id.
         """
+        patience = seconds_of(timeout)
+        if (
+            not _looks_like_ours(run_id)
+            and await self.get_run(run_id, tenant_id=tenant_id) is None
+        ):
+            raise NotFoundError(
+                f"There is no run {cut_repr(run_id)[:100]}: ids begin with 'run_'."
+            )
         clock = asyncio.get_running_loop().time
-        deadline = clock() + timeout
+        deadline = clock() + patience
         while True:
-            await self._waiter.wait(run_id, tenant_id=tenant_id, seconds=deadline - clock())
+            try:
+                await self._waiter.wait(run_id, tenant_id=tenant_id, seconds=deadline - clock())
+            except TimeoutError:
+                where = await self._standing(run_id, tenant_id=tenant_id)
+                raise PulseTimeoutError(
+                    f"Run {run_id} is not over after {patience:g} s: {where}."
+                ) from None
             run = await self.get_run(run_id, tenant_id=tenant_id)
             if run is None:
                 raise NotFoundError(f"There is no run {run_id}.")
             if run.status in TERMINAL_RUN_STATUSES:
                 return run
             # It was over and goes on: somebody has retried it, or reset it in Temporal.
+
+    async def _standing(self, run_id: str, *, tenant_id: str | None) -> str:
+        """Return where a run stands, or that Postgres does not say."""
+        try:
+            run = await self.get_run(run_id, tenant_id=tenant_id)
+            steps = await self.get_run_steps(run_id, tenant_id=tenant_id) if run else []
+        except PulseError as error:
+            return f"where it stands is not known: {error}"
+        return standing(run, steps).rstrip(".")
+
+
+def seconds_of(timeout: object) -> float:
+    """Return a bound in seconds; None is no bound.
+
+    Raises:
+        InvalidInputError: It is no length of time.
+    """
+    if timeout is None:
+        return math.inf
+    if isinstance(timeout, timedelta):
+        return timeout.total_seconds()
+    if isinstance(timeout, bool):
+        seconds = math.nan
+    else:
+        seconds = float(timeout) if isinstance(timeout, (int, float)) else math.nan
+    if not math.isnan(seconds):
+        return seconds
+    raise InvalidInputError(
+        f"timeout must be a timedelta, a number of seconds or None, not {cut_repr(timeout)[:100]}."
+    )
+
+
+def _looks_like_ours(run_id: object) -> bool:
+    """Whether an id may be of a run whose transaction has not committed yet.
+
+    Ids of the TypeScript Pulse look otherwise, but those runs are all there.
+    """
+    return isinstance(run_id, str) and run_id.startswith("run_")

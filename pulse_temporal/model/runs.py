@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, Self, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, Field, SerializeAsAny
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    Field,
+    ModelWrapValidatorHandler,
+    SerializeAsAny,
+    ValidationError,
+    model_validator,
+)
 
-from pulse_temporal.errors import RunTransitionError
+from pulse_temporal.errors import InvalidInputError, RunTransitionError
 from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.paths import Path
 from pulse_temporal.model.values import Flag, JsonObject, TenantId, Value
@@ -193,6 +201,8 @@ class StepAttempt(Value):
 class RunFilter(Value):
     """Which runs to list; every field that is set narrows the list.
 
+    Made with a field that is unknown or wrong, it raises ``InvalidInputError``.
+
     Attributes:
         tenant_id: None reads across tenants, for operators only.
         status: One status or several.
@@ -207,6 +217,21 @@ class RunFilter(Value):
     resource_id: str | None = None
     created_after: AwareDatetime | None = None
     created_before: AwareDatetime | None = None
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refuse(cls, fields: object, read: ModelWrapValidatorHandler[Self]) -> Self:
+        """Refuse as the rest of the library does, and not with an error of pydantic's.
+
+        Raises:
+            InvalidInputError: A field is unknown or wrong; all of them are named.
+        """
+        try:
+            return read(fields)
+        except ValidationError as error:
+            problems = error.errors(include_input=False, include_url=False)
+        reasons = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in problems)
+        raise InvalidInputError(f"The filter of runs is wrong: {reasons}.")
 
     @property
     def statuses(self) -> list[RunStatus] | None:

@@ -29,17 +29,17 @@ class RunControl:
 
     @repeats
     async def cancel(
-        self, run_id: str, *, tenant_id: str | None, reason: str | None
+        self, run_id: str, *, tenant_id: str | None, reason: str | None, by: str | None
     ) -> WorkflowRun:
         """Cancel a run; see ``Engine.cancel_run``."""
-        text = scrub_text(reason, max_bytes=REASON_BYTES) if reason is not None else None
+        text, person = _noted(reason), _noted(by)
         async with self.database.transaction() as session:
             row = await control.lock(session, run_id, tenant_id=tenant_id)
             if row is None:
                 raise await _uncontrolled(session, run_id, tenant_id=tenant_id)
             status = await runs.lock_run(session, run_id, tenant_id=row.tenant_id)
             check_run_transition(run_id, required(status, "a locked run"), "canceled")
-            ended = await cancel_locked(session, run_id, row=row, reason=text)
+            ended = await cancel_locked(session, run_id, row=row, reason=text, by=person)
             run = await runs.get_run(session, run_id, tenant_id=row.tenant_id)
         await reach("cancel.after_commit")
         self._tell(run_id, tenant_id=row.tenant_id, ended=ended)
@@ -77,7 +77,7 @@ class RunControl:
         return "canceled"
 
     @repeats
-    async def retry(self, run_id: str, *, tenant_id: str | None) -> WorkflowRun:
+    async def retry(self, run_id: str, *, tenant_id: str | None, by: str | None) -> WorkflowRun:
         """Retry a failed run from where it failed; see ``Engine.retry_run``."""
         async with self.database.session() as session:
             seen = await runs.get_run(session, run_id, tenant_id=tenant_id)
@@ -98,7 +98,12 @@ class RunControl:
                     f"it is {status!r} in generation {row.generation}."
                 )
             reopened = await control.reopen(
-                session, run_id, row=row, generation=row.generation + 1, why="retry"
+                session,
+                run_id,
+                row=row,
+                generation=row.generation + 1,
+                why="retry",
+                by=_noted(by),
             )
             await outbox.put(session, "start", run_id=run_id, control=reopened)
             run = await runs.get_run(session, run_id, tenant_id=row.tenant_id)
@@ -147,13 +152,21 @@ async def _uncontrolled(session: Session, run_id: str, *, tenant_id: str | None)
     )
 
 
+def _noted(text: str | None) -> str | None:
+    """Return a person's words as they are stored."""
+    return scrub_text(text, max_bytes=REASON_BYTES) if text is not None else None
+
+
 async def cancel_locked(
-    session: Session, run_id: str, *, row: control.Control, reason: str | None
+    session: Session,
+    run_id: str,
+    *,
+    row: control.Control,
+    reason: str | None,
+    by: str | None = None,
 ) -> list[str]:
-    """Cancel under the locks of control and run row; give the paths of the steps that it ended."""
-    ended = await control.cancel(
-        session, run_id, tenant_id=row.tenant_id, generation=row.generation, reason=reason
-    )
+    """Cancel under the locks of control and run row; return the paths of the steps it ended."""
+    ended = await control.cancel(session, run_id, row=row, reason=reason, by=by)
     await outbox.put(session, "cancel", run_id=run_id, control=row)
     await reach("cancel.before_commit")
     return ended

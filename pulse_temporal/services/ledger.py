@@ -214,10 +214,11 @@ class Ledger:
             )
             blocked = await steps.block(session, fence, path, reason=reason)
             if blocked is not None:
-                step_id, blocked_for = blocked
-                if blocked_for < self.options.blocked_step_timeout:
+                if blocked.is_new:
+                    await self._note(session, fence, blocked.step_id, f"The step waits: {reason}")
+                if blocked.blocked_for < self.options.blocked_step_timeout:
                     return None
-                await steps.give_up(session, step_id, message=reason)
+                await steps.give_up(session, blocked.step_id, message=reason)
                 subject = Subject(fence.tenant_id, fence.run_id, path)
                 step_failed(subject, message=reason)
             outcome = await steps.outcome(session, fence, path)
@@ -261,21 +262,17 @@ class Ledger:
 
     async def note_late_finish(self, claimed: Claimed) -> None:
         """Say in the run's log that a handler finished after its run was canceled."""
-        line = LogLine(
-            id=new_id("log"),
-            level="warn",
-            message="The handler finished after its run was canceled.",
-            data=None,
-            at=self.clock(),
-        )
+        fence, step_id = claimed.ticket.fence, claimed.step.id
         async with self.database.session() as session:
-            await timeline.add_log(
-                session,
-                line,
-                run_id=claimed.run.id,
-                step_run_id=claimed.step.id,
-                tenant_id=claimed.run.tenant_id,
-            )
+            message = "The handler finished after its run was canceled."
+            await self._note(session, fence, step_id, message)
+
+    async def _note(self, session: Session, fence: Fence, step_id: str, message: str) -> None:
+        """Write a warning about a step into the run's log, and so into its timeline."""
+        line = LogLine(new_id("log"), level="warn", message=message, data=None, at=self.clock())
+        await timeline.add_log(
+            session, line, run_id=fence.run_id, step_run_id=step_id, tenant_id=fence.tenant_id
+        )
 
     def done(self, result: str | None, answer: bool | None) -> StepDone:
         """Return the reply for a recorded result: the answer, and the result when it is small.

@@ -8,6 +8,7 @@ room in the queue is dropped and counted.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import TypeVar
 from pulse_temporal.errors import PulseError
 from pulse_temporal.handlers.callables import check_callable, is_async, settled
 from pulse_temporal.handlers.hooks import RunHook, StepHook
+from pulse_temporal.handlers.threads import HandlerThreads
 from pulse_temporal.model.runs import RunCompleteEvent, StepCompleteEvent
 from pulse_temporal.services.waiting import RunWaiter
 from pulse_temporal.store import runs, steps
@@ -29,6 +31,8 @@ Event = TypeVar("Event", StepCompleteEvent, RunCompleteEvent)
 QUEUE_LIMIT = 1_000
 HOOK_PATIENCE = timedelta(seconds=10)
 DRAIN_PATIENCE = timedelta(seconds=5)
+HOOK_THREADS = 4
+"""Threads for hooks that are not async; one that hangs keeps its thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class Observers:
         self.on_run = on_run
         self.dropped = 0
         self._queue: asyncio.Queue[Ended] = asyncio.Queue(QUEUE_LIMIT)
+        self._threads = HandlerThreads(HOOK_THREADS)
 
     def steps_ended(self, run_id: str, *, tenant_id: str, paths: Iterable[str]) -> None:
         """Note that steps have ended; call it after the commit."""
@@ -84,6 +89,7 @@ class Observers:
 
     def begin(self) -> None:
         """Move into the running event loop: a queue belongs to the first one that used it."""
+        self._threads = HandlerThreads(HOOK_THREADS)
         waiting, self._queue = self._queue, asyncio.Queue(QUEUE_LIMIT)
         while not waiting.empty():
             self._queue.put_nowait(waiting.get_nowait())
@@ -110,6 +116,7 @@ class Observers:
             await asyncio.wait_for(self._queue.join(), DRAIN_PATIENCE.total_seconds())
         except TimeoutError:
             log.warning("hooks were not called", extra={"events": self._queue.qsize()})
+        self._threads.close()
 
     def _put(self, ended: Ended) -> None:
         try:
@@ -119,38 +126,57 @@ class Observers:
             log.warning("hooks lag behind; an event is dropped", extra={"dropped": self.dropped})
 
     async def _tell(self, ended: Ended) -> None:
+        """Read what has ended and call its hook.
+
+        For a step, neither the other steps nor their results are read: hooks on every step of
+        a long run would otherwise cost the square of its length.
+        """
+        run_id, tenant_id, path = ended.run_id, ended.tenant_id, ended.path
         async with self.database.session() as session:
-            run = await runs.get_run(session, ended.run_id, tenant_id=ended.tenant_id)
-            known = (
-                await steps.list_steps(session, ended.run_id, tenant_id=ended.tenant_id)
-                if ended.path is not None
-                else []
-            )
+            if path is None:
+                run = await runs.get_run(session, run_id, tenant_id=tenant_id)
+                step = None
+            else:
+                run = await runs.get_run_as_kept(session, run_id, tenant_id=tenant_id)
+                step = await steps.get_step(session, run_id, tenant_id=tenant_id, path=path)
         if run is None:
             return
-        if ended.path is None:
-            if self.on_run is not None:
-                await _call(self.on_run, RunCompleteEvent(run=run, status=run.status))
-            return
-        for step in known:
-            if step.path == ended.path and self.on_step is not None:
-                await _call(self.on_step, StepCompleteEvent(run=run, step=step))
+        if path is None and self.on_run is not None:
+            await self._call(self.on_run, RunCompleteEvent(run=run, status=run.status))
+        if step is not None and self.on_step is not None:
+            await self._call(self.on_step, StepCompleteEvent(run=run, step=step))
 
+    async def _call(self, hook: Callable[[Event], Awaitable[None] | None], event: Event) -> None:
+        """Call a hook; whatever it does stays here."""
+        try:
+            async with asyncio.timeout(HOOK_PATIENCE.total_seconds()):
+                await settled(
+                    hook(event) if is_async(hook) else await self._call_in_thread(hook, event)
+                )
+        except asyncio.CancelledError:
+            if _is_being_canceled():
+                raise
+            log.exception("a hook failed")  # by an error of its own, such as an awaited task's
+        except BaseException:
+            log.exception("a hook failed")
 
-async def _call(hook: Callable[[Event], Awaitable[None] | None], event: Event) -> None:
-    """Call a hook; whatever it does stays here."""
-    try:
-        async with asyncio.timeout(HOOK_PATIENCE.total_seconds()):
-            if is_async(hook):
-                await settled(hook(event))
-            else:
-                await settled(await asyncio.to_thread(_call_here, hook, event))
-    except asyncio.CancelledError:
-        if _is_being_canceled():
-            raise
-        log.exception("a hook failed")  # by an error of its own, such as an awaited task's
-    except BaseException:
-        log.exception("a hook failed")
+    async def _call_in_thread(
+        self, hook: Callable[[Event], Awaitable[None] | None], event: Event
+    ) -> object:
+        """Call a hook that is not async in a thread of the hooks.
+
+        The event loop's default threads are the application's: while it keeps them busy, no
+        hook would be called.
+        """
+        async with self._threads.take(within=HOOK_PATIENCE) as thread:
+            if thread is None:
+                log.warning(
+                    "A hook was not called: all %s threads of the hooks hang in earlier calls.",
+                    HOOK_THREADS,
+                )
+                return None
+            context = contextvars.copy_context()
+            return await thread.run(lambda: context.run(_call_here, hook, event))
 
 
 def _call_here(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections import defaultdict
 from datetime import timedelta
+from math import inf
 
-from pulse_temporal.errors import InvalidInputError, NotFoundError, PulseError
+from pulse_temporal.errors import NotFoundError, PulseError
 from pulse_temporal.model.plain import UNSAFE, cut_repr, spell
 from pulse_temporal.model.runs import TERMINAL_RUN_STATUSES
 from pulse_temporal.store import runs
@@ -34,12 +34,9 @@ class RunWaiter:
         With a tenant, another tenant's run is never known.
 
         Raises:
-            InvalidInputError: ``seconds`` is NaN, which would disorder the timers of the loop.
             NotFoundError: No run can have this id.
             TimeoutError: It has not ended in time.
         """
-        if math.isnan(seconds):
-            raise InvalidInputError("timeout must be a number of seconds, not NaN.")
         text = spell(run_id)
         if text != run_id or UNSAFE.search(text):  # would fail the query of all waiters
             raise NotFoundError(f"There is no run {cut_repr(run_id)[:100]}; ids are text.")
@@ -49,7 +46,7 @@ class RunWaiter:
         if self._poller is None or self._poller.done():
             self._poller = asyncio.ensure_future(self._poll())
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(None if seconds == inf else seconds):
                 await future
         finally:
             self._waiting[waiter].discard(future)

@@ -138,12 +138,21 @@ async def advance_lineage(session: Session, fence: Fence) -> int:
 
 
 async def cancel(
-    session: Session, run_id: str, *, tenant_id: str, generation: int, reason: str | None
+    session: Session, run_id: str, *, row: Control, reason: str | None, by: str | None
 ) -> list[str]:
-    """Make a run canceled, and its steps; give their paths. The control row is locked."""
+    """Make a run canceled, and its steps; return their paths. The control row is locked.
+
+    Args:
+        session: The transaction that holds the locks.
+        run_id: The run.
+        row: What the control row says.
+        reason: For the run and its timeline.
+        by: The person who cancels, for the timeline.
+    """
+    tenant_id, generation = row.tenant_id, row.generation
     await session.run("control.close", run_id, tenant_id, "canceled")
     await session.run("control.cancel_run", run_id, tenant_id, reason)
-    ended = await session.rows("control.cancel_steps", run_id, tenant_id, reason, generation)
+    ended = await session.rows("control.cancel_steps", run_id, tenant_id, reason, generation, by)
     return [row["path"] for row in ended]
 
 
@@ -153,7 +162,13 @@ async def close_failed(session: Session, run_id: str, *, tenant_id: str) -> None
 
 
 async def reopen(
-    session: Session, run_id: str, *, row: Control, generation: int, why: Reopening
+    session: Session,
+    run_id: str,
+    *,
+    row: Control,
+    generation: int,
+    why: Reopening,
+    by: str | None = None,
 ) -> Control:
     """Let a run go on where it stands, in this generation; the control and run row are locked.
 
@@ -163,8 +178,11 @@ async def reopen(
         row: What the control row says.
         generation: The run's present one, or the next.
         why: For the timeline.
+        by: The person who retries, for the timeline.
     """
     await session.run("control.open", run_id, row.tenant_id, generation)
     await session.run("control.reopen_run", run_id, row.tenant_id, generation)
-    await session.run("control.reopen_steps", run_id, row.tenant_id, generation, why, SOURCES[why])
+    await session.run(
+        "control.reopen_steps", run_id, row.tenant_id, generation, why, SOURCES[why], by
+    )
     return replace(row, generation=generation, closed_as=None)

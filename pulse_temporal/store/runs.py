@@ -48,6 +48,12 @@ async def get_run(session: Session, run_id: str, *, tenant_id: str | None) -> Wo
     return rows.run(row) if row else None
 
 
+async def get_run_as_kept(session: Session, run_id: str, *, tenant_id: str) -> WorkflowRun | None:
+    """Read a run without the results of its steps; ``context`` as of the last wait or join."""
+    row = await session.row("runs.get_run_as_kept", run_id, tenant_id)
+    return rows.run(row) if row else None
+
+
 async def list_places(
     session: Session, wanted: RunFilter, *, after: Place, limit: int
 ) -> list[Place]:

@@ -84,6 +84,20 @@ class FailedAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Blocked:
+    """A step that cannot start.
+
+    Attributes:
+        blocked_for: Since the first delivery that could not start it.
+        is_new: This is that delivery.
+    """
+
+    step_id: str
+    blocked_for: timedelta
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How a step stands; ``retry_in_ms`` is set while another attempt waits."""
 
@@ -173,14 +187,12 @@ async def close_open(
     return [row["path"] for row in closed]
 
 
-async def block(
-    session: Session, fence: Fence, path: str, *, reason: str
-) -> tuple[str, timedelta] | None:
-    """Say why a step cannot start; give its id and for how long that has been so."""
+async def block(session: Session, fence: Fence, path: str, *, reason: str) -> Blocked | None:
+    """Write why a step cannot start; None when it has started or ended meanwhile."""
     row = await session.row(
         "steps.block", fence.run_id, fence.tenant_id, path, fence.generation, reason
     )
-    return (row["id"], row["blocked_for"]) if row else None
+    return Blocked(row["id"], row["blocked_for"], is_new=row["is_new"]) if row else None
 
 
 async def record_success(
@@ -269,6 +281,14 @@ async def list_steps(
 ) -> list[WorkflowStepRun]:
     """Read all step runs of a run, in document order."""
     return [rows.step(row) for row in await session.rows("steps.list_steps", run_id, tenant_id)]
+
+
+async def get_step(
+    session: Session, run_id: str, *, tenant_id: str, path: str
+) -> WorkflowStepRun | None:
+    """Read one step run of a run."""
+    row = await session.row("steps.get_step", run_id, tenant_id, path)
+    return rows.step(row) if row else None
 
 
 def _ticket_columns(ticket: Ticket) -> tuple[object, ...]:

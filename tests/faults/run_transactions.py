@@ -155,7 +155,7 @@ class Transactions:
     async def retry(self, stage: Stage) -> None:
         """Retry the run once it has failed."""
         await self.mirror.finish_run(stage.root, error="no")
-        await self.control.retry(stage.run_id, tenant_id=TENANT)
+        await self.control.retry(stage.run_id, tenant_id=TENANT, by=None)
 
     async def record_cancel(self, stage: Stage) -> None:
         """Make a cancel final that came from Temporal."""
@@ -200,7 +200,9 @@ class Transactions:
             "finish run": lambda s: mirror.finish_run(s.root, error=None),
             "fail run": lambda s: mirror.finish_run(s.root, error="no"),
             "take over": self.take_over,
-            "cancel": lambda s: self.control.cancel(s.run_id, tenant_id=TENANT, reason=None),
+            "cancel": lambda s: self.control.cancel(
+                s.run_id, tenant_id=TENANT, reason=None, by=None
+            ),
             "cancel from Temporal": self.record_cancel,
             "retry": self.retry,
             "fail start": self.fail_start,

@@ -164,7 +164,7 @@ async def test_a_relay_whose_full_looks_are_rare_finds_what_is_new(
     assert await connection.fetchval("SELECT count(*) FROM pulse_outbox") == 0
     control = RunControl(store, observers)
     for started in (run_id, put_off):
-        await control.cancel(started, tenant_id=None, reason=None)
+        await control.cancel(started, tenant_id=None, reason=None, by=None)
     assert await relay.tick() == 2
 
 

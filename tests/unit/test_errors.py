@@ -55,7 +55,8 @@ def tree(root: type[PulseError] = PulseError) -> Iterator[type[PulseError]]:
 
 def sample(kind: type[PulseError]) -> PulseError:
     """Return an error with a value for each parameter that its class takes."""
-    if kind.__init__ is Exception.__init__:
+    own = [each for each in kind.__mro__ if issubclass(each, PulseError)]
+    if not any("__init__" in vars(each) for each in own):
         return kind("what happened")
     given: list[object] = []
     named: dict[str, object] = {}

@@ -72,7 +72,7 @@ WHERE r.id = $1 AND r.tenant_id = $2 AND r.status IN ('pending', 'running', 'wai
 -- name: cancel_steps
 -- Running steps fail as canceled, waiting and pending ones are skipped; the run's own entry
 -- follows theirs.
--- $1 run_id, $2 tenant_id, $3 reason, $4 generation
+-- $1 run_id, $2 tenant_id, $3 reason, $4 generation, $5 by: the person who cancels, or NULL
 WITH before AS (
     SELECT id, status, step_type FROM pulse_workflow_step_runs
     WHERE run_id = $1 AND tenant_id = $2 AND status IN ('pending', 'scheduled', 'running')
@@ -103,7 +103,7 @@ WITH before AS (
 ), run_event AS (
     INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at, detail)
     SELECT $1, $2, $4, 'run_canceled', now(),
-        jsonb_strip_nulls(jsonb_build_object('reason', $3::text))
+        jsonb_strip_nulls(jsonb_build_object('reason', $3::text, 'by', $5::text))
     FROM (SELECT count(*) FROM event) AS steps_first
 )
 SELECT path FROM step ORDER BY path_numbers;
@@ -126,7 +126,7 @@ WHERE id = $1 AND tenant_id = $2 AND status IN ('pending', 'running', 'waiting',
 -- What completed or was skipped stays as it is; a block runs on, its branches start over at the
 -- step that had not ended. Workers that are still at it have lost the step.
 -- $1 run_id, $2 tenant_id, $3 generation, $4 why: retry, reset or restart, $5 source: who says so,
--- NULL for the application
+-- NULL for the application, $6 by: the person who retries, or NULL
 WITH before AS (
     SELECT id, status FROM pulse_workflow_step_runs
     WHERE run_id = $1 AND tenant_id = $2 AND status NOT IN ('completed', 'skipped')
@@ -152,5 +152,7 @@ WITH before AS (
 )
 INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
 SELECT $1, $2, $3, 'step_scheduled', path, now(),
-    jsonb_strip_nulls(jsonb_build_object('reason', $4::text, 'generation', $3::int, 'source', $5::text))
+    jsonb_strip_nulls(jsonb_build_object(
+        'reason', $4::text, 'generation', $3::int, 'source', $5::text, 'by', $6::text
+    ))
 FROM step WHERE status_before IN ('failed', 'running', 'scheduled') ORDER BY path_numbers;

@@ -14,6 +14,18 @@ SELECT
 FROM pulse_workflow_runs AS r
 WHERE r.id = $1 AND ($2::text IS NULL OR r.tenant_id = $2);
 
+-- name: get_run_as_kept
+-- One run; its context is that of the last join, wait or end, so that the results of its steps are
+-- not read.
+-- $1 id, $2 tenant_id
+SELECT
+    r.id, r.definition_id, r.tenant_id, r.trigger_id, r.status, r.current_step_index,
+    r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot, r.generation,
+    r.error_message, r.started_at, r.completed_at, r.failed_at, r.canceled_at, r.cancel_reason,
+    r.created_at, r.updated_at, r.context::text AS context
+FROM pulse_workflow_runs AS r
+WHERE r.id = $1 AND r.tenant_id = $2;
+
 -- name: list_tenant
 -- One page of a tenant's runs, newest first; ``read_runs`` reads them. Each kind of list has a
 -- statement of its own, so that its plan fits, also one made before the parameters are known.
@@ -184,7 +196,15 @@ WITH control AS (
     INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at, detail)
     SELECT
         run.id, $2, $3, 'run_' || $5, now(),
-        jsonb_strip_nulls(jsonb_build_object('error', $6::text))
+        jsonb_strip_nulls(jsonb_build_object(
+            'error', $6::text,
+            -- The condition that passed over the rest of the run, to its last step.
+            'endedBy', CASE WHEN $5 = 'completed' THEN (
+                SELECT s.skipped_by FROM pulse_workflow_step_runs AS s
+                WHERE s.run_id = $1 AND s.parent_step_run_id IS NULL
+                ORDER BY s.step_index DESC LIMIT 1
+            ) END
+        ))
     FROM run
 )
 SELECT id FROM run;

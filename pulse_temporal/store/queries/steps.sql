@@ -226,13 +226,22 @@ SELECT run_id, tenant_id, generation, 'step_failed', path, now(),
 FROM step;
 
 -- name: block
--- Say why a step cannot start yet; keeps the moment of the first time.
+-- Say why a step cannot start yet; keeps the moment of the first time. Deliveries come again every
+-- ten seconds: what is on record already is read, not written again.
 -- $1 run_id, $2 tenant_id, $3 path, $4 generation, $5 reason
-UPDATE pulse_workflow_step_runs
-SET blocked_reason = $5, blocked_since = coalesce(blocked_since, now())
-WHERE run_id = $1 AND tenant_id = $2 AND path = $3 AND generation = $4
-    AND status IN ('pending', 'scheduled')
-RETURNING id, now() - blocked_since AS blocked_for;
+WITH step AS (
+    SELECT id, blocked_reason, coalesce(blocked_since, now()) AS since
+    FROM pulse_workflow_step_runs
+    WHERE run_id = $1 AND tenant_id = $2 AND path = $3 AND generation = $4
+        AND status IN ('pending', 'scheduled')
+    FOR NO KEY UPDATE
+), written AS (
+    UPDATE pulse_workflow_step_runs AS s
+    SET blocked_reason = $5, blocked_since = step.since
+    FROM step
+    WHERE s.id = step.id AND step.blocked_reason IS DISTINCT FROM $5
+)
+SELECT id, now() - since AS blocked_for, blocked_reason IS NULL AS is_new FROM step;
 
 -- name: record_success
 -- Write a handler's result. Any claim of this generation and epoch may, while its attempt is
@@ -273,6 +282,7 @@ WITH control AS (
     WHERE s.run_id = $1 AND s.path = $3 AND s.tenant_id = $2 AND s.generation = $4
         AND a.step_run_id = s.id AND s.status IN ('running', 'scheduled')
     RETURNING s.id, s.run_id, s.tenant_id, s.generation, s.path, s.completed_at, a.attempt,
+        s.answer,
         CASE WHEN s.step_type = 'action' AND s.result IS NOT NULL
             THEN jsonb_build_object(s.step_name, s.result) ELSE '{}' END AS context
 ), attempt AS (
@@ -296,7 +306,7 @@ WITH control AS (
 ), event AS (
     INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
     SELECT run_id, tenant_id, generation, 'step_completed', path, completed_at,
-        jsonb_build_object('attempt', attempt)
+        jsonb_strip_nulls(jsonb_build_object('attempt', attempt, 'answer', answer))
     FROM step, (SELECT count(*) FROM logs) AS logs_first
     RETURNING 1
 ), finished AS (
@@ -402,16 +412,20 @@ FROM pulse_workflow_step_runs AS s
 WHERE s.run_id = $1 AND s.tenant_id = $2 AND s.path = $3;
 
 -- name: skip
--- Pass over steps and all below them.
+-- Pass over steps of one list and all below them. Each step looks its place in that list up in an
+-- object of the paths: compared with every path, 10 000 steps would take minutes, under locks.
 -- $1 run_id, $2 tenant_id, $3 generation, $4 paths, $5 skipped_by
-WITH step AS (
+WITH passed AS MATERIALIZED (
+    SELECT
+        jsonb_object_agg(p.path, true) AS paths,
+        max(cardinality(string_to_array(p.path, '/'))) AS segments
+    FROM unnest($4::text[]) AS p (path)
+), step AS (
     UPDATE pulse_workflow_step_runs AS s
     SET status = 'skipped', skipped_by = $5, completed_at = now()
+    FROM passed AS p
     WHERE s.run_id = $1 AND s.tenant_id = $2 AND s.generation = $3 AND s.status = 'pending'
-        AND EXISTS (
-            SELECT 1 FROM unnest($4::text[]) AS p (path)
-            WHERE s.path = p.path OR s.path LIKE p.path || '/%'
-        )
+        AND p.paths ? array_to_string((string_to_array(s.path, '/'))[1:p.segments], '/')
     RETURNING s.run_id, s.tenant_id, s.generation, s.path, s.path_numbers
 )
 INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
@@ -502,6 +516,16 @@ SELECT
 FROM pulse_workflow_step_runs
 WHERE run_id = $1 AND ($2::text IS NULL OR tenant_id = $2)
 ORDER BY path_numbers, created_at;
+
+-- name: get_step
+-- $1 run_id, $2 tenant_id, $3 path
+SELECT
+    id, run_id, tenant_id, step_index, step_type, step_name, status, scheduled_for, started_at,
+    completed_at, result::text AS result, error_message, branch_index, parent_step_run_id,
+    created_at, path, handler, generation, attempt, max_attempts, next_attempt_at, skipped_by,
+    blocked_reason
+FROM pulse_workflow_step_runs
+WHERE run_id = $1 AND tenant_id = $2 AND path = $3;
 
 -- name: ended_in_list
 -- Where one list of steps stands: the indexes of its steps that need no work any more. A false

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from pulse_temporal.errors import RunTransitionError
+from pulse_temporal.errors import InvalidInputError, RunTransitionError
 from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.runs import (
     RUN_TRANSITIONS,
@@ -125,7 +125,7 @@ def test_a_run_reads_back_from_its_json() -> None:
 
 
 def test_a_moment_without_a_zone_is_refused() -> None:
-    with pytest.raises(ValidationError, match="timezone"):
+    with pytest.raises(InvalidInputError, match="timezone"):
         RunFilter(created_after=datetime(2026, 1, 1))  # noqa: DTZ001 - the point of the test
 
 
@@ -133,7 +133,7 @@ def test_a_filter_takes_one_status_or_several() -> None:
     assert RunFilter().statuses is None
     assert RunFilter(status="failed").statuses == ["failed"]
     assert RunFilter(status=["failed", "waiting"]).statuses == ["failed", "waiting"]
-    with pytest.raises(ValidationError):
+    with pytest.raises(InvalidInputError):
         RunFilter(status=[])
 
 
