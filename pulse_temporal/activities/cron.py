@@ -50,8 +50,17 @@ class CronActivities:
         try:
             owner, skipped = await self._judge(tick)
             if owner is None or skipped is not None:
-                facts = {"definition_id": clock.definition_id, "reason": skipped}
-                log.info("a cron tick emits nothing", extra=facts)
+                facts = {
+                    "definition_id": clock.definition_id,
+                    "nominal": f"{nominal}",
+                    "reason": skipped,
+                }
+                log.info(
+                    "The tick of definition %(definition_id)s at %(nominal)s emits nothing:"
+                    " %(reason)s",
+                    facts,
+                    extra=facts,
+                )
                 return CronTicked(skipped=skipped)
             await reach("cron.before_emit")
             trigger = await self.emitter.emit_tick(tick_signal(owner, nominal), owner=owner.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from temporalio import activity
@@ -23,6 +23,7 @@ from pulse_temporal.errors import NotUnderstoodError
 from pulse_temporal.failpoints import reach
 from pulse_temporal.handlers.registry import Action, Condition, Registry
 from pulse_temporal.handlers.threads import HandlerThreads
+from pulse_temporal.notices import Repeats
 from pulse_temporal.services.ledger import Recorded
 from pulse_temporal.services.mirror import Mirror
 from pulse_temporal.store.claims import Claimed
@@ -39,6 +40,21 @@ THREAD_PATIENCE = timedelta(seconds=1)
 AROUND_THE_CALL = timedelta(seconds=10)
 """Heartbeats cover the claim and the record too, and end at Temporal's own backstop."""
 
+UNKNOWN_HERE = (
+    "This worker does not know the %(type)s %(handler)r, for which the step at path %(path)s of"
+    " run %(run_id)s, tenant %(tenant_id)s, waits. Register it here, or start a worker that knows"
+    " it: the step is tried again until one does, or fails after %(until)s. Known here: %(known)s."
+)
+TOO_NEW = (
+    "This worker's release does not understand the step at path %(path)s of run %(run_id)s, tenant"
+    " %(tenant_id)s, for the %(type)s %(handler)r. Start a worker of the newer release: %(error)s"
+)
+NO_THREAD = (
+    "All %(threads)d threads of this worker are held by handlers that have not returned. The step"
+    " at path %(path)s of run %(run_id)s, tenant %(tenant_id)s, waits for one, for the %(type)s"
+    " %(handler)r. Bound what those handlers wait for, or register them as 'async def'."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class StepActivities:
@@ -53,6 +69,7 @@ class StepActivities:
         trials: Which conditions may be tried although they do not say that they are short.
         doubt: Called when Postgres has failed a delivery.
         strangers: Tells the steps of other databases, which are left alone.
+        repeats: Lets each reason why steps cannot start here be told ever more rarely.
     """
 
     desk: Desk
@@ -63,6 +80,7 @@ class StepActivities:
     trials: Trials
     doubt: Callable[[], None]
     strangers: Strangers
+    repeats: Repeats = field(default_factory=Repeats)
 
     @activity.defn(dynamic=True)
     async def run(self, args: Sequence[RawValue]) -> StepAnswer:
@@ -202,6 +220,13 @@ class StepActivities:
         return StepDone(beginning=beginning, deferred=True)
 
     async def _handler_missing(self, step: StepInput, fence: Fence) -> Recorded:
+        known = self.registry.actions if step.type == "action" else self.registry.conditions
+        self._warn(
+            step,
+            UNKNOWN_HERE,
+            known=", ".join(sorted(known)) or "none",
+            until=f"{self.desk.options.blocked_step_timeout}",
+        )
         return await self._blocked(
             step,
             fence,
@@ -215,7 +240,7 @@ class StepActivities:
     ) -> Recorded:
         """Leave a step to workers of a newer release, as one whose handler is not known here."""
         reason = str(error)
-        log.warning("a step needs a newer Pulse", extra={"run_id": fence.run_id, "error": reason})
+        self._warn(step, TOO_NEW, error=reason)
         return await self._blocked(
             step, fence, reason=reason, error=reason, kind=contract.HANDLER_MISSING
         )
@@ -225,13 +250,26 @@ class StepActivities:
             f"All {self.threads.size} threads of a worker are held by handlers that have not "
             f"returned, so the {step.type} {step.handler!r} was not called."
         )
-        log.warning(
-            "no thread is free for a handler that is not async",
-            extra={"run_id": fence.run_id, "path": step.path, "threads": self.threads.size},
-        )
+        self._warn(step, NO_THREAD, threads=self.threads.size)
         return await self._blocked(
             step, fence, reason=reason, error=reason, kind=contract.THREADS_TAKEN
         )
+
+    def _warn(self, step: StepInput, message: str, **more: object) -> None:
+        """Warn that a step cannot start here; of each handler only after growing pauses.
+
+        Blocked steps are delivered every few seconds, and there may be thousands of them.
+        """
+        facts = {
+            "tenant_id": step.scope.tenant_id,
+            "run_id": step.scope.run_id,
+            "path": step.path,
+            "type": step.type,
+            "handler": step.handler,
+            **more,
+        }
+        if self.repeats.is_due(f"{message} {step.type} {step.handler}"):
+            log.warning(message, facts, extra=facts)
 
     async def _blocked(
         self, step: StepInput, fence: Fence, *, reason: str, error: str, kind: str

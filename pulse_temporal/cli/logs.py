@@ -8,22 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from temporalio.runtime import Runtime, TelemetryConfig
-from typing_extensions import override
-
-STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
-
-
-class FactsFormatter(logging.Formatter):
-    """A line per record, with the facts that came in ``extra`` at its end."""
-
-    @override
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        """Give the line."""
-        facts = {
-            name: value for name, value in vars(record).items() if name not in STANDARD_FIELDS
-        }
-        line = super().formatMessage(record)
-        return " ".join([line, *(f"{name}={value!r}" for name, value in facts.items())])
 
 
 @contextmanager
@@ -35,7 +19,7 @@ def log_file(path: Path) -> Generator[None]:
     """
     _silence_native_log()
     handler = logging.FileHandler(path, encoding="utf-8", delay=True)
-    handler.setFormatter(FactsFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
     logging.captureWarnings(capture=True)

@@ -86,7 +86,7 @@ def attempt_failed(
 ) -> None:
     """Tell of a failed attempt."""
     log.warning(
-        "attempt %d of %d failed: %s: %s",
+        "Attempt %d of %d failed: %s: %s",
         subject.attempt,
         max_attempts,
         subject,
@@ -99,7 +99,7 @@ def attempt_failed(
 def step_failed(subject: Subject, *, message: str, error: BaseException | None = None) -> None:
     """Tell of a step that has failed for good."""
     log.error(
-        "a step has failed, with attempt %d as its last: %s: %s",
+        "A step has failed, with attempt %d as its last: %s: %s",
         subject.attempt,
         subject,
         message,
@@ -111,7 +111,7 @@ def step_failed(subject: Subject, *, message: str, error: BaseException | None =
 def attempt_lost(subject: Subject, *, message: str, error: BaseException | None = None) -> None:
     """Tell of a delivery that ended without a record, which costs no attempt."""
     log.warning(
-        "attempt %d was lost and does not count: %s: %s",
+        "Attempt %d was lost and does not count: %s: %s",
         subject.attempt,
         subject,
         message,
@@ -129,7 +129,7 @@ HOW_NOT_TO_BLOCK = (
 def loop_stands_still(subject: Subject | None, *, seconds: timedelta, stack: str) -> None:
     """Tell that the event loop is blocked, by whom and where."""
     log.warning(
-        "the event loop of this worker has stood still for %.1f s: %s%s",
+        "The event loop of this worker has stood still for %.1f s: %s%s",
         seconds.total_seconds(),
         f"the handler of {subject} blocks it, and all others wait. {HOW_NOT_TO_BLOCK}"
         if subject

@@ -298,7 +298,7 @@ class Definitions:
         """Give a definition that was just stored with its warnings, and log them."""
         warnings = tuple(_warnings(stored, known, given))
         for warning in warnings:
-            log.warning("definition %s was stored; look at %s", stored.id, warning)
+            log.warning("Definition %s was stored; look at %s", stored.id, warning)
         return stored.model_copy(update={"warnings": warnings})
 
 

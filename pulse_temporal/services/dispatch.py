@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +20,7 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import NotUnderstoodError, PulseError
 from pulse_temporal.failpoints import reach
 from pulse_temporal.model.runs import TERMINAL_RUN_STATUSES
+from pulse_temporal.notices import Repeats
 from pulse_temporal.services.control import RunControl
 from pulse_temporal.services.observers import Observers
 from pulse_temporal.services.schedules import Schedules
@@ -29,6 +30,10 @@ from pulse_temporal.store.outbox import OutboxCommand
 from pulse_temporal.temporal import RunStart, StartRefusedError, cancel_run, start_run
 
 log = logging.getLogger(__name__)
+
+LEFT_TO_THE_RELAY = "A start is left to the relay: %(error)s"
+NOT_FORGOTTEN = "Runs have started, but the relay will look at them once more: %(error)s"
+NOT_GIVEN_BACK = "Starts that found no room wait until their leases end: %(error)s"
 
 BATCH = 100
 """Commands that a relay leases and executes together."""
@@ -78,6 +83,7 @@ class Dispatcher:
         self._held: set[int] = set()
         self._under_way: set[asyncio.Future[None]] = set()
         self._running = False
+        self._repeats = Repeats()
 
     @property
     def accepts(self) -> bool:
@@ -147,9 +153,9 @@ class Dispatcher:
             try:
                 done = await self._start(planned.command_id, planned.start, tries=1)
             except PulseError as error:
-                log.warning("a start is left to the relay", extra={"error": str(error)})
-            except Exception:
-                log.exception("a command failed and comes again")
+                self._tell(LEFT_TO_THE_RELAY, error)
+            except Exception as error:  # noqa: BLE001 - logged; the lane goes on
+                self._tell_of_failure(planned.command_id, error)
         if done is not None:
             await self._done.put(done)
             return 1
@@ -169,7 +175,7 @@ class Dispatcher:
                 with self._working():
                     await self._forget(done)
             except PulseError as error:
-                log.warning("starts are left to the relay", extra={"error": str(error)})
+                self._tell(NOT_FORGOTTEN, error)
                 self._held.difference_update(done)
 
     async def _keep_giving_back(self) -> None:
@@ -184,7 +190,7 @@ class Dispatcher:
                     async with self.database.session() as session:
                         await outbox.give_back(session, ids)
             except PulseError as error:
-                log.warning("starts wait for their leases to end", extra={"error": str(error)})
+                self._tell(NOT_GIVEN_BACK, error)
             self._held.difference_update(each.planned.command_id for each in left)
 
     def _take_done(self) -> list[int]:
@@ -203,22 +209,22 @@ class Dispatcher:
 
     async def execute(self, commands: Sequence[OutboxCommand]) -> int:
         """Execute leased commands; give how many are done."""
-        done = await self._outcomes([self._execute(command) for command in commands])
+        done = await self._outcomes(commands)
         await reach("relay.before_done")
         return await self._forget(done)
 
-    async def _outcomes(
-        self, executions: Sequence[Coroutine[None, None, int | None]]
-    ) -> list[int]:
-        """Wait for all executions and give the commands that are done with.
+    async def _outcomes(self, commands: Sequence[OutboxCommand]) -> list[int]:
+        """Execute commands together; return those that are done with.
 
         One that fails unexpectedly keeps its lease and comes again; it holds up no other.
         """
         with self._working():
-            results = await asyncio.gather(*executions, return_exceptions=True)
-        for result in results:
+            results = await asyncio.gather(
+                *(self._execute(command) for command in commands), return_exceptions=True
+            )
+        for command, result in zip(commands, results, strict=True):
             if isinstance(result, BaseException):
-                log.error("a command failed and comes again", exc_info=result)
+                self._tell_of_failure(command.id, result)
         return [result for result in results if isinstance(result, int)]
 
     async def _forget(self, done: Sequence[int]) -> int:
@@ -274,7 +280,12 @@ class Dispatcher:
                 generation=start.generation,
                 error=str(error),
             )
-            log.error("a run cannot start", extra={"run_id": start.run_id, "error": str(error)})  # noqa: TRY400 - the cause is in the text; the trace says nothing more
+            facts = {"run_id": start.run_id, "tenant_id": start.tenant_id, "error": str(error)}
+            log.error(  # noqa: TRY400 - the cause is in the text; the trace says nothing more
+                "Run %(run_id)s of tenant %(tenant_id)s cannot start and has failed: %(error)s",
+                facts,
+                extra=facts,
+            )
         except RPCError as error:
             await self._postpone(command_id, error, tries=tries)
             return None
@@ -311,9 +322,35 @@ class Dispatcher:
         self, command_id: int, error: RPCError | NotUnderstoodError, *, tries: int
     ) -> None:
         pause = min(FIRST_PAUSE * 2 ** min(tries - 1, 10), LONGEST_PAUSE)
-        log.warning(
-            "a command is put off",
-            extra={"outbox_id": command_id, "tries": tries, "error": str(error)},
-        )
+        if self._repeats.is_due(f"{error}"):
+            facts = {
+                "outbox_id": command_id,
+                "tries": tries,
+                "pause_s": pause.total_seconds(),
+                "error": str(error),
+            }
+            log.warning(
+                "Command %(outbox_id)d of the outbox is put off for %(pause_s)g s, after try"
+                " %(tries)d: %(error)s",
+                facts,
+                extra=facts,
+            )
         async with self.database.session() as session:
             await outbox.postpone(session, command_id, pause=pause, error=str(error)[:1000])
+
+    def _tell(self, message: str, error: PulseError) -> None:
+        """Warn of what the relay makes up for; of the same cause only after growing pauses."""
+        facts = {"error": str(error)}
+        if self._repeats.is_due(f"{message}{error}"):
+            log.warning(message, facts, extra=facts)
+
+    def _tell_of_failure(self, command_id: int, error: BaseException) -> None:
+        """Log what nobody has foreseen; the command keeps its lease and comes again."""
+        facts = {"outbox_id": command_id, "error": repr(error)}
+        if self._repeats.is_due(repr(error)):
+            log.error(
+                "Command %(outbox_id)d of the outbox failed and comes again: %(error)s",
+                facts,
+                extra=facts,
+                exc_info=error,
+            )

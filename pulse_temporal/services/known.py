@@ -53,9 +53,12 @@ def known(
             trigger_id=first.trigger.id,
             index=index,
         )
+    facts = {"trigger_id": first.trigger.id, "definition_id": trigger.owner}
     log.warning(
-        "a repeated tick emitted other content; the first emit stands",
-        extra={"trigger_id": first.trigger.id},
+        "A repeated tick of definition %(definition_id)s emits other content than its first emit,"
+        " trigger %(trigger_id)s, which stands.",
+        facts,
+        extra=facts,
     )
     return first.trigger
 

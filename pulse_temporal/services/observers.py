@@ -20,6 +20,7 @@ from pulse_temporal.handlers.callables import check_callable, is_async, settled
 from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.handlers.threads import HandlerThreads
 from pulse_temporal.model.runs import RunCompleteEvent, StepCompleteEvent
+from pulse_temporal.notices import Repeats
 from pulse_temporal.services.waiting import RunWaiter
 from pulse_temporal.store import runs, steps
 from pulse_temporal.store.database import Database
@@ -72,6 +73,7 @@ class Observers:
         self.on_step = on_step
         self.on_run = on_run
         self.dropped = 0
+        self._repeats = Repeats()
         self._queue: asyncio.Queue[Ended] = asyncio.Queue(QUEUE_LIMIT)
         self._threads = HandlerThreads(HOOK_THREADS)
 
@@ -105,8 +107,17 @@ class Observers:
         try:
             await self._tell(ended)
         except PulseError as error:
-            facts = {"run_id": ended.run_id, "error": str(error)}
-            log.warning("a hook was not called", extra=facts)
+            facts = {
+                "run_id": ended.run_id,
+                "tenant_id": ended.tenant_id,
+                "error": str(error),
+            }
+            if self._repeats.is_due(f"{error}"):
+                log.warning(
+                    "A hook was not called for run %(run_id)s of tenant %(tenant_id)s: %(error)s",
+                    facts,
+                    extra=facts,
+                )
         finally:
             self._queue.task_done()
 
@@ -115,7 +126,13 @@ class Observers:
         try:
             await asyncio.wait_for(self._queue.join(), DRAIN_PATIENCE.total_seconds())
         except TimeoutError:
-            log.warning("hooks were not called", extra={"events": self._queue.qsize()})
+            facts = {"events": self._queue.qsize(), "seconds": DRAIN_PATIENCE.total_seconds()}
+            log.warning(
+                "Hooks did not end within %(seconds)g s after the stop; %(events)d events are not"
+                " told to them.",
+                facts,
+                extra=facts,
+            )
         self._threads.close()
 
     def _put(self, ended: Ended) -> None:
@@ -123,7 +140,15 @@ class Observers:
             self._queue.put_nowait(ended)
         except asyncio.QueueFull:
             self.dropped += 1
-            log.warning("hooks lag behind; an event is dropped", extra={"dropped": self.dropped})
+            facts = {"limit": QUEUE_LIMIT, "dropped": self.dropped, "run_id": ended.run_id}
+            if self._repeats.is_due("lag"):
+                log.warning(
+                    "Hooks lag behind: %(limit)d events wait for them, so the one of run"
+                    " %(run_id)s is dropped (%(dropped)d since the start). Let hooks return"
+                    " sooner.",
+                    facts,
+                    extra=facts,
+                )
 
     async def _tell(self, ended: Ended) -> None:
         """Read what has ended and call its hook.
@@ -153,12 +178,12 @@ class Observers:
                 await settled(
                     hook(event) if is_async(hook) else await self._call_in_thread(hook, event)
                 )
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if _is_being_canceled():
                 raise
-            log.exception("a hook failed")  # by an error of its own, such as an awaited task's
-        except BaseException:
-            log.exception("a hook failed")
+            _hook_failed(event, error)  # an error of its own, such as an awaited task's
+        except BaseException as error:  # noqa: BLE001 - hooks are foreign, and hurt nobody
+            _hook_failed(event, error)
 
     async def _call_in_thread(
         self, hook: Callable[[Event], Awaitable[None] | None], event: Event
@@ -170,10 +195,11 @@ class Observers:
         """
         async with self._threads.take(within=HOOK_PATIENCE) as thread:
             if thread is None:
-                log.warning(
-                    "A hook was not called: all %s threads of the hooks hang in earlier calls.",
-                    HOOK_THREADS,
-                )
+                if self._repeats.is_due("threads"):
+                    log.warning(
+                        "A hook was not called: all %d threads of hooks hang in earlier calls.",
+                        HOOK_THREADS,
+                    )
                 return None
             context = contextvars.copy_context()
             return await thread.run(lambda: context.run(_call_here, hook, event))
@@ -189,9 +215,24 @@ def _call_here(
     """
     try:
         return hook(event)
-    except BaseException:
-        log.exception("a hook failed")
+    except BaseException as error:  # noqa: BLE001 - it must not leave the thread
+        _hook_failed(event, error)
         return None
+
+
+def _hook_failed(event: RunCompleteEvent | StepCompleteEvent, error: BaseException) -> None:
+    """Log the error of a hook, which hurts neither the run nor later hooks."""
+    facts = {
+        "hook": "on_step_complete" if isinstance(event, StepCompleteEvent) else "on_run_complete",
+        "run_id": event.run.id,
+        "tenant_id": event.run.tenant_id,
+    }
+    log.error(
+        "Hook %(hook)s failed for run %(run_id)s of tenant %(tenant_id)s.",
+        facts,
+        extra=facts,
+        exc_info=error,
+    )
 
 
 def _is_being_canceled() -> bool:

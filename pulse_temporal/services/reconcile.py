@@ -18,6 +18,7 @@ from temporalio.client import Client
 from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.model.reconcile import ReconcileReport, Repair
+from pulse_temporal.notices import Repeats
 from pulse_temporal.services.comparison import PAGE, SHOWN, Comparison, Differences, Scope
 from pulse_temporal.services.executions import namespace_id, temporal_answers
 from pulse_temporal.services.observers import Observers
@@ -54,6 +55,7 @@ class Reconciler:
         self.options = options
         self.clock = clock
         self.repairs = Repairs(database, observers, options, clock=clock)
+        self._repeats = Repeats()
 
     async def compare(
         self, client: Client, *, dry_run: bool = False, confirm: bool = False
@@ -144,7 +146,8 @@ class Reconciler:
         halted = None if confirm else _reason_to_halt(found, moved=moved)
         repairs, problems = found.repairs, found.problems
         if halted is not None:
-            log.error("the reconciler has stopped: %s", halted)
+            if self._repeats.is_due(f"halted {looked.is_one_page}"):
+                log.error("The reconciler has stopped and repairs nothing: %s", halted)
         elif not dry_run:
             repairs, failed = await self._repair_all(found.repairs)
             problems = [*problems, *failed]
@@ -179,18 +182,36 @@ class Reconciler:
         failed: list[str] = []
         for repair, answer in zip(repairs, answers, strict=True):
             if isinstance(answer, Exception):
-                log.warning("a repair failed and comes again", exc_info=answer)
+                self._tell_of_failure(repair, answer)
                 failed.append(f"{repair.subject_id} was not repaired: {answer}")
             elif isinstance(answer, BaseException):
                 raise answer
             elif answer is not None:
                 made.append(answer)
+                facts = {
+                    "subject_id": answer.subject_id,
+                    "remedy": answer.remedy,
+                    "reason": answer.reason,
+                }
                 log.warning(
-                    "repaired: %s",
-                    answer.reason,
-                    extra={"subject_id": answer.subject_id, "remedy": answer.remedy},
+                    "Repaired %(subject_id)s with %(remedy)s: %(reason)s", facts, extra=facts
                 )
         return made, failed
+
+    def _tell_of_failure(self, repair: Repair, error: Exception) -> None:
+        """Log a repair that failed; the same cause only after growing pauses."""
+        facts = {
+            "subject_id": repair.subject_id,
+            "remedy": repair.remedy,
+            "error": str(error) or type(error).__name__,
+        }
+        if self._repeats.is_due(f"{error!r}"):
+            log.warning(
+                "The repair of %(subject_id)s with %(remedy)s failed and comes again: %(error)s",
+                facts,
+                extra=facts,
+                exc_info=error,
+            )
 
 
 def _page(before: ReconcilerState) -> Scope:

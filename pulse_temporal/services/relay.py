@@ -10,6 +10,7 @@ from datetime import timedelta
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import PulseError
 from pulse_temporal.failpoints import reach
+from pulse_temporal.notices import Repeats
 from pulse_temporal.services.dispatch import BATCH, Dispatcher
 from pulse_temporal.services.schedules import AT_ONCE
 from pulse_temporal.services.turns import Turns
@@ -48,6 +49,7 @@ class Relay:
         self.subject: Subject = subject
         self.turns = Turns(BATCHES[subject])
         self._wake = asyncio.Event()
+        self._repeats = Repeats()
 
     def nudge(self) -> None:
         """Let the next look come at once: a command has just been written."""
@@ -65,14 +67,26 @@ class Relay:
             try:
                 worked = await self.tick()
                 pause = self.options.relay_interval
+                if self._repeats.is_over():
+                    log.info("The outbox of %s is in reach again.", self.subject)
             except PulseError as error:
                 worked = 0
                 pause = min(pause * 2, LONGEST_PAUSE)
-                log.warning("the outbox is out of reach", extra={"error": str(error)})
+                self._tell(error)
             if not worked or not self.turns.more:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), pause.total_seconds())
             self._wake.clear()
+
+    def _tell(self, error: PulseError) -> None:
+        """Warn that nothing starts; of the same cause only after growing pauses."""
+        facts = {"subject": self.subject, "error": str(error)}
+        if self._repeats.is_due(f"{error}"):
+            log.warning(
+                "The outbox of %(subject)s is out of reach, and what is in it waits: %(error)s",
+                facts,
+                extra=facts,
+            )
 
     async def tick(self) -> int:
         """Lease and execute one batch; return how many commands it took (0 to ``BATCHES``)."""

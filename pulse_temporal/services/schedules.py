@@ -199,15 +199,18 @@ class Schedules:
             )
         except WorkflowAlreadyStartedError:
             return
-        log.info("a cron tick was made up for: %s at %s", clock.definition_id, nominal)
+        log.info("A tick of definition %s was made up for, of %s.", clock.definition_id, nominal)
 
     def _leave_alone(self, definition_id: str) -> None:
         """Say of a schedule of another database, once, that it is there."""
         if definition_id not in self._strangers:
             self._strangers.add(definition_id)
+            facts = {"definition_id": definition_id, "schedule_id": self._id(definition_id)}
             log.warning(
-                "a schedule belongs to no definition of this database and is left alone",
-                extra={"definition_id": definition_id, "schedule_id": self._id(definition_id)},
+                "Temporal's schedule %(schedule_id)r is left alone: this database has no"
+                " definition %(definition_id)r. Delete it there if nobody else has.",
+                facts,
+                extra=facts,
             )
 
     async def _delete(self, client: Client, definition_id: str) -> None:
@@ -289,9 +292,16 @@ def _cron_of(owner: ScheduleOwner | None) -> Cron | None:
     try:
         return parse_cron(owner.cron_expression, owner.timezone)
     except DefinitionError as error:
+        facts = {
+            "definition_id": owner.id,
+            "tenant_id": owner.tenant_id,
+            "error": str(error),
+        }
         log.error(  # noqa: TRY400 - the text says what is wrong with the row
-            "a definition's cron cannot be scheduled",
-            extra={"definition_id": owner.id, "error": str(error)},
+            "The cron of definition %(definition_id)s of tenant %(tenant_id)s cannot be read, and"
+            " does not tick: %(error)s",
+            facts,
+            extra=facts,
         )
         return None
 

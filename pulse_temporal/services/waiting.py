@@ -11,6 +11,7 @@ from math import inf
 from pulse_temporal.errors import NotFoundError, PulseError
 from pulse_temporal.model.plain import UNSAFE, cut_repr, spell
 from pulse_temporal.model.runs import TERMINAL_RUN_STATUSES
+from pulse_temporal.notices import Repeats
 from pulse_temporal.store import runs
 from pulse_temporal.store.database import Database
 
@@ -27,6 +28,7 @@ class RunWaiter:
         self.database = database
         self._waiting: dict[tuple[str, str | None], set[asyncio.Future[None]]] = defaultdict(set)
         self._poller: asyncio.Future[None] | None = None
+        self._repeats = Repeats()
 
     async def wait(self, run_id: str, *, tenant_id: str | None, seconds: float) -> None:
         """Return when the run has ended; an id that is not known yet is waited for too.
@@ -70,14 +72,24 @@ class RunWaiter:
             before = set(self._waiting)
             try:
                 ended = await self.tick()
+                self._repeats.is_over()
             except Exception as error:  # noqa: BLE001 - all waiters depend on this loop
                 ended = 0  # the waiters' own time limits hold
-                log.warning(
-                    "runs that are waited for are out of reach", extra={"error": str(error)}
-                )
+                self._tell(error)
             news = ended > 0 or not before.issuperset(self._waiting)
             pause = SHORTEST_PAUSE if news else min(pause * 1.5, LONGEST_PAUSE)
             await asyncio.sleep(pause.total_seconds())
+
+    def _tell(self, error: Exception) -> None:
+        """Warn that no end is seen; of the same cause only after growing pauses."""
+        facts = {"runs": len(self._waiting), "error": str(error) or type(error).__name__}
+        if self._repeats.is_due(f"{error!r}"):
+            log.warning(
+                "Postgres does not say whether the %(runs)d runs that are waited for have ended:"
+                " %(error)s",
+                facts,
+                extra=facts,
+            )
 
     async def tick(self) -> int:
         """Look once at all runs that are waited for; give how many have ended."""

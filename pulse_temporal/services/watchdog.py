@@ -21,6 +21,7 @@ from types import FrameType
 from pulse_temporal.errors import PulseError
 from pulse_temporal.handlers.logs import Subject, current_subject, loop_stands_still
 from pulse_temporal.handlers.tracebacks import frames_of_thread, stack_of
+from pulse_temporal.notices import Repeats
 from pulse_temporal.store import attempts
 from pulse_temporal.store.attempts import Hold
 from pulse_temporal.store.database import Database
@@ -67,6 +68,7 @@ class Watchdog:
         self._patience = patience.total_seconds()
         self._at_work: dict[AtWork, None] = {}
         self._is_answered = True
+        self._repeats = Repeats()
         self._ended = threading.Event()
 
     def start(self) -> None:
@@ -148,7 +150,8 @@ class Watchdog:
             async with database.session() as session:
                 await attempts.hold(session, holds)
         except PulseError as error:
-            log.warning("steps whose worker stands still may be called again: %s", error)
+            if self._repeats.is_due(f"{error}"):
+                log.warning("Steps whose worker stands still may be called again: %s", error)
 
 
 def _above_the_loop(

@@ -94,9 +94,12 @@ async def migrate(database: Database, *, task_queue: str) -> list[str]:
     async with database.transaction() as session:
         unreadable = await definitions.adopt(session, task_queue=task_queue)
     for definition_id in unreadable:
+        facts = {"definition_id": definition_id}
         log.warning(
-            "a definition of the TypeScript Pulse cannot be read and will not match",
-            extra={"definition_id": definition_id},
+            "Definition %(definition_id)s of the TypeScript Pulse cannot be read, and matches no"
+            " signal. Store it again, or delete it.",
+            facts,
+            extra=facts,
         )
     return applied
 

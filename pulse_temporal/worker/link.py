@@ -106,7 +106,10 @@ class Link:
         try:
             await asyncio.wait_for(self._worker.shutdown(), self._worker_seconds)
         except TimeoutError:
-            log.error("Temporal's worker did not end; it is left behind")  # noqa: TRY400 - the trace shows only this wait
+            log.error(  # noqa: TRY400 - the trace shows only this wait
+                "Temporal's worker did not end within %g s and is left behind.",
+                self._worker_seconds,
+            )
 
     @property
     def _worker_seconds(self) -> float:

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import PulseError
+from pulse_temporal.notices import Repeats
 from pulse_temporal.services.dispatch import Dispatcher
 from pulse_temporal.services.reconcile import Reconciler
 
@@ -21,6 +22,7 @@ async def keep_reconciling(
     reconciler: Reconciler, dispatcher: Dispatcher, options: EngineOptions
 ) -> None:
     """Look now and then whether a comparison with Temporal is due, and make it."""
+    repeats = Repeats()
     while True:
         await asyncio.sleep(options.reconcile_interval.total_seconds() / 2)
         client = dispatcher.client
@@ -28,18 +30,32 @@ async def keep_reconciling(
             continue
         try:
             await reconciler.turn(client)
+            repeats.is_over()
         except PulseError as error:
-            log.warning("the mirror was not compared", extra={"error": str(error)})
+            facts = {"error": str(error)}
+            if repeats.is_due(f"{error}"):
+                log.warning(
+                    "The runs on record were not compared with Temporal: %(error)s",
+                    facts,
+                    extra=facts,
+                )
 
 
 async def keep_alive(name: str, loop: Callable[[], Awaitable[None]]) -> None:
     """Run a loop until canceled; what it did not foresee is logged and does not end it."""
+    repeats = Repeats()
     while True:
         try:
             await loop()
-        except Exception:
+        except Exception as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():  # an error in a clean-up hid the cancel
                 raise asyncio.CancelledError from None
-            log.exception("a background loop failed and starts over", extra={"loop": name})
+            facts = {"loop": name, "error": repr(error)}
+            if repeats.is_due(repr(error)):
+                log.exception(
+                    "Background loop %(loop)s failed and starts over: %(error)s",
+                    facts,
+                    extra=facts,
+                )
             await asyncio.sleep(PAUSE_AFTER_FAILURE.total_seconds())

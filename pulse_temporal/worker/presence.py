@@ -11,6 +11,7 @@ from pulse_temporal.clock import ServerClock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import PulseError
 from pulse_temporal.handlers.registry import Registry
+from pulse_temporal.notices import Repeats
 from pulse_temporal.services.definitions import WORKER_SILENCE
 from pulse_temporal.store import workers
 from pulse_temporal.store.database import Database
@@ -20,7 +21,6 @@ log = logging.getLogger(__name__)
 
 INTERVAL = timedelta(seconds=5)
 SHORTEST_PAUSE = timedelta(seconds=1)
-LONGEST_QUIET = timedelta(minutes=10)
 FORGET_AFTER = WORKER_SILENCE * 10
 
 
@@ -67,8 +67,7 @@ class Presence:
         self.gate = Gate()
         self._doubted = asyncio.Event()
         self._away_since: float | None = None
-        self._quiet = SHORTEST_PAUSE
-        self._speaks_at = 0.0
+        self._repeats = Repeats()
 
     async def look_where(self) -> None:
         """Read which database this is; runs that start here carry its id.
@@ -142,25 +141,24 @@ class Presence:
             return False
         if self._away_since is not None:
             log.warning(
-                "worker %s can write to Postgres again after %.0f s and takes work",
+                "Worker %s can write to Postgres again after %.0f s and takes work.",
                 self.worker_id,
                 now - self._away_since,
             )
             self._away_since = None
+            self._repeats.is_over()
         self.gate.open()
         return True
 
     def _complain(self, error: Exception, now: float) -> None:
         """Say that no work is taken: at once, and then with growing pauses."""
         if self._away_since is None:
-            self._away_since, self._quiet, self._speaks_at = now, 10 * SHORTEST_PAUSE, now
-        if now < self._speaks_at:
+            self._away_since = now
+        if not self._repeats.is_due():
             return
-        self._speaks_at = now + self._quiet.total_seconds()
-        self._quiet = min(2 * self._quiet, LONGEST_QUIET)
         text = str(error) if isinstance(error, PulseError) else type(error).__name__
         log.error(
-            "worker %s on task queue %s takes no work: it cannot write to Postgres, for %.0f s "
+            "Worker %s on task queue %s takes no work: it cannot write to Postgres, for %.0f s "
             "now; what it has begun goes on, other workers take the rest: %s",
             self.worker_id,
             self.options.task_queue,

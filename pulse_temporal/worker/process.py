@@ -175,7 +175,10 @@ class Process:
         main.cancel()
         _, late = await asyncio.wait({main}, timeout=STOP_PATIENCE.total_seconds())
         if late:
-            log.error("the engine's loops did not end; they are left behind")
+            log.error(
+                "The engine's loops did not end within %g s and are left behind.",
+                STOP_PATIENCE.total_seconds(),
+            )
         self.dispatcher.client = None  # it may have connected in the meantime
 
     async def _take_leave(self) -> None:

@@ -118,7 +118,7 @@ async def attempt_locally(step: StepInput, *, bound: timedelta, summary: str) ->
     except FailureError as error:
         if is_cancelled_exception(error) or is_attempt_failure(error):
             raise
-        workflow.logger.info("local delivery ended without a record: %s", error)
+        workflow.logger.info("A local delivery ended without a record: %s", error)
         return None
     return _accepted(answer)
 

@@ -119,7 +119,7 @@ async def _outcome(interpreter: Interpreter) -> Failure | None:
     except Exception as error:
         if is_cancelled_exception(error):
             raise
-        workflow.logger.exception("the interpreter failed")
+        workflow.logger.exception("The interpreter failed, and the run with it.")
         name = interpreter.job.title
         return Failure(path="", name=name, message=f"internal error: {error!r}"[:1000])
     return None

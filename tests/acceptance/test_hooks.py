@@ -103,7 +103,25 @@ async def test_a_hook_that_fails_hurts_nothing(
     async with hooked(servers, database, on_step=on_step, on_run=on_run) as pulse:
         pulse.action("work")
         await pulse.define("alert", "work")
+        run_ids: list[str] = []
         for _ in range(2):
-            assert (await pulse.emit_and_wait("alert")).status == "completed"
+            run = await pulse.emit_and_wait("alert")
+            assert run.status == "completed"
+            run_ids.append(run.id)
     assert told == ["completed", "completed"]
-    assert caplog.messages.count("a hook failed") == 4
+    failures = [each for each in caplog.messages if each.startswith("Hook on_")]
+    assert len(failures) == 4
+    assert (
+        sum(
+            f"on_step_complete failed for run {run}" in line
+            for run in run_ids
+            for line in failures
+        )
+        == 2
+    )
+    assert (
+        sum(
+            f"on_run_complete failed for run {run}" in line for run in run_ids for line in failures
+        )
+        == 2
+    )

@@ -8,11 +8,8 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from logging import LogRecord
 from multiprocessing import parent_process
 from pathlib import Path
-
-from typing_extensions import override
 
 from pulse_temporal import Engine
 from pulse_temporal.errors import PostgresUnavailableError
@@ -20,8 +17,6 @@ from pulse_temporal.errors import PostgresUnavailableError
 PAUSE_SECONDS = 0.2
 
 log = logging.getLogger(__name__)
-
-PLAIN_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,18 +51,6 @@ Work = Callable[[Errand, asyncio.Event, Callable[[], None]], Awaitable[None]]
 """Works until the event; calls the function when it is ready."""
 
 
-class FactsFormatter(logging.Formatter):
-    """Writes a record's ``extra`` behind its message."""
-
-    @override
-    def format(self, record: LogRecord) -> str:
-        """Give one line, and the traceback if there is one."""
-        facts = {key: value for key, value in record.__dict__.items() if key not in PLAIN_FIELDS}
-        record.msg = f"{record.getMessage()} {facts or ''}"
-        record.args = ()
-        return super().format(record)
-
-
 def serve(work: Work, errand: Errand, log_file: Path) -> None:
     """Be a process: work until SIGTERM, or until whoever started this process is gone."""
     file = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -75,7 +58,7 @@ def serve(work: Work, errand: Errand, log_file: Path) -> None:
         os.dup2(file, stream)
     handler = logging.StreamHandler()
     handler.setFormatter(
-        FactsFormatter(f"%(asctime)s {os.getpid()} %(levelname)s %(name)s %(message)s")
+        logging.Formatter(f"%(asctime)s {os.getpid()} %(levelname)s %(name)s %(message)s")
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     asyncio.run(_serve(work, errand))
@@ -104,7 +87,7 @@ async def start(engine: Engine, *, worker: bool) -> None:
         try:
             await engine.start(worker=worker)
         except PostgresUnavailableError as error:
-            log.warning("the engine cannot start yet", extra={"error": str(error)})
+            log.warning("The engine cannot start yet: %s", error)
             await asyncio.sleep(PAUSE_SECONDS)
         else:
             return

@@ -171,7 +171,7 @@ async def test_an_outage_of_both_does_not_end_the_relay(
         await own_servers.kill("postgres")
 
         async def is_noticed() -> bool:
-            return "a start is left to the relay" in caplog.messages
+            return "A start is left to the relay" in caplog.text
 
         await eventually(is_noticed)
         for name in own_servers.stacks:

@@ -8,7 +8,15 @@ import pytest
 
 from pulse_temporal import ConfigurationError, create_engine
 from pulse_temporal.errors import FailpointError
-from pulse_temporal.failpoints import FAILPOINTS, VARIABLE, Armed, arm, parse, reach
+from pulse_temporal.failpoints import (
+    FAILPOINTS,
+    VARIABLE,
+    Armed,
+    arm,
+    parse,
+    reach,
+    warn_of_failpoints,
+)
 
 NO_POSTGRES = "postgresql://localhost:1/none"
 
@@ -107,3 +115,13 @@ async def test_what_is_not_armed_passes() -> None:
     for failpoint in FAILPOINTS:
         if failpoint != "begin.after_write":
             await reach(failpoint)
+
+
+def test_a_process_that_is_made_to_fail_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    warn_of_failpoints()
+    assert not caplog.messages
+    arm(parse("emit.after_commit=kill"))
+    warn_of_failpoints()
+    (text,) = caplog.messages
+    assert "emit.after_commit=kill" in text
+    assert f"Unset {VARIABLE}" in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from pulse_temporal.notices import FIRST_PAUSE, LONGEST_PAUSE, Repeats
+from pulse_temporal.notices import FIRST_PAUSE, LONGEST_PAUSE, MOST_CONDITIONS, Repeats
 
 
 class Clock:
@@ -47,3 +47,16 @@ def test_what_is_over_is_told_when_it_comes_again() -> None:
     assert repeats.is_due("away")
     assert repeats.is_over()
     assert repeats.is_due("away")
+
+
+def test_conditions_that_take_turns_are_told_once_each() -> None:
+    repeats = Repeats(Clock())
+    told = [each for each in ("away", "refused") * 50 if repeats.is_due(each)]
+    assert told == ["away", "refused"]
+
+
+def test_very_many_conditions_do_not_fill_the_memory() -> None:
+    repeats = Repeats(Clock())
+    assert all(repeats.is_due(f"{number}") for number in range(MOST_CONDITIONS + 1))
+    assert not repeats.is_due(f"{MOST_CONDITIONS}")
+    assert repeats.is_due("0")  # the oldest one was forgotten
