@@ -109,6 +109,8 @@ class Watchdog:
                 looked_at = now
                 if not self._is_answered and now - asked_at >= self._patience:
                     self._note(loop, ident, timedelta(seconds=now - asked_at), tell=not is_told)
+                    if not is_told:  # the first mark must come before Temporal misses a heartbeat
+                        marked_at = now - MARK_EVERY.total_seconds()
                     is_told = True
                 if database and now - marked_at >= MARK_EVERY.total_seconds():
                     marked_at = now

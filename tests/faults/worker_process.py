@@ -6,6 +6,7 @@ It knows one action, ``work``, and one condition, ``ask``; the steps that use th
 files in FOLDER say. Every call appends a line ``STEP PID ATTEMPT`` to ``calls``. Then:
 
 ``STEP.hang``     wait until the file is gone
+``STEP.stall``    the same without giving the event loop back
 ``STEP.block``    the same in a thread that hears no cancellation, for steps that use ``sync_work``
 ``STEP.suicide``  kill the process
 
@@ -49,6 +50,8 @@ class Desk:
         orders = self.note(ctx)
         while orders.with_suffix(".hang").exists():  # noqa: ASYNC110 - a file is no event
             await asyncio.sleep(GLANCE_SECONDS)
+        while orders.with_suffix(".stall").exists():
+            time.sleep(GLANCE_SECONDS)  # noqa: ASYNC251 - the mistake
         return {"by": os.getpid(), "key": ctx.idempotency_key}
 
     def sync_work(self, ctx: WorkflowContext) -> dict[str, object]:
@@ -74,6 +77,7 @@ def make_engine(options: argparse.Namespace) -> Engine:
         task_timeout=timedelta(milliseconds=options.task_ms),
         shutdown_grace=timedelta(milliseconds=options.grace_ms),
         max_lost_workers=options.max_lost_workers,
+        concurrency=options.concurrency,
     )
     desk = Desk(options.folder)
     engine.register_action("work", desk.work)
@@ -107,6 +111,7 @@ def main() -> None:
     for name, usual in (("heartbeat-ms", 2_000), ("task-ms", 2_000), ("grace-ms", 5_000)):
         parser.add_argument(f"--{name}", type=int, default=usual)
     parser.add_argument("--max-lost-workers", type=int, default=5)
+    parser.add_argument("--concurrency", type=int, default=100)
     asyncio.run(work(parser.parse_args()))
 
 
