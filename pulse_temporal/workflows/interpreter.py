@@ -85,6 +85,9 @@ class Interpreter:
             Refused: The run is canceled, or another execution speaks for it.
         """
         steps = self.job.steps
+        if workflow.info().continued_run_id:
+            # An execution that continues another one has no static summary of its own.
+            workflow.set_current_details(self.job.title)
         progress = await self._open()
         while True:
             if self.is_ended:
