@@ -135,6 +135,15 @@ class EngineSettings(TypedDict, total=False):
     limits: Limits
 
 
+class GivenSettings(EngineSettings, total=False):
+    """The options that ``engine_from_environment`` takes by name."""
+
+    namespace: str
+    table_prefix: str
+    queue_prefix: str
+    concurrency: int
+
+
 class EngineOptions(Options):
     """Everything about an engine that is not a connection, a handler or a hook.
 

@@ -6,7 +6,7 @@ from typing import Unpack
 
 from temporalio.client import Client
 
-from pulse_temporal.config import EngineOptions, EngineSettings
+from pulse_temporal.config import EngineOptions, EngineSettings, GivenSettings
 from pulse_temporal.engine.blocking import BlockingEngine
 from pulse_temporal.engine.methods import AwaitableMethods
 from pulse_temporal.engine.registration import Registration
@@ -67,19 +67,41 @@ def create_engine(  # noqa: PLR0913 - all but two are options, given by name
     return Engine(db, temporal, options, on_step=on_step_complete, on_run=on_run_complete)
 
 
-def engine_from_environment() -> Engine:
+def engine_from_environment(
+    db: str | Pool | None = None,
+    temporal: str | Client | None = None,
+    *,
+    on_step_complete: StepHook | None = None,
+    on_run_complete: RunHook | None = None,
+    **settings: Unpack[GivenSettings],
+) -> Engine:
     """Make an engine from environment variables, for worker processes.
 
-    ``DATABASE_URL`` is required; ``PULSE_<OPTION>`` sets any field of ``EngineOptions``;
-    Temporal's address and credentials come from ``TEMPORAL_*`` or ``temporal.toml``.
+    ``PULSE_<OPTION>`` sets any field of ``EngineOptions``; Temporal's address and credentials come
+    from ``TEMPORAL_*`` or ``temporal.toml``. What is given here wins over the environment.
+
+    Args:
+        db: As of ``create_engine``; None for the DSN in ``DATABASE_URL``, which is required then.
+        temporal: As of ``create_engine``.
+        on_step_complete: As of ``create_engine``.
+        on_run_complete: As of ``create_engine``.
+        settings: Any field of ``EngineOptions``.
 
     Raises:
-        ConfigurationError: A variable is missing or wrong.
+        ConfigurationError: A variable is missing, or a setting is wrong.
     """
-    options = options_from_environment()
-    if not options.database_url:
-        raise ConfigurationError("DATABASE_URL is not set; it names the Postgres database.")
-    return Engine(options.database_url, None, options)
+    options, database_url = options_from_environment(settings)
+    if db is None and not database_url:
+        raise ConfigurationError(
+            "DATABASE_URL is not set; it names the Postgres database. Set it, or give db=."
+        )
+    return Engine(
+        database_url if db is None else db,
+        temporal,
+        options,
+        on_step=on_step_complete,
+        on_run=on_run_complete,
+    )
 
 
 class Engine(Registration, AwaitableMethods):

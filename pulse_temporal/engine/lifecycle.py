@@ -110,9 +110,11 @@ class Lifecycle:
 
         A server that does not answer is a finding in the report, not an error. The checks, by
         name: ``postgres``, ``tables``, ``temporal``, ``search_attributes``, ``workers`` (of this
-        engine's task queue), ``outbox``, ``pending_runs``, ``blocked_steps``, ``reconciler``
-        (its last comparison) and ``mirror`` (a comparison now, without a repair). Works without
-        ``start``, and costs the same however many runs there are.
+        engine's task queue), ``outbox``, ``pending_runs``, ``blocked_steps``, ``other_queues``
+        (of this database, with work but no worker), ``reconciler`` (its last comparison),
+        ``sharing`` (workers of other databases on this queue) and ``mirror`` (a comparison now,
+        without a repair). Works without ``start``, and costs the same however many runs there
+        are.
 
         Args:
             compare: Check ``mirror``, which asks Temporal about up to 500 runs. False where

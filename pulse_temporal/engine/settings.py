@@ -47,31 +47,37 @@ def options_by_name(given: Mapping[str, object]) -> EngineOptions:
     raise ConfigurationError(f"An engine option is wrong: {'; '.join(reasons)}")
 
 
-def options_from_environment() -> EnvironmentOptions:
-    """Return the options that ``PULSE_<OPTION>`` and ``PULSE_LIMITS__<LIMIT>`` set.
+def options_from_environment(given: Mapping[str, object]) -> tuple[EngineOptions, str]:
+    """Return the options that ``PULSE_<OPTION>`` and ``PULSE_LIMITS__<LIMIT>`` set, and the DSN.
+
+    Given options win; a variable that is passed over for one need not make sense.
 
     A variable that is like an option's name, but is none, is an error. Any other variable with
     the prefix is named in the log: PulseAudio, for example, has some.
 
     Raises:
         ConfigurationError: Variables are mistyped or wrong; all of them are named, no value is.
+            Or given options are.
     """
     reasons = [*_mistyped_variables()]
-    options, wrong = _read_environment()
+    checked = options_by_name(given)
+    options, wrong = _read_environment({name: getattr(checked, name) for name in given})
     reasons += wrong
     if reasons or options is None:
         raise ConfigurationError(f"A setting is wrong: {'; '.join(reasons)}")
-    return options
+    return options, options.database_url
 
 
-def _read_environment() -> tuple[EnvironmentOptions | None, list[str]]:
+def _read_environment(
+    given: Mapping[str, object],
+) -> tuple[EnvironmentOptions | None, list[str]]:
     """Return the options, or what is wrong with them.
 
     The errors of pydantic show values, which may be secrets, so they are not chained: what is
     raised afterwards is raised outside of their ``except`` blocks.
     """
     try:
-        return EnvironmentOptions(), []
+        return EnvironmentOptions(**given), []  # pyright: ignore[reportArgumentType] - was checked
     except ValidationError as error:
         problems = error.errors(include_input=False)
     except SettingsError:

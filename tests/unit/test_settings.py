@@ -1,13 +1,15 @@
 """Settings from the environment: what is read, and what is said of a wrong one."""
 
+import inspect
 import logging
 import traceback
 from datetime import timedelta
+from typing import get_type_hints
 
 import pytest
 
 from pulse_temporal import ConfigurationError, Limits, create_engine, engine_from_environment
-from pulse_temporal.config import EngineOptions
+from pulse_temporal.config import EngineOptions, GivenSettings
 
 CANARY = "hunter2-canary"
 
@@ -150,3 +152,45 @@ def test_options_by_name_are_as_forgiving_and_as_clear() -> None:
     assert 'limits.step: is no option. Did you mean "limits.steps"?' in said
     engine = create_engine(dsn, shutdown_grace=timedelta(minutes=5), limits=Limits(steps=5))
     assert engine.options.shutdown_grace == timedelta(minutes=5)
+
+
+def test_what_is_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("CONCURRENCY", "7"), ("QUEUE_PREFIX", "env"), ("LIMITS__STEPS", "5")):
+        monkeypatch.setenv(f"PULSE_{name}", value)
+    found = engine_from_environment(
+        queue_prefix="given", shutdown_grace=timedelta(seconds=3), limits=Limits(depth=2)
+    ).options
+    assert (found.concurrency, found.queue_prefix) == (7, "given")
+    assert found.shutdown_grace == timedelta(seconds=3)
+    assert (found.limits.depth, found.limits.steps) == (2, 1_000)
+
+
+def test_a_variable_that_is_passed_over_may_be_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULSE_CONCURRENCY", "many")
+    assert engine_from_environment(concurrency=3).options.concurrency == 3
+
+
+def test_a_given_database_needs_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.setenv("PULSE_CONCURRENCY", "7")
+    engine = engine_from_environment(db="postgresql://pulse@localhost/pulse")
+    assert engine.options.concurrency == 7
+
+
+def test_a_given_option_that_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULSE_CONCURRENCY", "7")
+    with pytest.raises(
+        ConfigurationError, match=r'concurency: is no option\. Did you mean "concur'
+    ):
+        engine_from_environment(concurency=3)  # pyright: ignore[reportCallIssue] - what a typo looks like
+    with pytest.raises(ConfigurationError, match="concurrency: "):
+        engine_from_environment(concurrency=0)
+
+
+def test_every_option_of_create_engine_is_one_of_engine_from_environment() -> None:
+    both = [
+        inspect.signature(each).parameters for each in (create_engine, engine_from_environment)
+    ]
+    made, read = ({*parameters} | set(get_type_hints(GivenSettings)) for parameters in both)
+    assert made == read
+    assert set(EngineOptions.model_fields) <= read
