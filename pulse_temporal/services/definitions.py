@@ -232,18 +232,18 @@ class Definitions:
         limit: int,
         cursor: str | None,
     ) -> Page[WorkflowDefinition]:
-        """Read one page, newest first."""
+        """Read one page, newest first; it ends early where its definitions are heavy."""
         check_limit(limit)
         async with self.database.session() as session:
-            found = await definitions.list_page(
+            found, looked = await definitions.list_page(
                 session,
                 tenant_id=tenant_id,
                 trigger_type=trigger_type,
                 is_enabled=is_enabled,
                 after=read_cursor(cursor),
-                limit=limit + 1,
+                limit=limit,
             )
-        return page_of(found, limit=limit)
+        return page_of(found, looked=looked)
 
     @repeats
     async def set_enabled(

@@ -52,13 +52,12 @@ def write_cursor(place: Place) -> str:
     return base64.urlsafe_b64encode(f"{at} {place.id}".encode()).decode()
 
 
-def page_of(found: list[WorkflowDefinition], *, limit: int) -> Page[WorkflowDefinition]:
-    """Cut rows, of which one more than a page was read, to a page with its cursor."""
-    items = tuple(found[:limit])
+def page_of(found: Sequence[WorkflowDefinition], *, looked: int) -> Page[WorkflowDefinition]:
+    """Make a page of the definitions that had room, of those that were looked at."""
     cursor = None
-    if len(found) > limit:
-        cursor = write_cursor(Place(items[-1].created_at, items[-1].id))
-    return Page[WorkflowDefinition](items=items, next_cursor=cursor)
+    if looked > len(found):
+        cursor = write_cursor(Place(found[-1].created_at, found[-1].id))
+    return Page[WorkflowDefinition](items=tuple(found), next_cursor=cursor)
 
 
 def page_of_runs(

@@ -14,7 +14,7 @@ from pulse_temporal.model.paths import parent_of, path_numbers
 from pulse_temporal.model.steps import HandlerStep, WorkflowStep, walk
 from pulse_temporal.model.values import JsonObject
 from pulse_temporal.store import outbox, rows
-from pulse_temporal.store.places import Place
+from pulse_temporal.store.places import PAGE_BYTES, Place
 from pulse_temporal.store.sessions import Session
 
 VersionKind = Literal["content", "enabled", "disabled", "deleted"]
@@ -91,14 +91,20 @@ async def list_page(
     is_enabled: bool | None,
     after: Place,
     limit: int,
-) -> list[WorkflowDefinition]:
-    """Read one page of definitions, newest first; a filter of None lets all through."""
-    wanted = (after.at, after.id, limit, trigger_type, is_enabled)
+) -> tuple[list[WorkflowDefinition], int]:
+    """Read one page of definitions, newest first; a filter of None lets all through.
+
+    Returns:
+        As many as have room in ``PAGE_BYTES``, and how many there were to choose from: at most
+        one more than ``limit``, so that a next page is seen.
+    """
+    wanted = (after.at, after.id, limit + 1, trigger_type, is_enabled, PAGE_BYTES)
     if tenant_id is None:
         found = await session.rows("definitions.list_all", *wanted)
     else:
         found = await session.rows("definitions.list_tenant", *wanted, tenant_id)
-    return [rows.definition(row) for row in found]
+    looked = found[0]["looked"] if found else 0
+    return [rows.definition(row) for row in found[:limit]], looked
 
 
 async def set_enabled(session: Session, locked: WorkflowDefinition, *, is_enabled: bool) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+PAGE_BYTES = 8 * 2**20
+"""What definitions and contexts of one page may weigh together, as JSON."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

@@ -10,12 +10,9 @@ from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.runs import RUN_TRANSITIONS, RunFilter, RunStatus, WorkflowRun
 from pulse_temporal.store import rows
 from pulse_temporal.store.control import Fence
-from pulse_temporal.store.places import Place
+from pulse_temporal.store.places import PAGE_BYTES, Place
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.snapshots import snapshot
-
-PAGE_BYTES = 8 * 2**20
-"""What the definitions and contexts of a page of runs may weigh together, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A page of runs is bounded in bytes, not only in rows."""
+"""A page of runs, or of definitions, is bounded in bytes, not only in rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from pulse_temporal import InvalidInputError, RunFilter, WorkflowRun
-from pulse_temporal.store.runs import PAGE_BYTES
+from pulse_temporal.store.places import PAGE_BYTES
 from tests.harness import TENANT, PulseTest
 
 KIB = 1_024
@@ -128,3 +128,25 @@ async def test_the_runs_of_a_signal_come_together_unless_they_are_too_heavy(
     )
     with pytest.raises(InvalidInputError, match=r"page by page: list_runs"):
         await idle_pulse.engine.get_runs_by_trigger(trigger_id)
+
+
+async def test_a_page_of_heavy_definitions_ends_early_and_none_is_left_out(
+    idle_pulse: PulseTest,
+) -> None:
+    config = {"rows": [random_text(KIB) for _ in range(200)]}
+    stored = [
+        (await idle_pulse.define("order.paid", name=f"n{number}", config=config)).id
+        for number in range(60)
+    ]
+    for tenant_id in (TENANT, None):
+        seen: list[str] = []
+        cursor = None
+        while True:
+            page = await idle_pulse.engine.list_workflows(tenant_id, limit=60, cursor=cursor)
+            assert 1 <= len(page.items) < 60
+            assert sum(len(json.dumps(each.config)) for each in page.items) <= PAGE_BYTES
+            seen += [each.id for each in page.items]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert seen == stored[::-1]

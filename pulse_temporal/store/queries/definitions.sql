@@ -89,36 +89,56 @@ FROM pulse_workflow_definitions
 WHERE id = $1 AND ($2::text IS NULL OR tenant_id = $2) AND deleted_at IS NULL;
 
 -- name: list_tenant
--- One page of a tenant's definitions, newest first.
+-- One page of a tenant's definitions, newest first, as many as there is room for and at least one.
+-- looked: how many there were to choose from, the one after the page included.
 -- $1 and $2 created_at and id that the page ends before, NULL and '' from the newest, $3 rows,
--- $4 trigger_type, NULL for any, $5 is_enabled, NULL for both, $6 tenant_id
-SELECT
-    id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
-    steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
-    key, schedule_error, version, created_at, updated_at
-FROM pulse_workflow_definitions
-WHERE tenant_id = $6
-    AND (created_at, id) < (coalesce($1::timestamptz, 'infinity'), $2)
-    AND ($4::text IS NULL OR trigger_type = $4)
-    AND ($5::bool IS NULL OR is_enabled = $5)
-    AND deleted_at IS NULL
-ORDER BY created_at DESC, id DESC
-LIMIT $3;
+-- $4 trigger_type, NULL for any, $5 is_enabled, NULL for both, $6 bytes of steps and config
+-- together, $7 tenant_id
+WITH wanted AS (
+    SELECT
+        id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
+        steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
+        key, schedule_error, version, created_at, updated_at
+    FROM pulse_workflow_definitions
+    WHERE tenant_id = $7
+        AND (created_at, id) < (coalesce($1::timestamptz, 'infinity'), $2)
+        AND ($4::text IS NULL OR trigger_type = $4)
+        AND ($5::bool IS NULL OR is_enabled = $5)
+        AND deleted_at IS NULL
+    ORDER BY created_at DESC, id DESC
+    LIMIT $3
+), measured AS (
+    SELECT
+        w.*, count(*) OVER () AS looked, row_number() OVER in_order AS number,
+        sum(octet_length(w.steps) + octet_length(w.config)) OVER in_order AS bytes
+    FROM wanted AS w
+    WINDOW in_order AS (ORDER BY w.created_at DESC, w.id DESC)
+)
+SELECT * FROM measured WHERE number = 1 OR bytes <= $6 ORDER BY number;
 
 -- name: list_all
 -- The same of all tenants, for operators.
--- $1 … $5 as in list_tenant
-SELECT
-    id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
-    steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
-    key, schedule_error, version, created_at, updated_at
-FROM pulse_workflow_definitions
-WHERE (created_at, id) < (coalesce($1::timestamptz, 'infinity'), $2)
-    AND ($4::text IS NULL OR trigger_type = $4)
-    AND ($5::bool IS NULL OR is_enabled = $5)
-    AND deleted_at IS NULL
-ORDER BY created_at DESC, id DESC
-LIMIT $3;
+-- $1 … $6 as in list_tenant
+WITH wanted AS (
+    SELECT
+        id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
+        steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
+        key, schedule_error, version, created_at, updated_at
+    FROM pulse_workflow_definitions
+    WHERE (created_at, id) < (coalesce($1::timestamptz, 'infinity'), $2)
+        AND ($4::text IS NULL OR trigger_type = $4)
+        AND ($5::bool IS NULL OR is_enabled = $5)
+        AND deleted_at IS NULL
+    ORDER BY created_at DESC, id DESC
+    LIMIT $3
+), measured AS (
+    SELECT
+        w.*, count(*) OVER () AS looked, row_number() OVER in_order AS number,
+        sum(octet_length(w.steps) + octet_length(w.config)) OVER in_order AS bytes
+    FROM wanted AS w
+    WINDOW in_order AS (ORDER BY w.created_at DESC, w.id DESC)
+)
+SELECT * FROM measured WHERE number = 1 OR bytes <= $6 ORDER BY number;
 
 -- name: set_enabled
 -- Enable or disable a definition that is locked and is not yet so.
