@@ -41,6 +41,7 @@ BRANCH_FAILED = "PulseBranchFailed"
 BRANCH_REFUSED = "PulseBranchRefused"
 HANDLER_MISSING = "PulseHandlerMissing"
 THREADS_TAKEN = "PulseThreadsTaken"
+POOL_TOO_SMALL = "PulsePoolTooSmall"
 
 TENANT_ATTRIBUTE = "PulseTenant"
 DEFINITION_ATTRIBUTE = "PulseDefinition"

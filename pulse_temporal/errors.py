@@ -46,6 +46,12 @@ class ConfigurationError(PulseError):
     code: ClassVar[str] = "configuration"
 
 
+class MissingRightError(ConfigurationError):
+    """The database role lacks a right that Pulse needs; docs/operate/roles.md lists them."""
+
+    code: ClassVar[str] = "missing_right"
+
+
 class EmbeddedServiceError(ConfigurationError):
     """An embedded Postgres or Temporal server is missing or did not become ready."""
 

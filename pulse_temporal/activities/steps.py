@@ -174,7 +174,9 @@ class StepActivities:
         one must not look like work on the step.
         """
         if isinstance(handler, Action) and handler.transactional:
-            async with self.transactions.session() as session:
+            if self.transactions.lent_size == 1:  # registered after the start, which refuses it
+                return await self._pool_too_small(step, fence)
+            async with self.transactions.session(to_others=True) as session:
                 return await self._claim_with(step, fence, handler, means=Means(session=session))
         if handler.is_async:
             return await self._claim_with(step, fence, handler, means=Means())
@@ -243,6 +245,15 @@ class StepActivities:
         self._warn(step, TOO_NEW, error=reason)
         return await self._blocked(
             step, fence, reason=reason, error=reason, kind=contract.HANDLER_MISSING
+        )
+
+    async def _pool_too_small(self, step: StepInput, fence: Fence) -> Recorded:
+        reason = (
+            f"The pool of the application has max_size=1: {step.handler!r} is transactional and "
+            "needs a second connection. Give create_engine a pool of at least 2."
+        )
+        return await self._blocked(
+            step, fence, reason=reason, error=reason, kind=contract.POOL_TOO_SMALL
         )
 
     async def _threads_taken(self, step: StepInput, fence: Fence) -> Recorded:

@@ -47,7 +47,9 @@ class Lifecycle:
         Safe at every start and from many processes at once.
 
         Raises:
+            ConfigurationError: The DSN is wrong, or the database is not encoded in UTF8.
             MigrationError: The database is newer than this code, or was changed by hand.
+            MissingRightError: The role may not create tables, and some are missing.
             PostgresUnavailableError: Postgres does not answer.
         """
         return await migrate(self._database, task_queue=self.options.task_queue)
@@ -66,6 +68,7 @@ class Lifecycle:
             ConfigurationError: The engine is started already, is being started or stopped, or
                 was stopped while it started.
             PostgresUnavailableError: Postgres does not answer.
+            MissingRightError: The database role may not do what runs need.
             SchemaError: The tables are missing; call ``migrate``.
         """
         await self._process.start(work=worker)
@@ -109,12 +112,12 @@ class Lifecycle:
         """Look at everything that Pulse stands on; ``pulse doctor`` prints the report.
 
         A server that does not answer is a finding in the report, not an error. The checks, by
-        name: ``postgres``, ``tables``, ``temporal``, ``search_attributes``, ``workers`` (of this
-        engine's task queue), ``outbox``, ``pending_runs``, ``blocked_steps``, ``other_queues``
-        (of this database, with work but no worker), ``reconciler`` (its last comparison),
-        ``sharing`` (workers of other databases on this queue) and ``mirror`` (a comparison now,
-        without a repair). Works without ``start``, and costs the same however many runs there
-        are.
+        name: ``postgres``, ``tables``, ``rights`` (of the database role), ``temporal``,
+        ``search_attributes``, ``workers`` (of this engine's task queue), ``outbox``,
+        ``pending_runs``, ``blocked_steps``, ``other_queues`` (of this database, with work but no
+        worker), ``reconciler`` (its last comparison), ``sharing`` (workers of other databases on
+        this queue) and ``mirror`` (a comparison now, without a repair). Works without ``start``,
+        and costs the same however many runs there are.
 
         Args:
             compare: Check ``mirror``, which asks Temporal about up to 500 runs. False where

@@ -13,6 +13,7 @@ HealthStatus = Literal["ok", "warning", "failed"]
 CheckName = Literal[
     "postgres",
     "tables",
+    "rights",
     "temporal",
     "search_attributes",
     "workers",
@@ -27,6 +28,7 @@ CheckName = Literal[
 CHECK_NAMES: tuple[CheckName, ...] = (
     "postgres",
     "tables",
+    "rights",
     "temporal",
     "search_attributes",
     "workers",

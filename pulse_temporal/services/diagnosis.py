@@ -12,6 +12,7 @@ from pulse_temporal.store.health import (
     IdleQueue,
     Outbox,
     PendingRuns,
+    Rights,
     Server,
     Workers,
 )
@@ -66,6 +67,34 @@ def judge_tables(missing: Sequence[str]) -> HealthCheck:
         summary=f"The tables are older than this release: {', '.join(missing)} missing.",
         advice="Call engine.migrate(); it is safe while workers are at work.",
     )
+
+
+def judge_rights(rights: Rights) -> HealthCheck:
+    """Say whether the role may do what runs need."""
+    grants = "docs/operate/roles.md has the grants; run them as the owner of the tables."
+    if rights.missing and (rights.can_write or any("SELECT" in each for each in rights.missing)):
+        return HealthCheck(
+            name="rights",
+            status="failed",
+            summary=f"The database role lacks {'; '.join(rights.missing)}.",
+            advice=grants,
+        )
+    if rights.missing:
+        return HealthCheck(
+            name="rights",
+            status="warning",
+            summary="The database role may only read: it can watch, not emit or work.",
+            advice=f"For a worker, {grants}",
+        )
+    if rights.hidden:
+        return HealthCheck(
+            name="rights",
+            status="warning",
+            summary=f"Row-level security applies to this role on {', '.join(rights.hidden)}:"
+            " rows that a policy hides are lost to Pulse.",
+            advice="Let a policy show the role every row, or disable it on these tables.",
+        )
+    return HealthCheck(name="rights", status="ok", summary="The role may do all that runs need.")
 
 
 def judge_workers(workers: Workers, *, handlers: int, task_queue: str) -> HealthCheck:

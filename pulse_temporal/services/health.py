@@ -18,9 +18,10 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import (
     ConfigurationError,
     MigrationError,
-    PostgresUnavailableError,
+    MissingRightError,
     PulseError,
     SchemaError,
+    StoreError,
     TemporalUnavailableError,
 )
 from pulse_temporal.model.health import CHECK_NAMES, HealthCheck, HealthReport
@@ -33,6 +34,7 @@ from pulse_temporal.services.diagnosis import (
     judge_outbox,
     judge_pending,
     judge_reconciler,
+    judge_rights,
     judge_server,
     judge_tables,
     judge_workers,
@@ -95,6 +97,9 @@ class HealthChecks:
         try:
             async with self.database.session() as session:
                 checks.append(judge_server(await health.server(session)))
+                rights = await health.rights(session)
+                if rights.missing or rights.can_write:  # else there are no tables yet
+                    checks.append(judge_rights(rights))
                 checks.append(judge_tables(await migrate.missing(session)))
                 if checks[-1].status == "ok":
                     checks += await self._queue(session)
@@ -102,7 +107,10 @@ class HealthChecks:
             checks.append(_schema_failed(error, checks, prefix=self.options.table_prefix))
         except MigrationError as error:
             checks.append(HealthCheck(name="tables", status="failed", summary=str(error)))
-        except (PostgresUnavailableError, ConfigurationError) as error:
+        except MissingRightError as error:
+            if not any(check.name == "rights" for check in checks):
+                checks.append(HealthCheck(name="rights", status="failed", summary=str(error)))
+        except (StoreError, ConfigurationError) as error:
             checks.append(
                 HealthCheck(
                     name="postgres",

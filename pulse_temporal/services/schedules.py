@@ -281,9 +281,9 @@ def title_of(cron_expression: str, timezone: str) -> str:
 
 def _slots(database: Database) -> int:
     """Say how many connections may be held while Temporal is asked."""
-    if isinstance(database.source, str):
+    if database.lent_size is None:
         return AT_ONCE
-    return max(1, min(AT_ONCE, database.source.get_max_size() // SHARE))
+    return max(1, min(AT_ONCE, database.lent_size // SHARE))
 
 
 def _cron_of(owner: ScheduleOwner | None) -> Cron | None:

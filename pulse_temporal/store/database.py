@@ -12,10 +12,12 @@ import asyncpg
 from typing_extensions import override
 
 from pulse_temporal.errors import ConfigurationError, PostgresUnavailableError
+from pulse_temporal.store.cleansing import cleansed
 from pulse_temporal.store.connection import Connection, Pool
-from pulse_temporal.store.failures import AWAY, typed_errors
+from pulse_temporal.store.dsn import Target, read_dsn
+from pulse_temporal.store.failures import AWAY, connect_errors, typed_errors
 from pulse_temporal.store.rows import required
-from pulse_temporal.store.sessions import Session, cleanse, transact
+from pulse_temporal.store.sessions import Session, transact
 from pulse_temporal.store.statements import statements
 
 POOL_SIZE = 20
@@ -24,7 +26,7 @@ CACHED_STATEMENTS = 100
 
 
 class OwnConnection(asyncpg.Connection):
-    """A connection that only this library's statements use, which leave nothing behind."""
+    """A connection on which nothing is left behind: what others leave is taken back at once."""
 
     @override
     def get_reset_query(self) -> str:
@@ -39,10 +41,14 @@ class _Place:
     Attributes:
         schema: Of the tables.
         is_read_committed: Whether that is the default isolation.
+        user: Its session user.
+        role: The role that was set on it, or ``none``.
     """
 
     schema: str
     is_read_committed: bool
+    user: str
+    role: str
 
 
 def _not_lent(pool: Pool, *, seconds: float) -> PostgresUnavailableError:
@@ -94,20 +100,35 @@ class Database:
         self._turns = asyncio.Semaphore(turns) if turns else nullcontext()
         self._pool: Pool | None = None
         self._place: _Place | None = None
+        self._hosts: list[str] = []
         self._home: asyncio.AbstractEventLoop | None = None
         self._opening = asyncio.Lock()
 
+    @property
+    def lent_size(self) -> int | None:
+        """How many connections a pool of the application has at most; None: it has none."""
+        return self.source.get_max_size() if isinstance(self.source, asyncpg.Pool) else None
+
     @asynccontextmanager
-    async def session(self) -> AsyncGenerator[Session]:
-        """Lend a connection on which each statement commits for itself."""
+    async def session(self, *, to_others: bool = False) -> AsyncGenerator[Session]:
+        """Lend a connection on which each statement commits for itself.
+
+        Args:
+            to_others: The application may do on it what it likes.
+        """
         async with self._connection() as connection:
             place = self._place or await self._find(connection)
-            yield Session(
+            session = Session(
                 connection,
                 self._texts(place),
                 self.timeout,
                 is_read_committed=place.is_read_committed,
             )
+            if to_others:
+                async with cleansed(session, user=place.user, role=place.role):
+                    yield session
+            else:
+                yield session
 
     @asynccontextmanager
     async def transaction(self, *, to_others: bool = False) -> AsyncGenerator[Session]:
@@ -116,13 +137,11 @@ class Database:
         Args:
             to_others: The application may do on it what it likes.
         """
-        async with self.session() as session:
-            try:
-                async with transact(session, lent=to_others):
-                    yield session
-            finally:
-                if to_others:
-                    await cleanse(session)
+        async with (
+            self.session(to_others=to_others) as session,
+            transact(session, lent=to_others),
+        ):
+            yield session
 
     async def join(self, connection: Connection) -> Session:
         """Speak to this engine's tables on a connection of the caller."""
@@ -160,9 +179,8 @@ class Database:
         with typed_errors():
             pool = self._pool or await self._open()
             try:
-                connection = await pool.acquire(timeout=self.timeout)
-            except ValueError as error:  # such as a port that is no number
-                raise ConfigurationError("The DSN of Postgres cannot be read.") from error
+                with connect_errors(self._hosts, was_connected=self._place is not None):
+                    connection = await pool.acquire(timeout=self.timeout)
             except TimeoutError as error:
                 raise _not_lent(pool, seconds=self.timeout) from error
         try:
@@ -197,20 +215,25 @@ class Database:
     async def _open(self) -> Pool:
         async with self._opening:
             if self._pool is None:
-                self._pool = (
-                    await asyncpg.create_pool(
-                        self.source,
-                        min_size=0,
-                        max_size=self.size,
-                        timeout=self.timeout,
-                        command_timeout=self.timeout if self.bounded else None,
-                        statement_cache_size=CACHED_STATEMENTS if self.statement_cache else 0,
-                        connection_class=OwnConnection if self.bounded else asyncpg.Connection,
-                    )
-                    if isinstance(self.source, str)
-                    else self.source
-                )
+                source = self.source
+                if isinstance(source, asyncpg.Pool):
+                    self._pool = source
+                else:
+                    self._pool = await self._connect(read_dsn(source))
             return self._pool
+
+    async def _connect(self, target: Target) -> Pool:
+        self._hosts = target.arguments.get("host", [])
+        keeps_statements = self.statement_cache and not target.is_pooled
+        return await asyncpg.create_pool(
+            **target.arguments,
+            min_size=0,
+            max_size=self.size,
+            timeout=min(self.timeout, target.connect_seconds or self.timeout),
+            command_timeout=self.timeout if self.bounded else None,
+            statement_cache_size=CACHED_STATEMENTS if keeps_statements else 0,
+            connection_class=OwnConnection,
+        )
 
     async def _find(self, connection: Connection) -> _Place:
         """Look at a connection that nobody has changed yet.
@@ -223,12 +246,23 @@ class Database:
             row = required(
                 await connection.fetchrow(text, f"{self.prefix}triggers"), "the database"
             )
+        if row["encoding"] != "UTF8":
+            raise ConfigurationError(
+                f"The database is encoded in {row['encoding']}, which cannot hold every text. "
+                "Pulse needs a database in UTF8: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE "
+                "template0."
+            )
         if row["schema"] is None:
             raise ConfigurationError(
                 "The search path of the database role names no schema that the role may use. "
                 "Grant USAGE on the schema of Pulse's tables, or set search_path."
             )
-        self._place = _Place(row["schema"], is_read_committed=row["is_read_committed"])
+        self._place = _Place(
+            schema=row["schema"],
+            is_read_committed=row["is_read_committed"],
+            user=row["user"],
+            role=row["role"],
+        )
         return self._place
 
     def _texts(self, place: _Place) -> Mapping[str, str]:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import socket
+import ssl
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import asyncpg
 
 from pulse_temporal.errors import (
     ConfigurationError,
     InvalidInputError,
+    MissingRightError,
     PostgresUnavailableError,
+    PulseError,
     SchemaError,
     TransactionConflictError,
     TransactionFailedError,
 )
 from pulse_temporal.store.redaction import redacted
+from pulse_temporal.store.rights import told_rights
 
 AWAY = (
     OSError,
@@ -73,19 +79,92 @@ STATEMENT_LOST = (
 
 UNDONE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 """What Postgres says when it has undone a transaction because of another one: 40001, 40P01."""
+REFUSED_SETTING = (
+    asyncpg.UndefinedObjectError,
+    asyncpg.CantChangeRuntimeParamError,
+    asyncpg.InvalidParameterValueError,
+    asyncpg.PostgresSyntaxError,
+)
+"""What Postgres says to a setting in a connection string that it does not know or take."""
+
+UNKNOWN_HOST = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+"""What the name service says of a host that does not exist; it may be away itself, too."""
+
+
+Tell: TypeAlias = Callable[[Exception, str], PulseError]
+
+
+def _away(error: Exception, _: str) -> PulseError:
+    return PostgresUnavailableError(
+        f"Postgres does not answer: {str(error) or type(error).__name__}"
+    )
+
+
+def _without_right(error: Exception, text: str) -> PulseError:
+    return MissingRightError(
+        f"The role that Pulse connects with may not do this: {error}."
+        f"{told_rights(text, refusal=str(error))} docs/operate/roles.md has the grants."
+    )
+
+
+def _statement_lost(error: Exception, _: str) -> PulseError:
+    return ConfigurationError(
+        f"Postgres has lost a prepared statement: {error}. Behind a pooler in transaction mode, "
+        "such as PgBouncer, create the engine with statement_cache=False."
+    )
+
+
+TOLD: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Tell], ...] = (
+    (
+        TURNED_AWAY,
+        lambda error, _: ConfigurationError(f"Postgres cannot be used with this DSN: {error}"),
+    ),
+    (AWAY, _away),
+    (
+        UNABLE,
+        lambda error, _: PostgresUnavailableError(f"Postgres cannot do this now: {error}"),
+    ),
+    (STATEMENT_LOST, _statement_lost),
+    (
+        UNDONE,
+        lambda error, _: TransactionConflictError(
+            f"Postgres has undone the transaction because of another one: {error}"
+        ),
+    ),
+    (asyncpg.InsufficientPrivilegeError, _without_right),
+    (
+        (asyncpg.DataError, ValueError),  # ValueError: not even asyncpg can name it
+        lambda _, __: InvalidInputError(
+            "Postgres cannot take a value: ids are text without NUL and lone surrogates."
+        ),
+    ),
+    (
+        asyncpg.InFailedSQLTransactionError,
+        lambda _, __: TransactionFailedError(
+            "An earlier statement of this transaction failed, and its error was swallowed."
+        ),
+    ),
+    (
+        (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError),
+        lambda error, _: SchemaError(f"{error}. Has engine.migrate() (pulse migrate) been run?"),
+    ),
+)
+"""How each failure is told; the first that fits counts."""
 
 
 @contextmanager
-def typed_errors(*, conflicts_pass: bool = False) -> Generator[None]:
+def typed_errors(text: str = "", *, conflicts_pass: bool = False) -> Generator[None]:
     """Raise what Postgres and asyncpg say as errors of this library.
 
     Args:
+        text: The statement, so that a refusal can say which rights it needs.
         conflicts_pass: Leave ``UNDONE`` as it is: in the caller's transaction it is the caller
             who repeats, and knows it by its class.
 
     Raises:
         ConfigurationError: The DSN is wrong, or a pooler forbids cached statements.
         InvalidInputError: An argument is no text that Postgres can store.
+        MissingRightError: The role may not do this.
         PostgresUnavailableError: No connection, no answer in time, the connection broke, or
             Postgres is full, read-only or otherwise unable for now.
         SchemaError: A table or column is missing.
@@ -95,31 +174,56 @@ def typed_errors(*, conflicts_pass: bool = False) -> Generator[None]:
     try:
         with redacted():
             yield
-    except TURNED_AWAY as error:
-        raise ConfigurationError(f"Postgres cannot be used with this DSN: {error}") from error
-    except AWAY as error:
-        reason = str(error) or type(error).__name__
-        raise PostgresUnavailableError(f"Postgres does not answer: {reason}") from error
-    except UNABLE as error:
-        raise PostgresUnavailableError(f"Postgres cannot do this now: {error}") from error
-    except STATEMENT_LOST as error:
-        raise ConfigurationError(
-            f"Postgres has lost a prepared statement: {error}. Behind a pooler in transaction "
-            "mode, such as PgBouncer, create the engine with statement_cache=False."
-        ) from error
-    except (asyncpg.DataError, ValueError) as error:  # ValueError: not even asyncpg can name it
-        raise InvalidInputError(
-            "Postgres cannot take a value: ids are text without NUL and lone surrogates."
-        ) from error
-    except UNDONE as error:
-        if conflicts_pass:
+    except (asyncpg.PostgresError, *AWAY, ValueError) as error:
+        if conflicts_pass and isinstance(error, UNDONE):
             raise
-        raise TransactionConflictError(
-            f"Postgres has undone the transaction because of another one: {error}"
-        ) from error
-    except asyncpg.InFailedSQLTransactionError as error:
-        raise TransactionFailedError(
-            "An earlier statement of this transaction failed, and its error was swallowed."
-        ) from error
-    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
-        raise SchemaError(f"{error}. Has engine.migrate() (pulse migrate) been run?") from error
+        for kinds, tell in TOLD:
+            if isinstance(error, kinds):
+                raise tell(error, text) from error
+        raise
+
+
+def _is_unknown_host(error: OSError) -> bool:
+    return isinstance(error, socket.gaierror) and error.errno in UNKNOWN_HOST
+
+
+@contextmanager
+def connect_errors(hosts: Sequence[str], *, was_connected: bool) -> Generator[None]:
+    """Tell a wrong connection string from a server that is away, while connecting.
+
+    Args:
+        hosts: Of the connection string; what the message may quote of it.
+        was_connected: Whether the string has led to a server before. Then a host that is not
+            known is a failure of the name service.
+
+    Raises:
+        ConfigurationError: The connection string is wrong.
+    """
+    try:
+        yield
+    except REFUSED_SETTING as error:
+        raise ConfigurationError(
+            f"Postgres refuses a parameter of the DSN: {error}. docs/operate/postgres.md lists "
+            "the parameters that are known."
+        ) from None
+    except asyncpg.ProtocolViolationError as error:
+        if "startup parameter" not in str(error):
+            raise
+        raise ConfigurationError(
+            f"The pooler before Postgres refuses a parameter of the DSN: {error}."
+        ) from None
+    except ssl.SSLCertVerificationError as error:
+        raise ConfigurationError(
+            f"The certificate of Postgres does not convince: {error.verify_message}. See sslmode "
+            "and sslrootcert in the DSN."
+        ) from None
+    except OSError as error:
+        if was_connected or not _is_unknown_host(error):
+            raise
+        raise ConfigurationError(
+            f"The host in the DSN of Postgres is not known: {', '.join(hosts)}."
+        ) from None
+    except (ValueError, asyncpg.DataError):  # such as a host name that no name service takes
+        raise ConfigurationError(
+            "The DSN of Postgres cannot be used: is its host right?"
+        ) from None

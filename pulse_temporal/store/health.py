@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
 
+from pulse_temporal.errors import MissingRightError
+from pulse_temporal.store.rights import needed_rights
 from pulse_temporal.store.rows import required
 from pulse_temporal.store.sessions import Session
 
@@ -75,6 +78,21 @@ class IdleQueue:
     age: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What the role lacks.
+
+    Attributes:
+        missing: One phrase an object, such as ``INSERT and UPDATE on table pulse_triggers``.
+        can_write: Whether it may write to any of the tables.
+        hidden: Tables of which row-level security may hide rows from the role.
+    """
+
+    missing: tuple[str, ...]
+    can_write: bool
+    hidden: tuple[str, ...]
+
+
 async def server(session: Session) -> Server:
     """Ask what answers."""
     return Server(**dict(required(await session.row("health.server"), "the server").items()))
@@ -114,3 +132,35 @@ async def idle_queues(
     """Read on which other queues work waits for nobody, looking at so many of the oldest rows."""
     found = await session.rows("health.idle_queues", task_queue, silence, commands, runs)
     return [IdleQueue(**dict(row.items())) for row in found]
+
+
+async def rights(session: Session) -> Rights:
+    """Ask for what the role lacks of what an engine does; a table that is not there lacks none."""
+    pairs = [
+        (name.removeprefix("pulse_"), right)
+        for name, needed in needed_rights().items()
+        for right in needed
+    ]
+    row = required(await session.row("health.rights", *zip(*pairs, strict=True)), "the rights")
+    missing: defaultdict[str, list[str]] = defaultdict(list)
+    for relation, right in row["missing"]:
+        missing[relation].append(right)
+    return Rights(
+        missing=tuple(f"{' and '.join(each)} on {name}" for name, each in missing.items()),
+        can_write=row["can_write"],
+        hidden=tuple(row["hidden"]),
+    )
+
+
+async def require_rights(session: Session) -> None:
+    """Make sure that an engine can work.
+
+    Raises:
+        MissingRightError: The role may not do what runs need; the message names all of it.
+    """
+    found = await rights(session)
+    if found.missing:
+        raise MissingRightError(
+            f"The role that Pulse connects with lacks {'; '.join(found.missing)}. "
+            "docs/operate/roles.md has the grants."
+        )

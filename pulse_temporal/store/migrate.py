@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import cache
 from importlib.resources import files
 
-from pulse_temporal.errors import MigrationError
+from pulse_temporal.errors import MigrationError, SchemaError
 from pulse_temporal.store import definitions
 from pulse_temporal.store.connection import Record
 from pulse_temporal.store.database import Database
@@ -77,7 +77,7 @@ async def migrate(database: Database, *, task_queue: str) -> list[str]:
             database is newer than this code, by more than additions.
     """
     applied: list[str] = []
-    for migration in migrations():
+    for migration in migrations() if await _is_anything_missing(database) else ():
         async with database.transaction() as session:
             if await _apply(session, migration, prefix=database.prefix):
                 applied.append(migration.name)
@@ -102,6 +102,15 @@ async def migrate(database: Database, *, task_queue: str) -> list[str]:
             extra=facts,
         )
     return applied
+
+
+async def _is_anything_missing(database: Database) -> bool:
+    """Look without locks: what is up to date needs no right to create anything."""
+    try:
+        async with database.session() as session:
+            return bool(await missing(session))
+    except SchemaError:
+        return True
 
 
 async def missing(session: Session) -> list[str]:

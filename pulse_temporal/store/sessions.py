@@ -28,9 +28,6 @@ Parameters = ParamSpec("Parameters")
 PAUSES = tuple(timedelta(milliseconds=pause) for pause in (10, 50, 250))
 """Before each repetition of what Postgres has undone; who was in the way has gone on by then."""
 
-RESET = "SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;"
-"""Takes back what somebody else may have left on a connection."""
-
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -58,7 +55,7 @@ class Session:
     async def row(self, name: str, /, *arguments: object) -> Record | None:
         """Run a statement and give its first row; None when it gave none."""
         text = self.texts[name]
-        return await self._send(lambda: self.connection.fetchrow(text, *arguments))
+        return await self._send(text, lambda: self.connection.fetchrow(text, *arguments))
 
     async def rows(
         self, name: str, /, *arguments: object, patience: timedelta | None = None
@@ -72,33 +69,37 @@ class Session:
         """
         text = self.texts[name]
         seconds = patience.total_seconds() if patience else None
-        return await self._send(lambda: self.connection.fetch(text, *arguments, timeout=seconds))
+        return await self._send(
+            text, lambda: self.connection.fetch(text, *arguments, timeout=seconds)
+        )
 
     async def run(self, name: str, /, *arguments: object) -> int:
         """Run a statement and say how many rows it changed."""
         text = self.texts[name]
-        tag = await self._send(lambda: self.connection.execute(text, *arguments))
+        tag = await self._send(text, lambda: self.connection.execute(text, *arguments))
         count = tag.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
-    async def _send(self, send: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _send(self, text: str, send: Callable[[], Awaitable[Answer]]) -> Answer:
         """Send a statement; in a transaction it is part of that and never repeated here."""
         if self.is_read_committed or self._is_in_transaction():
             try:
-                with typed_errors(conflicts_pass=self.is_joined):
+                with typed_errors(text, conflicts_pass=self.is_joined):
                     return await send()
             except TransactionConflictError:
                 if self._is_in_transaction():
                     raise
-        return await repeated(lambda: self._send_in_transaction(send))
+        return await repeated(lambda: self._send_in_transaction(text, send))
 
     def _is_in_transaction(self) -> bool:
         with typed_errors():
             return self.is_joined or self.connection.is_in_transaction()
 
-    async def _send_in_transaction(self, send: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _send_in_transaction(
+        self, text: str, send: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
         async with transact(self):
-            with typed_errors():
+            with typed_errors(text):
                 return await send()
 
 
@@ -210,14 +211,3 @@ def _refuse_ended(connection: Connection) -> None:
                 "The transaction was ended inside of its block, by COMMIT or ROLLBACK. Leave both "
                 "to the block; use a savepoint (connection.transaction()) for a part of it."
             )
-
-
-async def cleanse(session: Session) -> None:
-    """Take back what the application may have left on a connection, or cut it."""
-    try:
-        await session.connection.execute(RESET, timeout=session.seconds)
-    except BaseException as error:
-        with suppress(asyncpg.InterfaceError):  # the pool has taken back what was closed
-            session.connection.terminate()
-        if not isinstance(error, (*AWAY, asyncpg.PostgresError)):
-            raise

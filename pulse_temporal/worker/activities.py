@@ -56,15 +56,15 @@ class Activities:
 
     def transactions(self) -> Database:
         """Make the way to Postgres of transactional actions, so that they starve nobody."""
-        source = self.database.source
+        size = self.database.lent_size
         return Database(
-            source,
+            self.database.source,
             prefix=self.options.table_prefix,
             patience=self.options.postgres_timeout,
             bounded=False,
             size=self.options.concurrency,
             # Of the application's own pool, half is left to everything else.
-            turns=None if isinstance(source, str) else max(1, source.get_max_size() // 2),
+            turns=None if size is None else max(1, size // 2),
             statement_cache=self.options.statement_cache,
         )
 

@@ -12,7 +12,7 @@ from temporalio.client import Client
 from pulse_temporal.clock import ServerClock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.connection import connect
-from pulse_temporal.errors import PulseError
+from pulse_temporal.errors import ConfigurationError, PulseError
 from pulse_temporal.failpoints import arm_from_environment, warn_of_failpoints
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.health import HealthReport
@@ -24,6 +24,7 @@ from pulse_temporal.services.health import HealthChecks
 from pulse_temporal.services.observers import Observers
 from pulse_temporal.services.reconcile import Reconciler
 from pulse_temporal.services.relay import Relay
+from pulse_temporal.store import health
 from pulse_temporal.store.database import Database
 from pulse_temporal.worker.activities import Activities
 from pulse_temporal.worker.greeting import Greeting
@@ -141,7 +142,10 @@ class Process:
         self.presence.begin()
         for part in (self.dispatcher, self.observers, self.relay, self.schedule_relay):
             part.begin()
+        self._check_pool(work=work)
         warn_of_failpoints()
+        async with self.database.session() as session:
+            await health.require_rights(session)
         await self.presence.look_where()
         await (self.presence.publish() if work else self.presence.check_schema())
         self._main = asyncio.ensure_future(self._run(work=work))
@@ -153,6 +157,18 @@ class Process:
         if self._main.done():
             main, self._main = self._main, None
             _raise_first(main)
+
+    def _check_pool(self, *, work: bool) -> None:
+        """Refuse a pool whose only connection a transactional action would take.
+
+        It would wait for ever for another one, on which its step is claimed.
+        """
+        is_needed = work and any(each.transactional for each in self.registry.actions.values())
+        if is_needed and self.database.lent_size == 1:
+            raise ConfigurationError(
+                "The pool of the application has max_size=1, and a transactional action needs two "
+                "connections: its own, and one to claim its step. Give a pool of at least 2."
+            )
 
     async def _end(self) -> None:
         """End what runs; the connections to Postgres go last, as handlers and loops use them."""

@@ -95,3 +95,43 @@ WHERE found.task_queue <> $1 AND NOT EXISTS (
 )
 GROUP BY found.task_queue
 ORDER BY age DESC, found.task_queue;
+
+-- name: rights
+-- What the role lacks of the rights that statements need; a column grant for each column is as
+-- good as one for the table. And the tables of which row-level security may hide rows from it.
+-- $1 names without the prefix, $2 a right for each of them
+WITH wanted AS (
+    SELECT c.oid, c.relname, c.relkind, w.wanted_right
+    FROM unnest($1::text[], $2::text[]) AS w (name, wanted_right)
+    JOIN pg_class AS c
+        ON c.oid = to_regclass(left('pulse_x', -1) || w.name)
+), judged AS (
+    SELECT
+        w.oid, w.relname, w.relkind, w.wanted_right,
+        CASE
+            WHEN w.relkind = 'S' THEN has_sequence_privilege(w.oid, w.wanted_right)
+            WHEN has_table_privilege(w.oid, w.wanted_right) THEN true
+            WHEN w.wanted_right = 'DELETE' THEN false
+            ELSE NOT EXISTS (
+                SELECT FROM pg_attribute AS a
+                WHERE a.attrelid = w.oid AND a.attnum > 0 AND NOT a.attisdropped
+                    AND NOT (w.wanted_right <> 'SELECT' AND a.attidentity <> '')
+                    AND NOT has_column_privilege(w.oid, a.attnum, w.wanted_right)
+            )
+        END AS is_granted
+    FROM wanted AS w
+)
+SELECT
+    coalesce(
+        array_agg(ARRAY[
+            CASE WHEN relkind = 'S' THEN 'sequence ' ELSE 'table ' END || relname, wanted_right
+        ] ORDER BY relkind DESC, relname, wanted_right) FILTER (WHERE NOT is_granted),
+        '{}'
+    ) AS missing,
+    coalesce(
+        bool_or(is_granted AND wanted_right IN ('INSERT', 'UPDATE', 'DELETE')), false
+    ) AS can_write,
+    coalesce(
+        array_agg(DISTINCT relname) FILTER (WHERE relkind <> 'S' AND row_security_active(oid)), '{}'
+    ) AS hidden
+FROM judged;

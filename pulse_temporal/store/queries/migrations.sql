@@ -12,6 +12,7 @@ SELECT
         current_schema()
     ) AS schema,
     current_setting('server_encoding') AS encoding,
+    session_user::text AS user, current_setting('role') AS role,
     current_setting('default_transaction_isolation') = 'read committed' AS is_read_committed;
 
 -- name: lift_bounds

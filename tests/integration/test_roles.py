@@ -1,0 +1,300 @@
+"""Database roles with few rights: each missing one is named, and the documented grants will do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+import pytest
+
+from pulse_temporal import (
+    ConfigurationError,
+    Engine,
+    MissingRightError,
+    WorkflowContext,
+    create_engine,
+)
+from pulse_temporal.embedded import EmbeddedServices
+from pulse_temporal.store.rights import needed_rights
+from tests.harness import SOURCE, TENANT, PulseTest, action, condition, delay, make_pulse, parallel
+
+GRANTS = Path(__file__).parents[2] / "docs" / "operate" / "roles.sql"
+SIGNAL = {"tenantId": TENANT, "source": SOURCE, "type": "order.paid"}
+_roles = count(1)
+
+
+class Roles(NamedTuple):
+    """An application's role and a reader's, of this test alone."""
+
+    app: str
+    reader: str
+
+
+@pytest.fixture
+async def roles(connection: asyncpg.Connection) -> AsyncGenerator[Roles]:
+    """Make two roles without any right."""
+    number = next(_roles)
+    made = Roles(f"app_{number}", f"reader_{number}")
+    for role in made:
+        await connection.execute(f"CREATE ROLE {role} LOGIN")
+    yield made
+    for role in made:
+        await connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+async def grant(
+    connection: asyncpg.Connection, roles: Roles, *, schema: str = "public", prefix: str = "pulse_"
+) -> None:
+    """Run the documented grants with other names."""
+    text = GRANTS.read_text(encoding="utf-8")
+    for documented, name in (
+        ("'pulse_app'", roles.app),
+        ("'pulse_reader'", roles.reader),
+        ("'public'", schema),
+        ("'pulse_'", prefix),
+    ):
+        assert text.count(documented) == 1
+        text = text.replace(documented, f"'{name}'")
+    await connection.execute(text)
+
+
+@pytest.fixture
+async def as_role(
+    servers: EmbeddedServices, database: str
+) -> AsyncGenerator[Callable[[str], PulseTest]]:
+    """Give a way to make engines that connect as a role."""
+    made: list[PulseTest] = []
+
+    def make(role: str) -> PulseTest:
+        dsn = database.replace("pulse@", f"{role}@")
+        made.append(make_pulse(dsn, servers.temporal_address))
+        made[-1].signal("order.paid")
+        return made[-1]
+
+    yield make
+    for pulse in made:
+        await pulse.engine.stop()
+
+
+Call = Callable[[Engine], Awaitable[object]]
+CALLS: dict[str, Call] = {
+    "start": lambda engine: engine.start(),
+    "start without a worker": lambda engine: engine.start(worker=False),
+    "emit": lambda engine: engine.emit(SIGNAL),
+    "emit with a key": lambda engine: engine.emit({**SIGNAL, "idempotencyKey": "k"}),
+    "emit_many": lambda engine: engine.emit_many([SIGNAL, SIGNAL]),
+    "create_workflow": lambda engine: engine.create_workflow(
+        {"tenantId": TENANT, "name": "x", "triggerType": "order.paid", "steps": []}
+    ),
+    "cancel_run": lambda engine: engine.cancel_run("run_x"),
+    "list_runs": lambda engine: engine.list_runs(),
+    "get_run": lambda engine: engine.get_run("run_x"),
+    "list_workflows": lambda engine: engine.list_workflows(),
+    "get_run_timeline": lambda engine: engine.get_run_timeline("run_x"),
+    "reconcile": lambda engine: engine.reconcile(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+async def test_a_role_without_rights_is_told_what_it_lacks(
+    roles: Roles, as_role: Callable[[str], PulseTest], call: Call
+) -> None:
+    with pytest.raises(MissingRightError, match=r"SELECT.* on (table )?pulse_") as caught:
+        await call(as_role(roles.app).engine)
+    assert isinstance(caught.value, ConfigurationError)
+
+
+async def test_a_health_check_tells_it_as_a_finding(
+    roles: Roles, as_role: Callable[[str], PulseTest]
+) -> None:
+    report = await as_role(roles.app).engine.check_health(compare=False)
+
+    check = report.check("rights")
+    assert check is not None
+    assert check.status == "failed"
+    assert "SELECT" in check.summary
+    assert report.check("temporal") is not None
+
+
+@pytest.mark.parametrize(
+    ("revoked", "told"),
+    [
+        ("USAGE ON SEQUENCE pulse_timeline_seq", "USAGE on sequence pulse_timeline_seq"),
+        ("INSERT ON pulse_step_attempts", "INSERT on table pulse_step_attempts"),
+        ("UPDATE, DELETE ON pulse_outbox", "DELETE and UPDATE on table pulse_outbox"),
+    ],
+)
+async def test_a_forgotten_grant_is_found_at_the_start(
+    connection: asyncpg.Connection,
+    roles: Roles,
+    as_role: Callable[[str], PulseTest],
+    revoked: str,
+    told: str,
+) -> None:
+    """Not behind it, where runs would hang."""
+    await grant(connection, roles)
+    await connection.execute(f"REVOKE {revoked} FROM {roles.app}")
+    engine = as_role(roles.app).engine
+
+    with pytest.raises(MissingRightError, match=told):
+        await engine.start()
+
+    check = (await engine.check_health(compare=False)).check("rights")
+    assert check is not None
+    assert check.status == "failed"
+    assert told in check.summary
+
+
+async def test_an_applications_role_works_with_the_documented_grants(
+    connection: asyncpg.Connection, roles: Roles, as_role: Callable[[str], PulseTest]
+) -> None:
+    await grant(connection, roles)
+    pulse = as_role(roles.app)
+    assert await pulse.engine.migrate() == []
+    pulse.condition("is_due")
+    pulse.action("work")
+    pulse.action("flaky", fails=1)
+
+    @pulse.engine.action("book", transactional=True)
+    async def book(ctx: WorkflowContext) -> None:
+        ctx.log("booked")
+        await ctx.emit({"source": SOURCE, "type": "order.booked"})
+
+    pulse.signal("order.booked")
+    await pulse.define("order.late", delay("wait", 60_000))
+    await pulse.define("order.paid", condition("is_due"), parallel("both", ["work"], ["book"]))
+    ticking = await pulse.define("order.bad", action("flaky"), cronExpression="0 0 1 1 *")
+    async with pulse.engine:
+        assert (await pulse.emit_and_wait("order.paid")).status == "completed"
+        failed = await pulse.emit_and_wait("order.bad")
+        await pulse.engine.retry_run(failed.id)
+        assert (await pulse.engine.wait_for_run(failed.id)).status == "completed"
+        (late,) = (await pulse.emit("order.late", idempotencyKey="late")).run_ids
+        await pulse.engine.cancel_run(late)
+        await pulse.engine.update_workflow(ticking.id, {"name": "other"})
+        await pulse.engine.delete_workflow(ticking.id)
+        await pulse.engine.replay(failed.trigger_id)
+        await pulse.engine.reconcile()
+        check = (await pulse.engine.check_health()).check("rights")
+        assert check is not None
+        assert check.status == "ok"
+
+
+async def test_a_reader_can_use_every_method_that_reads(
+    connection: asyncpg.Connection,
+    roles: Roles,
+    as_role: Callable[[str], PulseTest],
+    pulse: PulseTest,
+) -> None:
+    await grant(connection, roles)
+    pulse.action("work")
+    definition = await pulse.define("order.paid", "work", cronExpression="0 0 1 1 *")
+    run = await pulse.emit_and_wait("order.paid")
+    reader = as_role(roles.reader).engine
+
+    assert await reader.get_run(run.id) == await pulse.engine.get_run(run.id)
+    assert await reader.wait_for_run(run.id) == run
+    assert await reader.get_trigger(run.trigger_id) is not None
+    assert await reader.get_workflow(definition.id) is not None
+    assert (await reader.list_workflows()).items
+    assert (await reader.list_runs()).items
+    assert await reader.get_failed_runs() == []
+    assert await reader.get_run_steps(run.id)
+    assert await reader.get_run_timeline(run.id)
+    assert await reader.get_run_logs(run.id) == []
+    assert await reader.next_runs(definition.id, 1)
+    report = await reader.check_health()
+    assert {check.name: check.status for check in report.checks if check.status != "ok"} == {
+        "rights": "warning",
+        "workers": "warning",
+    }
+    for name in ("start", "emit"):
+        with pytest.raises(MissingRightError, match="INSERT"):
+            await CALLS[name](reader)
+
+
+async def test_the_grants_follow_schema_and_prefix(
+    servers: EmbeddedServices, empty_database: str
+) -> None:
+    owner = await asyncpg.connect(empty_database)
+    number = next(_roles)
+    roles = Roles(f"app_{number}", f"reader_{number}")
+    await owner.execute('CREATE SCHEMA "My Schema"')
+    for role in roles:
+        await owner.execute(f"CREATE ROLE {role} LOGIN")
+    dsn = f"{empty_database}&schema=My%20Schema"
+    owning = create_engine(dsn, table_prefix="flow_")
+    assert await owning.migrate()
+    await owning.stop()
+    await grant(owner, roles, schema="My Schema", prefix="flow_")
+
+    as_app = dsn.replace("pulse@", f"{roles.app}@")
+    address = servers.temporal_address
+    engine = create_engine(as_app, address, table_prefix="flow_", queue_prefix=roles.app)
+    pulse = PulseTest(engine, dsn=as_app, temporal_address=address)
+    pulse.action("work")
+    async with pulse.engine:
+        await pulse.define("order.paid", "work")
+        assert (await pulse.emit_and_wait("order.paid")).status == "completed"
+    for role in roles:
+        await owner.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    await owner.close()
+
+
+async def test_grants_on_each_column_are_as_good(
+    connection: asyncpg.Connection, roles: Roles, as_role: Callable[[str], PulseTest]
+) -> None:
+    await grant(connection, roles)
+    columns: str = await connection.fetchval(
+        """SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute
+        WHERE attrelid = 'pulse_workers'::regclass AND attnum > 0 AND NOT attisdropped"""
+    )
+    await connection.execute(f"REVOKE INSERT ON pulse_workers FROM {roles.app}")
+    await connection.execute(f"GRANT INSERT ({columns}) ON pulse_workers TO {roles.app}")
+
+    async with as_role(roles.app).engine:
+        pass
+
+
+async def test_row_level_security_is_a_finding(
+    connection: asyncpg.Connection, roles: Roles, as_role: Callable[[str], PulseTest]
+) -> None:
+    await grant(connection, roles)
+    await connection.execute("ALTER TABLE pulse_triggers ENABLE ROW LEVEL SECURITY")
+
+    pulse = as_role(roles.app)
+    check = (await pulse.engine.check_health(compare=False)).check("rights")
+
+    assert check is not None
+    assert check.status == "warning"
+    assert "pulse_triggers" in check.summary
+    with pytest.raises(MissingRightError, match="row-level security"):
+        await pulse.emit("order.paid")
+
+
+async def test_a_role_that_may_not_create_is_told_so(
+    servers: EmbeddedServices, empty_database: str
+) -> None:
+    owner = await asyncpg.connect(empty_database)
+    role = f"app_{next(_roles)}"
+    await owner.execute(f"CREATE ROLE {role} LOGIN")
+    engine = make_pulse(
+        empty_database.replace("pulse@", f"{role}@"), servers.temporal_address
+    ).engine
+
+    with pytest.raises(MissingRightError, match="schema public"):
+        await engine.migrate()
+
+    await engine.stop()
+    await owner.execute(f"DROP ROLE {role}")
+    await owner.close()
+
+
+async def test_every_table_has_its_rights(connection: asyncpg.Connection) -> None:
+    """A statement that spells a table in another way would escape the check."""
+    tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+
+    assert {row["tablename"] for row in tables} <= needed_rights().keys()
