@@ -11,6 +11,7 @@ import asyncpg
 from uuid_utils import uuid7
 
 from pulse_temporal.errors import (
+    MissingRightError,
     PostgresUnavailableError,
     StoreError,
     TransactionEndedError,
@@ -95,6 +96,11 @@ class Loan:
                 self.check_open()
         except TransactionInDoubtError:  # the next claim sees which it is
             raise
+        except MissingRightError as error:
+            raise TransactionFailedError(
+                f"The step could not be recorded in the handler's transaction: {error} Has the "
+                "handler left a role behind? RESET ROLE before it returns."
+            ) from error
         except (StoreError, asyncpg.PostgresError) as error:
             judged = await self._judged(error)
             if judged is error:
