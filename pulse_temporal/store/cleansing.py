@@ -33,6 +33,10 @@ END $$;
 connections, which the application may have chosen, and the statements that asyncpg has prepared
 stay, as it would go on using them."""
 
+LENDER = """
+SELECT set_config('session_authorization', {user}, true), set_config('role', {role}, true);
+"""
+
 FORGETTING = re.compile(r"\b(?:DEALLOCATE|DISCARD)\b", re.IGNORECASE)
 """Statements after which asyncpg uses prepared statements that are gone."""
 
@@ -63,6 +67,16 @@ async def cleansed(session: Session, *, user: str, role: str) -> AsyncGenerator[
                 connection.terminate()
             else:
                 await _reset(session, RESET.format(user=_literal(user), role=_literal(role)))
+
+
+def rights_of(*, user: str, role: str) -> str:
+    """Return SQL that gives the transaction the rights back that it began with.
+
+    Args:
+        user: As of ``cleansed``.
+        role: As of ``cleansed``.
+    """
+    return LENDER.format(user=_literal(user), role=_literal(role))
 
 
 async def _reset(session: Session, text: str) -> None:

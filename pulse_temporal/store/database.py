@@ -12,7 +12,7 @@ import asyncpg
 from typing_extensions import override
 
 from pulse_temporal.errors import ConfigurationError, PostgresUnavailableError
-from pulse_temporal.store.cleansing import cleansed
+from pulse_temporal.store.cleansing import cleansed, rights_of
 from pulse_temporal.store.connection import Connection, Pool
 from pulse_temporal.store.dsn import Target, read_dsn
 from pulse_temporal.store.failures import AWAY, connect_errors, typed_errors
@@ -123,6 +123,7 @@ class Database:
                 self._texts(place),
                 self.timeout,
                 is_read_committed=place.is_read_committed,
+                rights=rights_of(user=place.user, role=place.role) if to_others else "",
             )
             if to_others:
                 async with cleansed(session, user=place.user, role=place.role):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -44,6 +44,7 @@ class Session:
         seconds: Bound of beginning and of undoing a transaction.
         is_read_committed: Whether that is the default of the connection.
         is_joined: The transaction is the caller's, and so are its level and its repetition.
+        rights: SQL that gives a lent transaction the rights back that it began with.
     """
 
     connection: Connection
@@ -51,6 +52,7 @@ class Session:
     seconds: float
     is_read_committed: bool = True
     is_joined: bool = False
+    rights: str = ""
 
     async def row(self, name: str, /, *arguments: object) -> Record | None:
         """Run a statement and give its first row; None when it gave none."""
@@ -79,6 +81,26 @@ class Session:
         tag = await self._send(text, lambda: self.connection.execute(text, *arguments))
         count = tag.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
+
+    async def count_at_end(self, name: str, /, numbers: Sequence[int]) -> int:
+        """Count the rows of a statement at the end of a transaction that was lent.
+
+        It may run under a role that its borrower has left, and with prepared statements that
+        the borrower has deallocated. So the rights come back before, and nothing is prepared.
+
+        Args:
+            name: A SELECT whose only parameter is ``numbers``.
+            numbers: Nothing is read when there are none, which needs no rights.
+
+        Raises:
+            TransactionFailedError: A statement has failed before, and its error was swallowed.
+        """
+        text = self.texts[name].replace("$1", f"'{{{','.join(map(str, numbers))}}}'")
+        with typed_errors(text):
+            tag = await self.connection.execute(
+                self.rights + text if numbers else "SELECT", timeout=self.seconds
+            )
+        return int(tag.rpartition(" ")[2]) if numbers else 0
 
     async def _send(self, text: str, send: Callable[[], Awaitable[Answer]]) -> Answer:
         """Send a statement; in a transaction it is part of that and never repeated here."""

@@ -11,7 +11,7 @@ import pytest
 from pulse_temporal import ConfigurationError, WorkflowContext
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.store.connection import Connection, Pool
-from tests.harness import PulseTest, eventually, make_pulse
+from tests.harness import SOURCE, TENANT, PulseTest, eventually, make_pulse
 
 STATE = """
 SELECT
@@ -48,7 +48,7 @@ async def lender(
 ) -> AsyncGenerator[PulseTest]:
     """Give an engine that lends the same connection again and again."""
     if request.param == "own":
-        pulse = make_pulse(database, servers.temporal_address, concurrency=1)
+        pulse = make_pulse(database, servers.temporal_address)
         yield pulse
         await pulse.engine.stop()
         return
@@ -90,6 +90,41 @@ async def test_a_statement_cache_that_was_emptied_breaks_nobody(lender: PulseTes
     for _ in range(3):
         async with lender.engine.transaction() as connection:
             assert await connection.fetchval("SELECT 1 + $1::int", 1) == 2
+            await connection.execute("DEALLOCATE ALL")
+
+
+@pytest.mark.parametrize("undone", [False, True])
+async def test_what_was_emitted_is_told_whatever_the_borrower_leaves(
+    idle_pulse: PulseTest, role: str, *, undone: bool
+) -> None:
+    """The look before the commit is for which of the emits are still there."""
+    idle_pulse.action("work")
+    await idle_pulse.define("order.paid", "work")
+    emit = idle_pulse.engine.emit
+    signal = {"tenantId": TENANT, "source": SOURCE, "type": "order.paid"}
+    async with idle_pulse.engine:
+        for leave in (f"SET LOCAL ROLE {role}", f"SET SESSION AUTHORIZATION {role}"):
+            async with idle_pulse.engine.transaction() as connection:
+                kept = await emit(signal, connection=connection)
+                with suppress(ZeroDivisionError):
+                    async with connection.transaction():
+                        await emit(signal, connection=connection)
+                        if undone:
+                            raise ZeroDivisionError
+                await connection.execute(leave)
+            run = await idle_pulse.engine.wait_for_run(kept.run_ids[0])
+            assert run.status == "completed"
+        assert len((await idle_pulse.engine.list_runs()).items) == (2 if undone else 4)
+
+
+async def test_a_statement_cache_that_was_emptied_after_an_emit_breaks_nobody(
+    idle_pulse: PulseTest,
+) -> None:
+    idle_pulse.signal("order.paid")
+    signal = {"tenantId": TENANT, "source": SOURCE, "type": "order.paid"}
+    for _ in range(3):
+        async with idle_pulse.engine.transaction() as connection:
+            await idle_pulse.engine.emit(signal, connection=connection)
             await connection.execute("DEALLOCATE ALL")
 
 
