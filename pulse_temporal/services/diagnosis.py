@@ -25,6 +25,10 @@ PENDING_PATIENCE = timedelta(minutes=1)
 TURNS_LATE = 3
 """So many intervals without a comparison are too many."""
 
+SILENT = (
+    "One that cannot write to Postgres takes no work until it can; its log says 'takes no work',"
+    " and why."
+)
 SHOWN = 3
 UNITS = (
     ("d", timedelta(days=1)),
@@ -98,18 +102,31 @@ def judge_rights(rights: Rights) -> HealthCheck:
 
 
 def judge_workers(workers: Workers, *, handlers: int, task_queue: str) -> HealthCheck:
-    """Say whether anybody works."""
+    """Say whether anybody works, and who has fallen silent.
+
+    A worker that stops takes its row with it. So a row that is not renewed is of a process that
+    was killed, or of one that cannot write to Postgres and takes no work for that.
+    """
     if workers.alive:
+        summary = (
+            f"{count(workers.alive, 'worker')} on task queue {task_queue!r}, last seen"
+            f" {length(workers.silent_for)} ago, with {count(handlers, 'handler')}."
+        )
+        if not workers.silent:
+            return HealthCheck(name="workers", status="ok", summary=summary)
         return HealthCheck(
             name="workers",
-            status="ok",
-            summary=f"{count(workers.alive, 'worker')} on task queue {task_queue!r}, last seen"
-            f" {length(workers.silent_for)} ago, with {count(handlers, 'handler')}.",
+            status="warning",
+            summary=f"{summary} {count(workers.silent, 'more worker')} silent, the last sign of"
+            f" one {length(workers.others_silent_for)} ago, without a stop in good order.",
+            advice=f"It was killed, or has lost Postgres. {SILENT}",
         )
     last = "none is on record"
     if workers.silent_for is not None:
         last = f"the last sign of one is {length(workers.silent_for)} old"
     advice = "Runs stand still. Start a worker, or look at the logs of yours."
+    if workers.silent:
+        advice = f"Runs stand still. Start a worker. Is one of yours up? {SILENT}"
     if workers.other_queues:
         names = ", ".join(repr(queue) for queue in workers.other_queues[:SHOWN])
         advice += f" Others work on {names}: is PULSE_QUEUE_PREFIX right?"

@@ -31,12 +31,16 @@ class Workers:
         silent_for: Since the last sign of any; None: none is on record.
         alive_for: Since the start of the oldest that is alive.
         other_queues: Task queues that processes of this database work on besides.
+        silent: Not seen lately although they have not stopped in good order.
+        others_silent_for: Since the last sign of one of those.
     """
 
     alive: int
     silent_for: timedelta | None
     alive_for: timedelta | None
     other_queues: tuple[str, ...]
+    silent: int = 0
+    others_silent_for: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,12 @@ async def workers(session: Session, *, task_queue: str, silence: timedelta) -> W
     """Read who works; a process that has been silent for so long counts as gone."""
     row = required(await session.row("health.workers", task_queue, silence), "the workers")
     return Workers(
-        row["alive"], row["silent_for"], row["alive_for"], tuple(sorted(row["other_queues"]))
+        row["alive"],
+        row["silent_for"],
+        row["alive_for"],
+        tuple(sorted(row["other_queues"])),
+        row["silent"],
+        row["others_silent_for"],
     )
 
 

@@ -91,9 +91,9 @@ async def test_temporal_that_is_away_is_a_finding(database: str) -> None:
     await pulse.engine.stop()
 
     assert report.status == "failed"
-    assert made(report, "temporal").summary.endswith("does not answer: Connection refused")
+    assert made(report, "temporal").summary.endswith("does not answer: Connection refused.")
     assert made(report, "outbox").status == "ok"
-    assert report.not_checked == ("search_attributes", "mirror")
+    assert report.not_checked == ("search_attributes", "sharing", "mirror")
 
 
 async def test_a_namespace_that_is_not_there_is_named(
@@ -188,17 +188,34 @@ async def test_without_a_worker_there_is_a_warning(idle_pulse: PulseTest) -> Non
     assert "none is on record" in check.summary
 
 
-async def test_a_worker_that_has_fallen_silent_is_no_worker(
-    idle_pulse: PulseTest, connection: asyncpg.Connection
-) -> None:
+async def fall_silent(pulse: PulseTest, connection: asyncpg.Connection) -> None:
+    """Leave the row of a worker that was killed, or has lost Postgres, two minutes ago."""
     await connection.execute(
         """INSERT INTO pulse_workers (id, task_queue, actions, conditions, seen_at)
         VALUES ('wrk_x', $1, '{}', '{}', now() - interval '2 minutes')""",
-        idle_pulse.engine.options.task_queue,
+        pulse.engine.options.task_queue,
     )
+
+
+async def test_a_worker_that_has_fallen_silent_is_no_worker(
+    idle_pulse: PulseTest, connection: asyncpg.Connection
+) -> None:
+    await fall_silent(idle_pulse, connection)
     check = await checked(idle_pulse, "workers")
     assert check.status == "warning"
     assert "2 min" in check.summary
+    assert "'takes no work'" in (check.advice or "")
+
+
+async def test_a_worker_that_has_fallen_silent_beside_others_is_told(
+    pulse: PulseTest, connection: asyncpg.Connection
+) -> None:
+    await fall_silent(pulse, connection)
+    check = await checked(pulse, "workers")
+    assert check.status == "warning"
+    assert check.summary.startswith("1 worker on task queue")
+    assert "1 more worker silent, the last sign of one 2 min" in check.summary
+    assert "'takes no work'" in (check.advice or "")
 
 
 async def test_workers_of_another_queue_are_named(pulse: PulseTest) -> None:

@@ -14,6 +14,10 @@ SELECT
     now() - min(started_at) FILTER (
         WHERE task_queue = $1 AND seen_at > now() - $2::interval
     ) AS alive_for,
+    count(*) FILTER (WHERE task_queue = $1 AND seen_at <= now() - $2::interval) AS silent,
+    now() - max(seen_at) FILTER (
+        WHERE task_queue = $1 AND seen_at <= now() - $2::interval
+    ) AS others_silent_for,
     coalesce(
         array_agg(DISTINCT task_queue) FILTER (
             WHERE task_queue <> $1 AND seen_at > now() - $2::interval
