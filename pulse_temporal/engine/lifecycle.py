@@ -157,8 +157,8 @@ class Lifecycle:
             JsonValueError: The payload is no canonical JSON, or is too large.
             IdempotencyConflictError: The key was used for other content.
             EmitBusyError: Another open transaction uses the key; emit again.
-            PostgresUnavailableError: Postgres does not answer. Whether the signal is stored is
-                not known when the connection broke; with an ``idempotency_key`` emit again.
+            PostgresUnavailableError: Postgres does not answer. The message says when it is not
+                known whether the signal is stored; with an ``idempotency_key`` emit again.
         """
         return await self._process.emitter.emit(signal, connection=connection)
 

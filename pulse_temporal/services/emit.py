@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 
 from pydantic_core import from_json
@@ -22,6 +22,7 @@ from pulse_temporal.services.known import known, request_hash
 from pulse_temporal.store import outbox, triggers
 from pulse_temporal.store.connection import Connection
 from pulse_temporal.store.database import Database
+from pulse_temporal.store.failures import in_doubt
 from pulse_temporal.store.joining import check_joinable, savepoint
 from pulse_temporal.store.sessions import Session, repeated
 from pulse_temporal.store.triggers import (
@@ -148,7 +149,10 @@ class Emitter:
         is_one = len(signals) == 1  # one statement, nothing to undo
         lend = self.database.session if is_one else self.database.transaction
         async with lend() as session:
-            emitted = await triggers.emit_all(session, signals, lease=lease)
+            # Only a statement that commits by itself may be carried out without an answer.
+            told = in_doubt(has_key=signals[0].key is not None) if is_one else nullcontext()
+            with told:
+                emitted = await triggers.emit_all(session, signals, lease=lease)
             return emitted, await _envelopes(session, signals, emitted, numbered=numbered)
 
     @asynccontextmanager

@@ -4,41 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass
 from datetime import timedelta
 
 from pulse_temporal.errors import PostgresUnavailableError
+from pulse_temporal.services.apart import SLOW_SECONDS, Apart, Share, Waiting, by_tenant, take
 from pulse_temporal.store import triggers
 from pulse_temporal.store.connection import Record
 from pulse_temporal.store.database import Database
+from pulse_temporal.store.failures import in_doubt, is_in_doubt
 from pulse_temporal.store.rows import required
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.triggers import TOGETHER, Emitted, NewTrigger
 
 LANES = 4
-"""Statements under way at the same time: while Postgres works on some, the next is made."""
+"""Statements under way at the same time: while Postgres works on some, the next is made. As many
+more are for tenants that are kept apart."""
 
-TOGETHER_BYTES = 1024 * 1024
-"""Payloads that one statement stores, at most; one signal may be larger."""
+SHARED_PART = 0.25
+"""Part of ``postgres_timeout`` that a statement may take which several tenants share. Then each
+tenant has statements of its own, and in the end all of ``postgres_timeout`` for them."""
 
-SLOW_SECONDS = 0.5
-"""A statement that takes longer lets the next ones store half as many signals."""
+HEAVY_CHARS = 256 * 1024
+"""A tenant that plans runs with more than this in a slow statement is what made it slow."""
 
-GROWTH = 5
-"""So many more signals may share a statement after one that was full and quick."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Waiting:
-    """A signal that is not stored yet, where its emitter waits, and what ends its patience."""
-
-    trigger: NewTrigger
-    lease: timedelta | None
-    outcome: asyncio.Future[Emitted]
-    timer: asyncio.TimerHandle
+Take = Callable[[], list[Waiting]]
 
 
 class Gatherer:
@@ -50,6 +42,12 @@ class Gatherer:
     How many share a statement, ``TOGETHER`` at most, depends on how long the last ones took:
     signals that match much cost more than others.
 
+    What one tenant's signals cost or break reaches no other tenant. A statement that several
+    share and that fails, or takes too long, is made again for each tenant by itself; a tenant
+    whose own one fails or is heavy is kept apart for a while, in lanes of its own. A signal that
+    is stored again has the same id, so that it is stored once although the first statement may
+    have committed.
+
     Signals with a key are no business of this class: they may wait for another transaction,
     and would make strangers wait along.
     """
@@ -57,9 +55,13 @@ class Gatherer:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.loop = asyncio.get_running_loop()
-        self._waiting: deque[_Waiting] = deque()
-        self._most = TOGETHER
-        self._lanes: set[asyncio.Task[None]] = set()  # those that will look at _waiting again
+        self._waiting: deque[Waiting] = deque()
+        self._share = Share(TOGETHER)
+        self._parts: deque[list[Waiting]] = deque()  # of statements that have failed, by tenant
+        self._apart = Apart()
+        # Those that will look again at what waits.
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._lanes_apart: set[asyncio.Task[None]] = set()
 
     async def store(self, trigger: NewTrigger, *, lease: timedelta | None) -> Emitted:
         """Store a signal with others; raises what storing it alone would raise.
@@ -75,124 +77,191 @@ class Gatherer:
             PostgresUnavailableError: It had no turn in time, or as storing it alone.
         """
         outcome: asyncio.Future[Emitted] = self.loop.create_future()
-        timer = self.loop.call_later(self.database.timeout, self._give_up, outcome)
-        self._waiting.append(_Waiting(trigger, lease, outcome, timer))
-        if len(self._lanes) < LANES:
+        timer = self.loop.call_later(self.database.timeout, self._give_up, outcome, None)
+        waiting = Waiting(trigger, lease, outcome, timer)
+        if self._apart.has(waiting.tenant_id):
+            self._keep_apart([waiting])
+        else:
+            self._waiting.append(waiting)
+            self._open_lane(self._lanes, self._take)
+        return await outcome
+
+    def _open_lane(self, lanes: set[asyncio.Task[None]], take_next: Take) -> None:
+        if len(lanes) < LANES:
             # A task of its own, so that no emitter's cancel undoes what others have stored, and
             # no emitter's context variables are there for others. It ends as soon as nothing
             # waits.
-            self._lanes.add(
-                self.loop.create_task(
-                    self._work(), name="pulse-emit", context=contextvars.Context()
-                )
+            work = self._work(lanes, take_next)
+            lanes.add(
+                self.loop.create_task(work, name="pulse-emit", context=contextvars.Context())
             )
-        return await outcome
 
-    async def _work(self) -> None:
+    async def _work(self, lanes: set[asyncio.Task[None]], take_next: Take) -> None:
         try:
-            while together := self._take():
+            while taken := take_next():
+                together: list[Waiting] = []
+                for each in taken:
+                    each.timer.cancel()
+                    if not each.outcome.done():
+                        together.append(each)
+                if not together:
+                    continue
                 try:
-                    await self._store(together)
-                finally:  # nobody waits for ever, also when the event loop ends
+                    await self._store(together, is_apart=lanes is self._lanes_apart)
+                except BaseException:  # nobody waits for ever, also when the event loop ends
                     for each in together:
                         each.outcome.cancel()
+                    raise
         finally:  # before anybody else runs: who comes now needs a new lane
             if (lane := asyncio.current_task()) is not None:
-                self._lanes.discard(lane)
+                lanes.discard(lane)
 
-    def _take(self) -> list[_Waiting]:
-        """Take what one statement may store; empty when nobody waits."""
-        taken: list[_Waiting] = []
-        chars = 0
-        while self._waiting and len(taken) < self._most:
-            following = self._waiting[0]
-            chars += len(following.trigger.payload)
-            if taken and (following.lease != taken[0].lease or chars > TOGETHER_BYTES):
-                break
-            self._waiting.popleft().timer.cancel()
-            if not following.outcome.done():
-                taken.append(following)
-        return taken
+    def _take(self) -> list[Waiting]:
+        """Take what a statement may store that tenants share; empty when nobody waits."""
+        if self._parts:
+            return self._parts.popleft()
+        while taken := take(self._waiting, most=self._share.most):
+            apart = [each for each in taken if self._apart.has(each.tenant_id)]
+            if not apart:
+                return taken
+            self._keep_apart(apart)
+            if rest := [each for each in taken if each not in apart]:
+                return rest
+        return []
 
-    def _give_up(self, outcome: asyncio.Future[Emitted]) -> None:
-        """Let an emitter go whose turn does not come; its signal is not stored."""
-        if not outcome.done():
+    def _keep_apart(self, signals: Sequence[Waiting]) -> None:
+        self._apart.add(signals)
+        self._open_lane(self._lanes_apart, self._apart.take)
+
+    def _give_up(
+        self, outcome: asyncio.Future[Emitted], doubt: PostgresUnavailableError | None
+    ) -> None:
+        """Let an emitter go whose turn does not come; its signal is not stored, or in doubt."""
+        if outcome.done():
+            return
+        if doubt is not None:
+            outcome.set_exception(_own(doubt))
+        else:
+            behind = len(self._waiting) + self._apart.waits
             outcome.set_exception(
                 PostgresUnavailableError(
-                    f"Postgres is behind: {len(self._waiting)} signals wait to be stored, and "
+                    f"Postgres is behind: {behind} signals wait to be stored, and "
                     f"this one had no turn within {self.database.timeout:g} s."
                 )
             )
 
-    async def _store(self, together: Sequence[_Waiting]) -> PostgresUnavailableError | None:
-        """Store signals and tell their emitters; what Postgres refuses harms no other signal.
-
-        Signals are stored one by one only when nothing of their statement can have been stored.
-        What goes wrong later, such as reading the answer, goes wrong for all of them.
-
-        Returns:
-            What Postgres failed with when it is away.
-        """
-        refusal: Exception | None = None
-        found: list[Record] = []
+    async def _store(self, together: Sequence[Waiting], *, is_apart: bool) -> None:
+        """Store signals and tell their emitters, or let them wait for a statement of their own."""
+        first = together[0]
+        is_shared = any(each.tenant_id != first.tenant_id for each in together)
+        is_trial = is_shared or (first.is_again and not is_apart)
+        seconds = self.database.timeout * SHARED_PART if is_trial else None
+        begun: float | None = None
         try:
             async with self.database.session() as session:
-                try:
-                    found = await self._send(session, together)
-                except triggers.REFUSALS as error:
-                    refusal = error
-            if refusal is None:
-                _tell(together, triggers.read_emitted([each.trigger for each in together], found))
-        except PostgresUnavailableError as error:
-            _fail(together, error)
-            return error
+                begun = self.loop.time()
+                with in_doubt(has_key=False):
+                    found = await self._send(session, together, seconds=seconds)
         except Exception as error:  # noqa: BLE001 - raised again where it is awaited
-            _fail(together, error)
+            if begun is None:  # there was no connection, for whatever signal
+                _fail(together, error)
+            else:
+                self._learn(together, seconds=self.loop.time() - begun, is_apart=is_apart)
+                self._divide(together, error, is_shared=is_shared, is_trial=is_trial)
         else:
-            if refusal is not None and len(together) == 1:
-                _fail(together, refusal)
-            elif refusal is not None:
-                await self._store_one_by_one(together)
-        return None
+            took = self.loop.time() - begun
+            self._learn(together, seconds=took, is_apart=is_apart)
+            if took > SLOW_SECONDS:
+                for tenant_id in _heavy(together, found):
+                    self._apart.keep(tenant_id)
+            _tell(together, found)
 
-    async def _store_one_by_one(self, together: Sequence[_Waiting]) -> None:
-        """Store each signal alone whose emitter still waits, until Postgres is away."""
-        away: PostgresUnavailableError | None = None
-        for each in together:
-            if away is not None:
-                _fail([each], away)
-            elif not each.outcome.done():
-                away = await self._store([each])
+    async def _send(
+        self, session: Session, together: Sequence[Waiting], *, seconds: float | None
+    ) -> list[Record]:
+        """Store signals, each once: an earlier statement may have stored them."""
+        send = triggers.send_again if together[0].is_again else triggers.send_signals
+        signals = [each.trigger for each in together]
+        patience = timedelta(seconds=seconds) if seconds else None
+        return await send(session, signals, lease=together[0].lease, patience=patience)
 
-    async def _send(self, session: Session, together: Sequence[_Waiting]) -> list[Record]:
-        """Store signals, and learn from how long it takes."""
-        begun = self.loop.time()
-        try:
-            return await triggers.send_signals(
-                session, [each.trigger for each in together], lease=together[0].lease
+    def _learn(self, together: Sequence[Waiting], *, seconds: float, is_apart: bool) -> None:
+        if is_apart:
+            self._apart.learn(together[0].tenant_id, number=len(together), seconds=seconds)
+        else:
+            self._share.learn(number=len(together), seconds=seconds)
+
+    def _divide(
+        self, together: Sequence[Waiting], error: Exception, *, is_shared: bool, is_trial: bool
+    ) -> None:
+        """Let the signals of a failed statement wait for smaller ones, if that may help."""
+        if is_shared:
+            for part in by_tenant(together):
+                self._wait_again(part, error)
+                self._parts.append(part)
+                self._open_lane(self._lanes, self._take)
+            return
+        self._apart.keep(together[0].tenant_id)
+        is_refused = isinstance(error, triggers.REFUSALS)
+        if len(together) > 1 if is_refused else is_trial:
+            self._wait_again(together, error)
+            for each in together:
+                each.is_alone = True
+            self._keep_apart(together)
+        else:
+            _fail(together, error)
+
+    def _wait_again(self, signals: Sequence[Waiting], error: Exception) -> None:
+        for each in signals:
+            each.is_again = True
+            if isinstance(error, PostgresUnavailableError) and is_in_doubt(error):
+                each.doubt = error
+            each.timer = self.loop.call_later(
+                self.database.timeout, self._give_up, each.outcome, each.doubt
             )
-        finally:
-            if self.loop.time() - begun > SLOW_SECONDS:
-                self._most = max(1, min(self._most, len(together) // 2))
-            elif len(together) >= self._most:
-                self._most = min(TOGETHER, self._most + GROWTH)
 
 
-def _tell(together: Sequence[_Waiting], found: Sequence[Emitted | None]) -> None:
-    stored = [required(emitted, "a signal without a key") for emitted in found]
-    for each, emitted in zip(together, stored, strict=True):
+def _heavy(together: Sequence[Waiting], found: Sequence[Record]) -> list[str]:
+    """Name the tenants whose runs were much to store."""
+    owners = {each.trigger.id: each.tenant_id for each in together}
+    lengths: dict[str, int] = {}
+    planned: Counter[str] = Counter()
+    for row in found:
+        if row["snapshot"] is not None:  # of the first run of each definition
+            lengths[row["definition_id"]] = len(row["snapshot"])
+        planned[owners[row["id"]]] += lengths.get(row["definition_id"], 0)
+    return [tenant_id for tenant_id, chars in planned.items() if chars > HEAVY_CHARS]
+
+
+def _tell(together: Sequence[Waiting], found: Sequence[Record]) -> None:
+    """Tell emitters what is stored; an answer that cannot be read is its tenant's alone."""
+    try:
+        emitted = triggers.read_emitted([each.trigger for each in together], found)
+        stored = [required(each, "a signal without a key") for each in emitted]
+    except Exception as error:  # noqa: BLE001 - raised again where it is awaited
+        parts = by_tenant(together)
+        if len(parts) == 1:
+            _fail(together, error)
+            return
+        for part in parts:
+            ids = {each.trigger.id for each in part}
+            _tell(part, [row for row in found if row["id"] in ids])
+        return
+    for each, outcome in zip(together, stored, strict=True):
         if not each.outcome.done():
-            each.outcome.set_result(emitted)
+            each.outcome.set_result(outcome)
 
 
-def _fail(together: Sequence[_Waiting], error: Exception) -> None:
+def _fail(together: Sequence[Waiting], error: Exception) -> None:
+    """Fail signals; of one that an earlier statement may have stored, that is what is said."""
+    is_away = isinstance(error, PostgresUnavailableError)
     for each in together:
         if not each.outcome.done():
-            each.outcome.set_exception(_own(error))
+            each.outcome.set_exception(_own(each.doubt if is_away and each.doubt else error))
 
 
 def _own(error: Exception) -> Exception:
-    """Give an error for one emitter alone: raising it leaves marks on it."""
+    """Return an error for one emitter alone: raising it leaves marks on it."""
     try:
         own = copy(error)
     except Exception:  # noqa: BLE001 - a class of somebody else, which cannot be copied

@@ -227,3 +227,34 @@ def connect_errors(hosts: Sequence[str], *, was_connected: bool) -> Generator[No
         raise ConfigurationError(
             "The DSN of Postgres cannot be used: is its host right?"
         ) from None
+
+
+def is_in_doubt(error: PostgresUnavailableError) -> bool:
+    """Say whether a statement that commits by itself may have been carried out nevertheless."""
+    return isinstance(error.__cause__, IN_DOUBT)
+
+
+@contextmanager
+def in_doubt(*, has_key: bool) -> Generator[None]:
+    """Say so where the answer to a signal that was sent is lost.
+
+    Args:
+        has_key: The signal has an idempotency key.
+
+    Raises:
+        PostgresUnavailableError: As the block; its message says what is not known.
+    """
+    try:
+        yield
+    except PostgresUnavailableError as error:
+        if not is_in_doubt(error):
+            raise
+        advice = (
+            "Emit it again with the same idempotencyKey: it is stored once."
+            if has_key
+            else "To emit it again may store it twice; signals with an idempotencyKey can be "
+            "emitted again without harm."
+        )
+        raise PostgresUnavailableError(
+            f"{error}. Whether the signal is stored is not known. {advice}"
+        ) from error.__cause__

@@ -163,11 +163,7 @@ async def emit_all(
 ) -> list[Emitted | None]:
     """Store any number of signals, with statements of at most ``TOGETHER``; as ``emit_signals``.
 
-    Args:
-        session: In a transaction, unless there is one signal.
-        signals: As of ``emit_signals``.
-        lease: As of ``emit_signals``.
-        patience: As of ``emit_signals``, for each statement.
+    Several need a session in a transaction; ``patience`` is of each statement.
 
     Raises:
         EmitBusyError: Another open transaction uses a key. Of one signal with a key every
@@ -250,8 +246,7 @@ async def emit_signals(
         session: Any connection; on one in a transaction everything joins it.
         signals: At least one. Cause, owner, task queue and the flags are those of the first.
         lease: For how long the relay leaves the starts to the caller; None: not at all.
-        patience: Bound of the statement on a connection that has none: another transaction may
-            hold a key.
+        patience: Bound of the statement; the caller's connection may have none.
 
     Returns:
         What became of each, in the order given; None where the idempotency key is taken.
@@ -344,6 +339,26 @@ def read_emitted(signals: Sequence[NewTrigger], found: Sequence[Record]) -> list
         Emitted(created_at, tuple(planned[each.id])) if each.id in planned else None
         for each in signals
     ]
+
+
+async def send_again(
+    session: Session,
+    signals: Sequence[NewTrigger],
+    *,
+    lease: timedelta | None,
+    patience: timedelta | None,
+) -> list[Record]:
+    """Send signals of one statement again whose answer is lost; by their ids they are stored once.
+
+    What was stored comes without commands, which are left to the relay.
+    """
+    try:
+        return await send_signals(session, signals, lease=lease, patience=patience)
+    except asyncpg.UniqueViolationError:
+        found = await session.rows("triggers.find_stored", [each.id for each in signals])
+        if len({row["id"] for row in found}) < len(signals):
+            raise  # it was another unique index
+        return found
 
 
 async def take_signals(session: Session) -> None:

@@ -200,6 +200,17 @@ FROM (
 JOIN pulse_triggers AS t
     ON t.tenant_id = wanted.tenant_id AND t.idempotency_key = wanted.key;
 
+-- name: find_stored
+-- What emit_signal has given for signals that are stored: the runs in their order, no commands.
+-- $1 trigger_ids
+SELECT
+    t.id, t.created_at, r.id AS run_id, r.definition_id, NULL::bigint AS outbox_id,
+    NULL::text AS snapshot
+FROM pulse_triggers AS t
+LEFT JOIN pulse_workflow_runs AS r ON r.trigger_id = t.id AND NOT r.is_replay
+WHERE t.id = ANY ($1::text[])
+ORDER BY r.id;
+
 -- name: get_trigger
 -- One trigger with the runs that it started, oldest definition first.
 -- $1 id, $2 tenant_id, NULL for any
