@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from pulse_temporal.errors import Problem
 from pulse_temporal.model.steps import WorkflowStep
-from pulse_temporal.model.values import Flag, JsonObject, Name, Prose, TenantId, Value
+from pulse_temporal.model.values import CronText, Flag, JsonObject, Name, Prose, TenantId, Value
 
 
 def _is_absent(value: object) -> bool:
@@ -43,7 +43,7 @@ class WorkflowInput(Value):
     steps: list[WorkflowStep]
     config: JsonObject = Field(default_factory=dict)
     is_enabled: Flag = True
-    cron_expression: Name | None = None
+    cron_expression: CronText | None = None
     timezone: Name | None = None
     key: Name | None = None
 
@@ -63,7 +63,7 @@ class WorkflowUpdate(Value):
     steps: list[WorkflowStep] | None = None
     config: JsonObject | None = None
     is_enabled: Flag | None = None
-    cron_expression: Name | None = None
+    cron_expression: CronText | None = None
     timezone: Name | None = None
     key: Name | None = None
 

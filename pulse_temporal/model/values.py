@@ -74,6 +74,17 @@ def _prose(text: str) -> str:
 Name = Annotated[str, Field(strict=True), AfterValidator(_line(NAME_CHARS))]
 """One line of 1 to 200 characters without control characters or lone surrogates."""
 
+
+def cron_text(text: str) -> str:
+    """Return a cron expression as one line: crontab has tabs, YAML adds a last line break."""
+    return text.replace("\t", " ").strip(" \r\n")
+
+
+CronText = Annotated[
+    str, Field(strict=True), AfterValidator(cron_text), AfterValidator(_line(NAME_CHARS))
+]
+"""A cron expression; like a name, but it may be parted by tabs and end with a line break."""
+
 TenantId = Name
 """Who owns a row; the same rules as a name."""
 

@@ -22,7 +22,7 @@ from temporalio.client import ScheduleCalendarSpec, ScheduleRange
 from pulse_temporal.errors import DefinitionError
 from pulse_temporal.model.cron import CronFields, CronSyntaxError, read_cron
 from pulse_temporal.model.problems import Finding, did_you_mean, to_problems
-from pulse_temporal.model.values import CONTROL_OR_SURROGATE, NAME_CHARS
+from pulse_temporal.model.values import CONTROL_OR_SURROGATE, NAME_CHARS, cron_text
 
 EVERY_HOUR = frozenset(range(24))
 EVERY_DAY = frozenset(range(1, 32))
@@ -185,7 +185,10 @@ def cron_findings(definition: Mapping[str, object]) -> list[Finding]:
             text of a name's length is passed over: that is told elsewhere.
     """
     key = "cron_expression" if "cron_expression" in definition else "cronExpression"
-    return _findings(key, _text(definition.get(key)), _text(definition.get("timezone")))
+    expression = definition.get(key)
+    if isinstance(expression, str):
+        expression = cron_text(expression)
+    return _findings(key, _text(expression), _text(definition.get("timezone")))
 
 
 def _text(value: object) -> str | None:

@@ -15,7 +15,7 @@ from temporalio.client import ScheduleRange
 from pulse_temporal.config import Limits
 from pulse_temporal.errors import DefinitionError
 from pulse_temporal.model.cron import ALIASES, SHORTHANDS, read_cron
-from pulse_temporal.model.definitions import WorkflowDefinition
+from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowUpdate
 from pulse_temporal.model.validation import apply_update, parse_definition
 from pulse_temporal.services.cron import cron_findings, parse_cron
 
@@ -317,3 +317,24 @@ def test_without_a_zone_croniter_agrees(expression: str) -> None:
 
 def test_a_second_past_the_minute_is_not_a_time() -> None:
     assert not parse_cron("* * * * *", None).fires_at(START + timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(
+    "text", ["0\t2\t*\t*\t*", "0 2 * * *\n", "0 2 * * *\r\n", "\n  0 2 * * *  \n", "\t0 2 * * *"]
+)
+def test_it_may_come_from_a_crontab_or_a_block_of_yaml(text: str) -> None:
+    definition = parse_definition(DEFINITION | {"cronExpression": text}, limits=Limits())
+
+    assert definition.cron_expression == "0 2 * * *"
+    assert WorkflowUpdate.model_validate({"cron_expression": text}).cron_expression == "0 2 * * *"
+    assert not cron_findings({"cronExpression": text})
+
+
+@pytest.mark.parametrize("text", ["0 2\n* * *", "0 2 * * *\n0 3 * * *", "\t\n"])
+def test_it_is_one_line(text: str) -> None:
+    with pytest.raises(DefinitionError, match=r"/cronExpression: must"):
+        parse_definition(DEFINITION | {"cronExpression": text}, limits=Limits())
+
+
+def test_what_is_wrong_in_a_text_with_tabs_is_told() -> None:
+    assert cron_findings({"cronExpression": "61\t2\t*\t*\t*"})
