@@ -27,4 +27,12 @@ BEGIN
             );
         END IF;
     END LOOP;
+    FOR each IN
+        SELECT p.oid::regprocedure::text AS name
+        FROM pg_proc AS p
+        JOIN pg_namespace AS n ON n.oid = p.pronamespace
+        WHERE n.nspname = home AND starts_with(p.proname::text, prefix)
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', each.name, app);
+    END LOOP;
 END $$;

@@ -189,6 +189,27 @@ async def test_an_applications_role_works_with_the_documented_grants(
         assert check.status == "ok"
 
 
+async def test_an_applications_role_emits_where_functions_are_nobodys_by_default(
+    connection: asyncpg.Connection,
+    roles: Roles,
+    as_role: Callable[[str], PulseTest],
+    idle_pulse: PulseTest,
+) -> None:
+    """Postgres lets everybody call a function; careful administrators take that back."""
+    await idle_pulse.define("order.paid")
+    await connection.execute("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC")
+    await grant(connection, roles)
+
+    await as_role(roles.app).engine.emit(SIGNAL)
+    application = await asyncpg.connect(idle_pulse.dsn.replace("pulse@", f"{roles.app}@"))
+    await application.execute(
+        "SELECT pulse_emit(tenant_id => $1, source => $2, type => 'order.paid')", TENANT, SOURCE
+    )
+    await application.close()
+
+    assert await connection.fetchval("SELECT count(*) FROM pulse_workflow_runs") == 2
+
+
 async def test_a_reader_can_use_every_method_that_reads(
     connection: asyncpg.Connection,
     roles: Roles,
