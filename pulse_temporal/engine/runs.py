@@ -206,6 +206,8 @@ class RunMethods:
 
         Raises:
             NotFoundError: There is no such trigger.
+            TransactionInDoubtError: The runs are stored and start, and could not be read then;
+                the message names them.
         """
         return await replay(
             self._process.emitter,

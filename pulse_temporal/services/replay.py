@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pulse_temporal.errors import NotFoundError
+from pulse_temporal.errors import NotFoundError, StoreError, TransactionInDoubtError
 from pulse_temporal.model.runs import WorkflowRun
 from pulse_temporal.model.signals import TriggerInput
 from pulse_temporal.services.emit import Emitter
@@ -34,4 +34,11 @@ async def replay(
         most_steps=emitter.options.limits.steps_per_signal,
     )
     envelope = await emitter.store(again)
-    return await history.read_runs(envelope.run_ids)
+    try:
+        return await history.read_runs(envelope.run_ids)
+    except StoreError as error:
+        # The runs are committed: an error that invites a repetition would make them twice.
+        raise TransactionInDoubtError(
+            f"The replay is stored and its runs start, but they could not be read: {error} To "
+            f"replay again would start them twice. get_run reads {', '.join(envelope.run_ids)}."
+        ) from error.__cause__

@@ -6,7 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from pulse_temporal import NotFoundError, WorkflowContext, WorkflowRun
+from pulse_temporal import (
+    NotFoundError,
+    PostgresUnavailableError,
+    TransactionInDoubtError,
+    WorkflowContext,
+    WorkflowRun,
+)
+from pulse_temporal.services.history import History
 from tests.harness import SOURCE, PulseTest, action, condition, delay
 
 
@@ -132,3 +139,25 @@ async def test_an_action_that_stops_being_safe_is_skipped_from_then_on(pulse: Pu
     again = await replayed(pulse, original)
     assert again.status == "completed"
     assert await pulse.statuses(again.id) == {"0": "skipped"}
+
+
+async def test_a_replay_whose_runs_cannot_be_read_names_them(
+    pulse: PulseTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error as if nothing had happened would make callers replay twice."""
+    pulse.action("work", replay_safe=True)
+    await pulse.define("alert", "work")
+    original = await pulse.emit_and_wait("alert")
+
+    async def away(*_: object) -> list[WorkflowRun]:
+        raise PostgresUnavailableError("Postgres is away right after the commit")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(History, "read_runs", away)
+        with pytest.raises(TransactionInDoubtError, match="twice") as raised:
+            await pulse.engine.replay(original.trigger_id)
+
+    (again,) = [run for run in (await pulse.engine.list_runs()).items if run.is_replay]
+    assert again.id in str(raised.value)
+    assert not raised.value.retryable
+    assert (await pulse.engine.wait_for_run(again.id)).status == "completed"
