@@ -70,7 +70,7 @@ Failpoint: TypeAlias = Literal[
     "cancel.before_commit",  # run, steps and cancel command are written, not committed
     "cancel.after_commit",  # the cancel is final; Temporal does not know
     "retry.before_commit",  # the new generation and its start command are written, not committed
-    "retry.after_commit",  # the run is pending again; it has no workflow
+    "retry.after_commit",  # the run goes on, by its row; it has no workflow
 ]
 FAILPOINTS: tuple[Failpoint, ...] = get_args(Failpoint)
 

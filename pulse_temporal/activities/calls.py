@@ -19,7 +19,7 @@ from pulse_temporal.errors import (
     NonRetryableError,
 )
 from pulse_temporal.handlers.callables import settled
-from pulse_temporal.handlers.context import WorkflowContext
+from pulse_temporal.handlers.context import ContextControl, WorkflowContext
 from pulse_temporal.handlers.logs import HOW_NOT_TO_BLOCK, Subject, current_subject
 from pulse_temporal.handlers.registry import Action, Condition
 from pulse_temporal.handlers.threads import HandlerThread
@@ -38,10 +38,11 @@ Answer = TypeVar("Answer")
 Called: TypeAlias = Succeeded | FailedAttempt
 
 
-async def call(
+async def call(  # noqa: PLR0913 - all but two are given by name
     handler: Action | Condition,
     ctx: WorkflowContext,
     *,
+    control: ContextControl,
     bound: timedelta,
     limits: Limits,
     thread: HandlerThread | None,
@@ -52,6 +53,7 @@ async def call(
     Args:
         handler: The handler.
         ctx: For the handler.
+        control: What lies behind ``ctx``.
         bound: Longest time; after it the handler is canceled and the attempt has failed.
         limits: Sizes of result and error.
         thread: Where to call it, and free; None: in the event loop.
@@ -63,32 +65,32 @@ async def call(
     try:
         is_done = await outlast(task, at_work, within=bound)
     except asyncio.CancelledError:
-        ctx.cancel()
+        control.cancel()
         await _stop(task)
-        ctx.drop_emits()
+        control.drop_emits()
         raise
     took = asyncio.get_running_loop().time() - started_at
     try:
         if not is_done or (at_work.blocked_for and took > bound.total_seconds()):
             frames = frames_of_task(task) if thread is None else frames_of_thread(thread.ident)
             stack = at_work.stack or stack_of(frames)
-            ctx.cancel()
+            control.cancel()
             await _stop(task)
             return timed_out(bound, stack=stack, why=_blamed(at_work))
-        return _outcome_of(task, handler, ctx, limits)
+        return _outcome_of(task, handler, control, limits)
     finally:
-        ctx.drop_emits()
+        control.drop_emits()
 
 
 def _outcome_of(
     task: asyncio.Future[object],
     handler: Action | Condition,
-    ctx: WorkflowContext,
+    control: ContextControl,
     limits: Limits,
 ) -> Called:
     try:
         value = task.result()
-        ctx.check_emits()
+        control.check_emits()
         return result_of(handler, value, limits)
     except BaseException as error:  # noqa: BLE001 - handlers raise anything; nothing is awaited here
         return failed_by(error, max_bytes=limits.error_bytes)

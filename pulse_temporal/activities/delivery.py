@@ -24,7 +24,7 @@ from pulse_temporal.errors import (
     TransactionFailedError,
 )
 from pulse_temporal.failpoints import reach
-from pulse_temporal.handlers.context import LogBook, WorkflowContext
+from pulse_temporal.handlers.context import ContextControl, LogBook, WorkflowContext
 from pulse_temporal.handlers.logs import attempt_failed, attempt_lost, step_failed
 from pulse_temporal.handlers.registry import Action, Condition
 from pulse_temporal.handlers.threads import HandlerThread
@@ -101,13 +101,14 @@ class Delivery:
         self.policy = defined.retry_policy if defined else None
         limits = desk.options.limits
         self.book = LogBook(desk.clock, limits.log_lines, limits.log_data_bytes)
+        self.control = ContextControl(self.emits.emit)
         self.ctx = WorkflowContext(
             run=claimed.run,
             step=claimed.step,
             trigger=claimed.trigger,
             config=_config(claimed, defined),
             book=self.book,
-            emit=self.emits.emit,
+            control=self.control,
         )
 
     async def make(self) -> Recorded:
@@ -153,6 +154,7 @@ class Delivery:
         called = await call(
             self.handler,
             self.ctx,
+            control=self.control,
             bound=self.bound,
             limits=self.desk.options.limits,
             thread=self.means.thread,
@@ -235,12 +237,12 @@ class Delivery:
 
     async def _call_with(self, loan: Loan, session: Session) -> Called:
         self.emits.connection = session.connection
-        self.ctx.lend(session.connection)
+        self.control.lend(session.connection)
         try:
             with loan.borrowed():
                 called = await self._call()
         finally:
-            self.ctx.take_back()
+            self.control.take_back()
         failed = called if isinstance(called, FailedAttempt) else None
         if failed or self.emits.is_troubled:
             await loan.look()

@@ -90,6 +90,67 @@ class LogBook:
         return found
 
 
+def _none() -> list[CoroutineType[object, object, TriggerEnvelope]]:
+    """Make the list that a type of coroutines cannot make, as Python 3.11 takes none."""
+    return []
+
+
+@dataclass(slots=True)
+class ContextControl:
+    """What Pulse does behind a handler's context; the handler is given the context alone.
+
+    Attributes:
+        emit: Emits for the step.
+        connection: Of a transactional action.
+        is_taken_back: The attempt is over, and so is the use of the connection.
+        canceled: The handler's result is not wanted any more.
+        emits: What the handler has begun to emit.
+    """
+
+    emit: Emit
+    connection: HandlerConnection | None = None
+    is_taken_back: bool = False
+    canceled: threading.Event = field(default_factory=threading.Event)
+    emits: list[CoroutineType[object, object, TriggerEnvelope]] = field(default_factory=_none)
+
+    def cancel(self) -> None:
+        """Tell the handler that its result is not wanted any more."""
+        self.canceled.set()
+
+    def lend(self, connection: HandlerConnection) -> None:
+        """Give the handler the connection of its transaction."""
+        self.connection = connection
+
+    def take_back(self) -> None:
+        """Let a handler that goes on after its attempt find no connection."""
+        self.is_taken_back = True
+
+    def check_emits(self) -> None:
+        """Find emits that have not ended although the handler has.
+
+        Raises:
+            EmitNotAwaitedError: There is one.
+        """
+        states = [inspect.getcoroutinestate(emitting) for emitting in self.emits]
+        if inspect.CORO_CREATED in states:
+            raise EmitNotAwaitedError(
+                "The handler called ctx.emit(...) without awaiting it, so nothing was emitted. "
+                "Async handlers write: await ctx.emit(...); others: ctx.emit_blocking(...)."
+            )
+        if any(state != inspect.CORO_CLOSED for state in states):
+            raise EmitNotAwaitedError(
+                "The handler returned before a ctx.emit(...) that it had begun was over. Await "
+                "the tasks that emit before returning."
+            )
+
+    def drop_emits(self) -> None:
+        """Close the emits that nobody has awaited, when the attempt is over."""
+        while self.emits:
+            emitting = self.emits.pop()
+            if inspect.getcoroutinestate(emitting) == inspect.CORO_CREATED:
+                emitting.close()
+
+
 class WorkflowContext:
     """Given to every action and condition.
 
@@ -104,11 +165,7 @@ class WorkflowContext:
 
     __slots__ = (
         "_book",
-        "_canceled",
-        "_connection",
-        "_emit",
-        "_emits",
-        "_is_taken_back",
+        "_control",
         "_loop",
         "config",
         "is_replay",
@@ -126,7 +183,7 @@ class WorkflowContext:
         trigger: TriggerEnvelope,
         config: JsonObject,
         book: LogBook,
-        emit: Emit,
+        control: ContextControl,
     ) -> None:
         self.tenant_id = run.tenant_id
         self.run = run
@@ -135,12 +192,8 @@ class WorkflowContext:
         self.config = config
         self.is_replay = run.is_replay
         self._book = book
-        self._emit = emit
-        self._emits: list[CoroutineType[object, object, TriggerEnvelope]] = []
+        self._control = control
         self._loop = running_loop()
-        self._canceled = threading.Event()
-        self._connection: HandlerConnection | None = None
-        self._is_taken_back = False
 
     @property
     def idempotency_key(self) -> str:
@@ -158,21 +211,21 @@ class WorkflowContext:
             ConfigurationError: The action is not registered with ``transactional=True``, or its
                 attempt is over.
         """
-        if self._is_taken_back:
+        if self._control.is_taken_back:
             raise ConfigurationError(
                 f"The attempt of step {self.step.step_name!r} is over, and so is its transaction."
             )
-        if self._connection is None:
+        if self._control.connection is None:
             raise ConfigurationError(
                 f"Step {self.step.step_name!r} has no connection: register its action with "
                 "transactional=True."
             )
-        return self._connection
+        return self._control.connection
 
     @property
     def canceled(self) -> bool:
         """The run is canceled or the attempt's time is over; a sync handler should return."""
-        return self._canceled.is_set()
+        return self._control.canceled.is_set()
 
     def emit(
         self, signal: TriggerInput | Mapping[str, object]
@@ -193,7 +246,7 @@ class WorkflowContext:
             IdempotencyConflictError: Its ``idempotency_key`` was used for other content.
         """
         emitting = self._emitting(signal)
-        self._emits.append(emitting)
+        self._control.emits.append(emitting)
         return emitting
 
     def emit_blocking(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
@@ -207,7 +260,7 @@ class WorkflowContext:
             raise ConfigurationError("This context was made outside of an event loop.")
         return run_on_loop(
             self._loop,
-            lambda: self._emit(signal),
+            lambda: self._control.emit(signal),
             instead="Async handlers write: await ctx.emit(...).",
         )
 
@@ -227,42 +280,5 @@ class WorkflowContext:
         """
         self._book.write(level, message, data)
 
-    def check_emits(self) -> None:
-        """Find emits that have not ended although the handler has; Pulse calls this.
-
-        Raises:
-            EmitNotAwaitedError: There is one.
-        """
-        states = [inspect.getcoroutinestate(emitting) for emitting in self._emits]
-        if inspect.CORO_CREATED in states:
-            raise EmitNotAwaitedError(
-                "The handler called ctx.emit(...) without awaiting it, so nothing was emitted. "
-                "Async handlers write: await ctx.emit(...); others: ctx.emit_blocking(...)."
-            )
-        if any(state != inspect.CORO_CLOSED for state in states):
-            raise EmitNotAwaitedError(
-                "The handler returned before a ctx.emit(...) that it had begun was over. Await "
-                "the tasks that emit before returning."
-            )
-
-    def drop_emits(self) -> None:
-        """Close the emits that nobody has awaited; Pulse calls this when the attempt is over."""
-        while self._emits:
-            emitting = self._emits.pop()
-            if inspect.getcoroutinestate(emitting) == inspect.CORO_CREATED:
-                emitting.close()
-
     async def _emitting(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
-        return await self._emit(signal)
-
-    def lend(self, connection: HandlerConnection) -> None:
-        """Give the handler the connection of its transaction; Pulse calls this."""
-        self._connection = connection
-
-    def take_back(self) -> None:
-        """Let a handler that goes on after its attempt find no connection; Pulse calls this."""
-        self._is_taken_back = True
-
-    def cancel(self) -> None:
-        """Tell the handler that its result is not wanted any more; Pulse calls this."""
-        self._canceled.set()
+        return await self._control.emit(signal)

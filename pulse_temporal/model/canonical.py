@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from pydantic import BaseModel, JsonValue
-from pydantic_core import to_json
 
 from pulse_temporal.errors import JsonValueError
+from pulse_temporal.model.json_text import write_json
 from pulse_temporal.model.masked import ABSENT, find_masked
 from pulse_temporal.model.plain import (
     ACCEPTED,
@@ -60,10 +60,11 @@ def canonical_json(value: object, *, where: str, max_bytes: int) -> str:
     Raises:
         JsonValueError: It cannot be carried; names the place and what is accepted.
     """
-    encoded = to_json(canonical_tree(value, where=where, max_bytes=max_bytes))
-    if len(encoded) > max_bytes:
-        raise JsonValueError(where, "", f"{_too_large(max_bytes)}, it has {len(encoded)}")
-    return encoded.decode()
+    text = write_json(canonical_tree(value, where=where, max_bytes=max_bytes))
+    size = len(text.encode())
+    if size > max_bytes:
+        raise JsonValueError(where, "", f"{_too_large(max_bytes)}, it has {size}")
+    return text
 
 
 def canonical_object(value: object, *, where: str, max_bytes: int) -> str:
@@ -128,10 +129,10 @@ def scrub_json(value: object, *, max_bytes: int) -> str:
         max_bytes: Bound of the text in UTF-8; below 19 only ``{}`` fits.
     """
     scrubber = _Scrubber(max_bytes)
-    encoded = to_json(scrubber.copy(value, 0))
-    if not scrubber.cut and len(encoded) <= max_bytes:
-        return encoded.decode()
-    return _preview(encoded.decode(), max_bytes)
+    text = write_json(scrubber.copy(value, 0))
+    if not scrubber.cut and len(text.encode()) <= max_bytes:
+        return text
+    return _preview(text, max_bytes)
 
 
 def scrub_object(value: object, *, max_bytes: int) -> str:
@@ -363,8 +364,9 @@ def _preview(text: str, max_bytes: int) -> str:
     """Wrap as much of ``text`` as fits; quoting may double its length, so try less and less."""
     room = max_bytes
     while room > 0:
-        wrapped = to_json({"truncated": True, "preview": scrub_text(text, max_bytes=room)})
-        if len(wrapped) <= max_bytes:
-            return wrapped.decode()
-        room -= max(len(wrapped) - max_bytes, 1)
+        wrapped = write_json({"truncated": True, "preview": scrub_text(text, max_bytes=room)})
+        size = len(wrapped.encode())
+        if size <= max_bytes:
+            return wrapped
+        room -= max(size - max_bytes, 1)
     return '{"truncated":true}' if max_bytes >= len('{"truncated":true}') else "{}"

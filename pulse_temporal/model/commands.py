@@ -1,7 +1,7 @@
 """Where a list of steps stands, and what it may do next.
 
-These values live outside ``workflows/``, which Temporal's sandbox, where there is one, loads anew
-for every run: there their making would cost each run three milliseconds.
+They are values without behaviour towards Temporal, so that ``workflows/`` decides with them and
+tests compare them.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Literal
 from uuid_utils import uuid7
 
 IdKind = Literal["trg", "wfd", "run", "stp", "log", "wrk"]
-"""Trigger, workflow definition, run, step run, log line."""
+"""Trigger, workflow definition, run, step run, log line, worker."""
 
 
 def new_id(kind: IdKind) -> str:

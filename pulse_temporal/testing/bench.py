@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
 from pulse_temporal.clock import utc_now
-from pulse_temporal.handlers.context import ContextLine, LogBook, WorkflowContext
+from pulse_temporal.handlers.context import (
+    ContextControl,
+    ContextLine,
+    LogBook,
+    WorkflowContext,
+)
 from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.runs import WorkflowRun, WorkflowStepRun
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.model.values import JsonObject
 from pulse_temporal.testing.signals import SOURCE, TENANT, owned
+
+if TYPE_CHECKING:
+    from pulse_temporal.handlers.context import HandlerConnection
 
 LOG_LINES = 1_000
 LOG_BYTES = 16 * 1024
@@ -25,14 +34,22 @@ class HandlerBench:
     """A context to call a handler with, and what the handler did with it.
 
     Attributes:
-        ctx: Hand it to the handler. ``ctx.lend(connection)`` gives it the connection of a
-            transactional action, ``ctx.cancel()`` cancels it.
+        ctx: Hand it to the handler.
         emitted: Signals that the handler emitted, in order; they go nowhere.
     """
 
     ctx: WorkflowContext
     emitted: list[TriggerInput]
     _book: LogBook
+    _control: ContextControl
+
+    def lend(self, connection: HandlerConnection) -> None:
+        """Make a connection ``ctx.connection``, as transactional actions have it."""
+        self._control.lend(connection)
+
+    def cancel(self) -> None:
+        """Make ``ctx.canceled`` true, as when the run is canceled or the time is over."""
+        self._control.cancel()
 
     @property
     def logs(self) -> list[ContextLine]:
@@ -102,42 +119,58 @@ def handler_bench(
         created_at=now,
     )
     book = LogBook(utc_now, LOG_LINES, LOG_BYTES)
-    ctx = _BenchContext(run=run, step=step, trigger=trigger, config=config or {}, book=book)
-    return HandlerBench(ctx, ctx.emitted, book)
+    kept = _Kept(run)
+    control = ContextControl(kept.emit)
+    ctx = _BenchContext(
+        step=step, trigger=trigger, config=config or {}, book=book, kept=kept, control=control
+    )
+    return HandlerBench(ctx, kept.signals, book, control)
 
 
-class _BenchContext(WorkflowContext):
-    """Keeps what is emitted, from async handlers and from others."""
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Keeps what a handler emits."""
 
-    __slots__ = ("emitted",)
+    run: WorkflowRun
+    signals: list[TriggerInput] = field(default_factory=list[TriggerInput])
 
-    def __init__(
-        self,
-        *,
-        run: WorkflowRun,
-        step: WorkflowStepRun,
-        trigger: TriggerEnvelope,
-        config: JsonObject,
-        book: LogBook,
-    ) -> None:
-        self.emitted: list[TriggerInput] = []
-        super().__init__(
-            run=run, step=step, trigger=trigger, config=config, book=book, emit=self._keep
-        )
-
-    async def _keep(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
-        return self.emit_blocking(signal)
-
-    @override
-    def emit_blocking(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
+    def keep(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
         if not isinstance(signal, TriggerInput):
-            signal = TriggerInput.model_validate(owned(signal, tenant_id=self.tenant_id))
-        self.emitted.append(signal)
+            signal = TriggerInput.model_validate(owned(signal, tenant_id=self.run.tenant_id))
+        self.signals.append(signal)
         return TriggerEnvelope(
             **dict(signal),
             id=new_id("trg"),
             created_at=utc_now(),
             caused_by_run_id=self.run.id,
-            root_trigger_id=self.trigger.id,
+            root_trigger_id=self.run.trigger_id,
             depth=1,
         )
+
+    async def emit(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
+        return self.keep(signal)
+
+
+class _BenchContext(WorkflowContext):
+    """Needs no event loop for what a handler emits that is not async."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(
+        self,
+        *,
+        step: WorkflowStepRun,
+        trigger: TriggerEnvelope,
+        config: JsonObject,
+        book: LogBook,
+        kept: _Kept,
+        control: ContextControl,
+    ) -> None:
+        self._kept = kept
+        super().__init__(
+            run=kept.run, step=step, trigger=trigger, config=config, book=book, control=control
+        )
+
+    @override
+    def emit_blocking(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
+        return self._kept.keep(signal)

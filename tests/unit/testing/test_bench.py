@@ -40,6 +40,24 @@ def test_a_handler_that_is_not_async_needs_no_event_loop() -> None:
     assert [line.message for line in bench.logs] == ["order.large"]
 
 
+def test_a_test_cancels_a_handler_and_a_handler_does_not_cancel_itself() -> None:
+    bench = handler_bench()
+    assert not bench.ctx.canceled
+
+    bench.cancel()
+
+    assert bench.ctx.canceled
+
+
+def test_a_handler_is_given_nothing_but_what_is_meant_for_it() -> None:
+    public = {name for name in dir(handler_bench().ctx) if not name.startswith("_")}
+
+    assert public == {
+        *("canceled", "config", "connection", "emit", "emit_blocking", "idempotency_key"),
+        *("is_replay", "log", "run", "step", "tenant_id", "trigger"),
+    }
+
+
 def test_a_handler_without_a_transaction_has_no_connection() -> None:
     bench = handler_bench(payload={"a": 1}, is_replay=True)
 
