@@ -9,19 +9,24 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 LOCK := requirements/dev.txt
+LOWEST := .venv-lowest
+LOWEST_PINS := requirements/lowest.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos check fmt docs bench scale soak lock clean
+.PHONY: help demo test test-lowest chaos check fmt docs bench scale soak lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Start Postgres and Temporal, run the sample workflow, show its timeline
 	@$(BIN)/pulse demo $(ARGS)
 
 test: $(READY) ## Run the whole test suite; it starts the servers it needs
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-lowest: $(LOWEST)/.ready ## Run unit and acceptance tests on the lowest versions that are allowed
+	@$(LOWEST)/bin/python -m pytest $(or $(ARGS),tests/unit tests/acceptance)
 
 chaos: $(READY) ## Kill workers, Postgres and Temporal for a minute, then count what is wrong
 	@$(BIN)/python -m tests.chaos $(ARGS)
@@ -62,7 +67,7 @@ lock: ## Renew the lock file with the newest versions that pyproject.toml allows
 	  --no-emit-trusted-host --output-file $(LOCK) pyproject.toml
 
 clean: ## Remove what make and the tools built (not .pulse, which holds data)
-	rm -rf .venv .venv-lock .hypothesis .import_linter_cache .pytest_cache build dist
+	rm -rf .venv .venv-lock .venv-lowest .hypothesis .import_linter_cache .pytest_cache build dist
 	find . \( -name __pycache__ -o -name .ruff_cache \) -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml $(LOCK)
@@ -71,4 +76,12 @@ $(READY): pyproject.toml $(LOCK)
 	@$(PYTHON) -m venv .venv
 	@$(PIP) install --quiet --require-hashes --requirement $(LOCK)
 	@$(PIP) install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+# pip warns that tools of the lock file, none of which these tests use, want newer versions.
+$(LOWEST)/.ready: pyproject.toml $(LOCK) $(LOWEST_PINS)
+	@$(PYTHON) -m venv $(LOWEST)
+	@$(LOWEST)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --requirement $(LOCK)
+	@$(LOWEST)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --requirement $(LOWEST_PINS)
+	@$(LOWEST)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@

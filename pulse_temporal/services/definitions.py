@@ -320,7 +320,7 @@ def _warnings(
     """Give what an author should look at, though it is accepted."""
     findings = signal_warnings(definition, known, as_sent=given)
     if "steps" not in given:
-        content = definition.model_dump(include={"steps"})
+        content = definition.model_dump(include={"steps"}, warnings=False)
         findings += handler_findings(content, known)
     warnings = to_problems(findings, data=given)
     has_handlers = any(isinstance(step, HandlerStep) for _, step in walk(definition.steps))

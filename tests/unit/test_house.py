@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -56,6 +57,21 @@ def test_no_file_names_a_place_of_one_machine() -> None:
         if MACHINE_PATH.search(line)
     ]
     assert not found
+
+
+def test_the_lowest_versions_are_those_that_are_allowed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["cli"]]
+    lowest = (ROOT / "requirements" / "lowest.txt").read_text(encoding="utf-8")
+
+    allowed = {re.sub(r">=([^,]+),.*", r"==\1", bound) for bound in wanted}
+    tested = {line for line in lowest.splitlines() if not line.startswith("#")}
+
+    assert tested == {_three_numbers(pin) for pin in allowed}
+
+
+def _three_numbers(pin: str) -> str:
+    return pin + ".0" * (2 - pin.count("."))
 
 
 def test_the_lock_file_leaves_the_index_to_the_user() -> None:
