@@ -18,11 +18,14 @@ from pulse_temporal.store.statements import relations_in, statements
 
 STATEMENT = re.compile(r"^-- statement: ([\w.]+)$", re.MULTILINE)
 MIGRATED_BY = "migrated_by CONSTANT text := 'pulse'"
-MARK = re.compile(r"^migration (\d+), sha256 [0-9a-f]{64}$")
+MARK = re.compile(r"^(migration (\d+), sha256 [0-9a-f]{64})(?:, queue .+)?$")
 
 
 async def install(session: Session, *, prefix: str, version: int, task_queue: str) -> bool:
     """Make the functions that are missing or of another text.
+
+    An application's role may migrate where nothing is to be done: one that may not replace a
+    function whose text differs by the queue alone leaves it as its owner has made it.
 
     Two releases that migrate by turns do not undo each other's work: a function of a newer one
     stays as it is.
@@ -32,7 +35,7 @@ async def install(session: Session, *, prefix: str, version: int, task_queue: st
         prefix: What names begin with.
         version: Of the newest migration that this release knows.
         task_queue: Whose workers run what is emitted without a queue, when other queues have
-            workers too, or none has.
+            workers too, or none has. Its characters need no quoting.
 
     Returns:
         Whether something was made.
@@ -40,38 +43,46 @@ async def install(session: Session, *, prefix: str, version: int, task_queue: st
     name = f"{prefix}emit"
     row = await session.row("migrations.find_place", f"{prefix}triggers")
     schema = required(row, "the schema of the tables")["schema"]
-    text = emit_function(prefix=prefix, schema=schema, task_queue=task_queue)
+    text = emit_function(prefix=prefix, schema=schema)
     mark = f"migration {version}, sha256 {hashlib.sha256(text.encode()).hexdigest()}"
+    told = f"{mark}, queue {task_queue}"
     found = await session.row("migrations.find_function", schema, name)
-    if found is not None and not _is_outdated(found["comment"], version=version, mark=mark):
-        return False
+    if found is not None:
+        enough = told if found["is_replaceable"] else mark
+        if not _is_outdated(found["comment"], version=version, enough=enough):
+            return False
+    text = text.replace(MIGRATED_BY, f"migrated_by CONSTANT text := '{task_queue}'")
     comment = relations_in(
-        f"COMMENT ON FUNCTION pulse_emit IS '{mark}'", prefix=prefix, schema=schema
+        f"COMMENT ON FUNCTION pulse_emit IS '{told}'", prefix=prefix, schema=schema
     )
     with typed_errors():
         await session.connection.execute(f"{text};\n{comment}")
     return True
 
 
-def emit_function(*, prefix: str, schema: str, task_queue: str) -> str:
-    """Return the text that makes the function ``<prefix>emit``.
+def emit_function(*, prefix: str, schema: str) -> str:
+    """Return the text that makes the function ``<prefix>emit``, with the default queue.
 
     Args:
         prefix: What names begin with.
         schema: Where the tables and the function live.
-        task_queue: As of ``install``; its characters need no quoting.
     """
     known = statements(prefix=prefix, schema=schema)
     file = files("pulse_temporal.store").joinpath("functions", "emit.sql")
     text = relations_in(file.read_text(encoding="utf-8"), prefix=prefix, schema=schema)
     text = STATEMENT.sub(lambda match: known[match[1]].rstrip(";"), text)
-    text = text.replace(MIGRATED_BY, f"migrated_by CONSTANT text := '{task_queue}'")
     return text.strip().rstrip(";")
 
 
-def _is_outdated(comment: str | None, *, version: int, mark: str) -> bool:
-    """Say whether a function is not this release's, nor a newer one's."""
-    if comment == mark:
-        return False
+def _is_outdated(comment: str | None, *, version: int, enough: str) -> bool:
+    """Return whether a function is not this release's, nor a newer one's.
+
+    Args:
+        comment: On the function.
+        version: As of ``install``.
+        enough: The comment with which it is this release's, or the part before the queue.
+    """
     match = MARK.match(comment or "")
-    return match is None or int(match[1]) <= version
+    if match is None:
+        return True
+    return enough not in match.group(0, 1) and int(match[2]) <= version

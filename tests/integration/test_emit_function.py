@@ -173,7 +173,7 @@ async def test_the_rights_are_the_callers(connection: asyncpg.Connection) -> Non
 
 
 def test_the_function_holds_the_statement_of_the_engine() -> None:
-    text = emit_function.emit_function(prefix="acme_", schema="app", task_queue="q")
+    text = emit_function.emit_function(prefix="acme_", schema="app")
 
     statement = statements(prefix="acme_", schema="app")["triggers.emit_signal"]
     assert statement.rstrip(";") in text

@@ -15,14 +15,23 @@ from pulse_temporal import (
     Engine,
     MissingRightError,
     WorkflowContext,
+    WorkflowDefinition,
+    WorkflowRun,
     create_engine,
 )
 from pulse_temporal.embedded import EmbeddedServices
+from pulse_temporal.engine.methods import AwaitableMethods
 from pulse_temporal.store.rights import needed_rights
 from tests.harness import SOURCE, TENANT, PulseTest, action, condition, delay, make_pulse, parallel
 
 GRANTS = Path(__file__).parents[2] / "docs" / "operate" / "roles.sql"
 SIGNAL = {"tenantId": TENANT, "source": SOURCE, "type": "order.paid"}
+DEFINITION: dict[str, object] = {
+    "tenantId": TENANT,
+    "name": "x",
+    "triggerType": "order.paid",
+    "steps": [],
+}
 _roles = count(1)
 
 
@@ -86,9 +95,7 @@ CALLS: dict[str, Call] = {
     "emit": lambda engine: engine.emit(SIGNAL),
     "emit with a key": lambda engine: engine.emit({**SIGNAL, "idempotencyKey": "k"}),
     "emit_many": lambda engine: engine.emit_many([SIGNAL, SIGNAL]),
-    "create_workflow": lambda engine: engine.create_workflow(
-        {"tenantId": TENANT, "name": "x", "triggerType": "order.paid", "steps": []}
-    ),
+    "create_workflow": lambda engine: engine.create_workflow(DEFINITION),
     "cancel_run": lambda engine: engine.cancel_run("run_x"),
     "list_runs": lambda engine: engine.list_runs(),
     "get_run": lambda engine: engine.get_run("run_x"),
@@ -148,21 +155,84 @@ async def test_a_forgotten_grant_is_found_at_the_start(
     assert told in check.summary
 
 
+class Known(NamedTuple):
+    """What there is for methods to work on."""
+
+    failed: WorkflowRun
+    waiting: str
+    definition: WorkflowDefinition
+
+
+async def emit_in_transaction(engine: Engine, _: Known) -> object:
+    """Emit with other writes."""
+    async with engine.transaction() as connection:
+        return await engine.emit(SIGNAL, connection=connection)
+
+
+Method = Callable[[Engine, Known], Awaitable[object]]
+READS: dict[str, Method] = {
+    "get_failed_runs": lambda engine, _: engine.get_failed_runs(),
+    "get_run": lambda engine, known: engine.get_run(known.failed.id),
+    "get_run_logs": lambda engine, known: engine.get_run_logs(known.failed.id),
+    "get_run_steps": lambda engine, known: engine.get_run_steps(known.failed.id),
+    "get_run_timeline": lambda engine, known: engine.get_run_timeline(known.failed.id),
+    "get_runs_by_trigger": lambda engine, known: engine.get_runs_by_trigger(
+        known.failed.trigger_id
+    ),
+    "get_step_attempts": lambda engine, known: engine.get_step_attempts(known.failed.id),
+    "get_trigger": lambda engine, known: engine.get_trigger(known.failed.trigger_id),
+    "get_workflow": lambda engine, known: engine.get_workflow(known.definition.id),
+    "list_runs": lambda engine, _: engine.list_runs(),
+    "list_workflows": lambda engine, _: engine.list_workflows(),
+    "next_runs": lambda engine, known: engine.next_runs(known.definition.id, 1),
+    "validate_workflow": lambda engine, _: engine.validate_workflow(DEFINITION),
+    "wait_for_run": lambda engine, known: engine.wait_for_run(known.failed.id),
+}
+WRITES: dict[str, Method] = {
+    "migrate": lambda engine, _: engine.migrate(),
+    "emit": lambda engine, _: engine.emit(SIGNAL),
+    "emit_many": lambda engine, _: engine.emit_many([SIGNAL, SIGNAL]),
+    "transaction": emit_in_transaction,
+    "create_workflow": lambda engine, _: engine.create_workflow(DEFINITION),
+    "put_workflow": lambda engine, _: engine.put_workflow({**DEFINITION, "key": "x"}),
+    "update_workflow": lambda engine, known: engine.update_workflow(
+        known.definition.id, {"name": "other"}
+    ),
+    "disable_workflow": lambda engine, known: engine.disable_workflow(known.definition.id),
+    "enable_workflow": lambda engine, known: engine.enable_workflow(known.definition.id),
+    "replay": lambda engine, known: engine.replay(known.failed.trigger_id),
+    "retry_run": lambda engine, known: engine.retry_run(known.failed.id),
+    "cancel_run": lambda engine, known: engine.cancel_run(known.waiting),
+    "reconcile": lambda engine, _: engine.reconcile(),
+    "delete_workflow": lambda engine, known: engine.delete_workflow(known.definition.id),
+}
+
+
+def test_every_method_is_tried_with_the_documented_grants() -> None:
+    """What the tests below call of themselves comes to it."""
+    methods = {name for name in dir(AwaitableMethods) if not name.startswith("_")}
+
+    assert methods == {*READS, *WRITES, "start", "stop", "check_health"}
+
+
+async def make_known(pulse: PulseTest) -> Known:
+    """Make a run that has failed, one that waits, and a definition with a cron."""
+    pulse.action("flaky", fails=1)
+    await pulse.define("order.late", delay("wait", 60_000))
+    definition = await pulse.define("order.bad", action("flaky"), cronExpression="0 0 1 1 *")
+    failed = await pulse.emit_and_wait("order.bad")
+    assert failed.status == "failed"
+    (waiting,) = (await pulse.emit("order.late", idempotencyKey="late")).run_ids
+    return Known(failed, waiting, definition)
+
+
 async def test_an_applications_role_works_with_the_documented_grants(
-    connection: asyncpg.Connection,
-    roles: Roles,
-    as_role: Callable[[str], PulseTest],
-    idle_pulse: PulseTest,
+    connection: asyncpg.Connection, roles: Roles, as_role: Callable[[str], PulseTest]
 ) -> None:
     await grant(connection, roles)
     pulse = as_role(roles.app)
-    owner = make_pulse(idle_pulse.dsn, idle_pulse.temporal_address, like=pulse)
-    await owner.engine.migrate()  # the function that emits from SQL knows the queue
-    await owner.engine.stop()
-    assert await pulse.engine.migrate() == []
     pulse.condition("is_due")
     pulse.action("work")
-    pulse.action("flaky", fails=1)
 
     @pulse.engine.action("book", transactional=True)
     async def book(ctx: WorkflowContext) -> None:
@@ -170,20 +240,14 @@ async def test_an_applications_role_works_with_the_documented_grants(
         await ctx.emit({"source": SOURCE, "type": "order.booked"})
 
     pulse.signal("order.booked")
-    await pulse.define("order.late", delay("wait", 60_000))
     await pulse.define("order.paid", condition("is_due"), parallel("both", ["work"], ["book"]))
-    ticking = await pulse.define("order.bad", action("flaky"), cronExpression="0 0 1 1 *")
     async with pulse.engine:
         assert (await pulse.emit_and_wait("order.paid")).status == "completed"
-        failed = await pulse.emit_and_wait("order.bad")
-        await pulse.engine.retry_run(failed.id)
-        assert (await pulse.engine.wait_for_run(failed.id)).status == "completed"
-        (late,) = (await pulse.emit("order.late", idempotencyKey="late")).run_ids
-        await pulse.engine.cancel_run(late)
-        await pulse.engine.update_workflow(ticking.id, {"name": "other"})
-        await pulse.engine.delete_workflow(ticking.id)
-        await pulse.engine.replay(failed.trigger_id)
-        await pulse.engine.reconcile()
+        known = await make_known(pulse)
+        for call in (*READS.values(), *WRITES.values()):
+            await call(pulse.engine, known)
+        assert (await pulse.engine.wait_for_run(known.failed.id)).status == "completed"
+        assert (await pulse.engine.wait_for_run(known.waiting)).status == "canceled"
         check = (await pulse.engine.check_health()).check("rights")
         assert check is not None
         assert check.status == "ok"
@@ -217,22 +281,14 @@ async def test_a_reader_can_use_every_method_that_reads(
     pulse: PulseTest,
 ) -> None:
     await grant(connection, roles)
-    pulse.action("work")
-    definition = await pulse.define("order.paid", "work", cronExpression="0 0 1 1 *")
-    run = await pulse.emit_and_wait("order.paid")
+    pulse.signal("order.paid")
+    known = await make_known(pulse)
     reader = as_role(roles.reader).engine
 
-    assert await reader.get_run(run.id) == await pulse.engine.get_run(run.id)
-    assert await reader.wait_for_run(run.id) == run
-    assert await reader.get_trigger(run.trigger_id) is not None
-    assert await reader.get_workflow(definition.id) is not None
-    assert (await reader.list_workflows()).items
-    assert (await reader.list_runs()).items
-    assert await reader.get_failed_runs() == []
-    assert await reader.get_run_steps(run.id)
-    assert await reader.get_run_timeline(run.id)
-    assert await reader.get_run_logs(run.id) == []
-    assert await reader.next_runs(definition.id, 1)
+    for name, call in READS.items():
+        told = await call(reader, known)
+        assert told == await call(pulse.engine, known), name
+        assert told or name == "get_run_logs", name
     report = await reader.check_health()
     assert {check.name: check.status for check in report.checks if check.status != "ok"} == {
         "rights": "warning",
@@ -241,6 +297,23 @@ async def test_a_reader_can_use_every_method_that_reads(
     for name in ("start", "emit"):
         with pytest.raises(MissingRightError, match="INSERT"):
             await CALLS[name](reader)
+
+
+async def test_an_applications_role_migrates_where_nothing_is_to_be_done(
+    connection: asyncpg.Connection, roles: Roles, as_role: Callable[[str], PulseTest]
+) -> None:
+    """Its queue is another one than the owner's, which the function keeps."""
+    text = "SELECT pg_get_functiondef('pulse_emit'::regproc)"
+    made = await connection.fetchval(text)
+    await grant(connection, roles)
+    engine = as_role(roles.app).engine
+
+    assert await engine.migrate() == []
+
+    assert await connection.fetchval(text) == made
+    await connection.execute("COMMENT ON FUNCTION pulse_emit IS 'of an older release'")
+    with pytest.raises(MissingRightError, match=r"pulse_emit|schema public"):
+        await engine.migrate()
 
 
 async def test_the_grants_follow_schema_and_prefix(

@@ -42,9 +42,12 @@ SELECT version, name, checksum FROM pulse_migrations ORDER BY version;
 INSERT INTO pulse_migrations (version, name, checksum) VALUES ($1, $2, $3);
 
 -- name: find_function
--- What the comment on a function says; no row: there is no such function.
+-- What the comment on a function says, and whether this role may replace it; no row: there is no
+-- such function.
 -- $1 schema, $2 name
-SELECT obj_description(p.oid, 'pg_proc') AS comment
+SELECT
+    obj_description(p.oid, 'pg_proc') AS comment,
+    pg_has_role(p.proowner, 'USAGE') AND has_schema_privilege(n.oid, 'CREATE') AS is_replaceable
 FROM pg_proc AS p
 JOIN pg_namespace AS n ON n.oid = p.pronamespace
 WHERE n.nspname = $1 AND p.proname = $2;
