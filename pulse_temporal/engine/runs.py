@@ -188,7 +188,12 @@ class RunMethods:
         return list(page.items)
 
     async def replay(
-        self, trigger_id: str, *, dry_run: bool = False, tenant_id: str | None = None
+        self,
+        trigger_id: str,
+        *,
+        dry_run: bool = False,
+        tenant_id: str | None = None,
+        idempotency_key: str | None = None,
     ) -> list[WorkflowRun]:
         """Run a stored signal again, with the definitions that match it now.
 
@@ -200,14 +205,18 @@ class RunMethods:
             dry_run: Only conditions are evaluated; actions and delays are skipped and nothing
                 is emitted.
             tenant_id: Narrows to one tenant.
+            idempotency_key: A replay that is repeated with the same key, of the tenant, gives the
+                runs of the first time instead of new ones. Give one wherever a call may be
+                repeated: after an error, or by a button that is pressed twice.
 
         Returns:
             The new runs, oldest definition first; empty when nothing matches.
 
         Raises:
             NotFoundError: There is no such trigger.
-            TransactionInDoubtError: The runs are stored and start, and could not be read then;
-                the message names them.
+            IdempotencyConflictError: The key was used for another replay.
+            TransactionInDoubtError: Without an answer to the commit, or the runs are stored and
+                could not be read then; the message names them.
         """
         return await replay(
             self._process.emitter,
@@ -215,6 +224,7 @@ class RunMethods:
             trigger_id,
             tenant_id=tenant_id,
             is_dry_run=dry_run,
+            key=idempotency_key,
         )
 
     async def wait_for_run(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from pulse_temporal import (
+    IdempotencyConflictError,
+    InvalidInputError,
     NotFoundError,
     PostgresUnavailableError,
     TransactionInDoubtError,
@@ -161,3 +165,48 @@ async def test_a_replay_whose_runs_cannot_be_read_names_them(
     assert again.id in str(raised.value)
     assert not raised.value.retryable
     assert (await pulse.engine.wait_for_run(again.id)).status == "completed"
+
+
+async def test_a_repeated_replay_with_the_same_key_starts_nothing(pulse: PulseTest) -> None:
+    """Also when both come at the same moment; another tenant's key is another key."""
+    pulse.action("create", replay_safe=True)
+    await pulse.define("alert", "create")
+    original = await pulse.emit_and_wait("alert")
+    replay = partial(pulse.engine.replay, original.trigger_id, idempotency_key="click-1")
+
+    at_once = await asyncio.gather(*(replay() for _ in range(5)))
+    later = await replay()
+
+    ids = {run.id for runs in (*at_once, later) for run in runs}
+    assert len(ids) == 1
+    assert len(await pulse.engine.get_runs_by_trigger(original.trigger_id)) == 2
+    assert (await pulse.engine.wait_for_run(ids.pop())).status == "completed"
+    (other,) = await pulse.engine.replay(original.trigger_id, idempotency_key="click-2")
+    assert (await pulse.engine.wait_for_run(other.id)).is_replay
+
+
+async def test_the_key_of_a_replay_stands_for_one_replay(pulse: PulseTest) -> None:
+    pulse.action("create", replay_safe=True)
+    await pulse.define("alert", "create")
+    first, second = await pulse.emit_and_wait("alert"), await pulse.emit_and_wait("alert")
+    await pulse.engine.replay(first.trigger_id, idempotency_key="k")
+
+    with pytest.raises(IdempotencyConflictError, match=first.trigger_id):
+        await pulse.engine.replay(second.trigger_id, idempotency_key="k")
+    with pytest.raises(IdempotencyConflictError, match="'k' belongs to a replay of"):
+        await pulse.engine.replay(first.trigger_id, dry_run=True, idempotency_key="k")
+    for key in ("", "a\0b", "x" * 201):
+        with pytest.raises(InvalidInputError, match="idempotency_key"):
+            await pulse.engine.replay(first.trigger_id, idempotency_key=key)
+
+
+async def test_a_replay_with_a_key_that_matches_nothing_is_remembered_too(
+    pulse: PulseTest,
+) -> None:
+    pulse.action("create", replay_safe=True)
+    definition = await pulse.define("alert", "create")
+    original = await pulse.emit_and_wait("alert")
+    await pulse.engine.disable_workflow(definition.id)
+    assert await pulse.engine.replay(original.trigger_id, idempotency_key="k") == []
+    await pulse.engine.enable_workflow(definition.id)
+    assert await pulse.engine.replay(original.trigger_id, idempotency_key="k") == []
