@@ -17,9 +17,9 @@ def standing(run: WorkflowRun | None, steps: Sequence[WorkflowStepRun]) -> str:
         steps: Its step runs, in document order.
     """
     if run is None:
-        return "no run of this id is stored; was the transaction that plans it committed?"
+        return "no run of this id is stored; the transaction that plans it may not have committed"
     if run.status == "pending" and not any(step.blocked_reason for step in steps):
-        return "it is 'pending': its workflow has not begun. Is a worker running?"
+        return "it is 'pending': its workflow has not begun; it needs a worker and Temporal"
     at_work = [step for step in steps if _is_at_work(step)]
     told = [_step(step) for step in at_work[:MOST_STEPS]]
     if len(at_work) > MOST_STEPS:

@@ -14,7 +14,8 @@ from pulse_temporal.store.statements import statements
 Right = Literal["DELETE", "INSERT", "SELECT", "UPDATE", "USAGE"]
 
 RELATION = r'"(?:[^"]|"")+"\.(\w+)'
-READ = re.compile(RELATION)
+READ = re.compile(RELATION + r"\b(?!\()")
+CALL = re.compile(RELATION + r"\(")
 WRITES: tuple[tuple[Right, re.Pattern[str]], ...] = (
     ("DELETE", re.compile(r"\bDELETE\s+FROM\s+" + RELATION)),
     ("INSERT", re.compile(r"\bINSERT\s+INTO\s+" + RELATION)),
@@ -56,9 +57,11 @@ def needed_rights() -> Mapping[str, tuple[Right, ...]]:
 
 def told_rights(text: str, *, refusal: str) -> str:
     """Say what a statement needs of the tables that a refusal names, in any language."""
+    needed = {table: " and ".join(sorted(rights)) for table, rights in rights_in(text).items()}
+    needed |= dict.fromkeys(CALL.findall(text), "EXECUTE")
     told = [
-        f"{' and '.join(sorted(rights))} on {table}"
-        for table, rights in rights_in(text).items()
-        if re.search(rf"\b{re.escape(table)}\b", refusal)
+        f"{rights} on {name}"
+        for name, rights in needed.items()
+        if re.search(rf"\b{re.escape(name)}\b", refusal)
     ]
     return f" It needs {', '.join(told)}." if told else ""
