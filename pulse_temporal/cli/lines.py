@@ -87,7 +87,7 @@ def detail_text(entry: RunTimelineEntry, view: RunView) -> str:
             text = as_text(view.run.error_message or view.run.cancel_reason or "")
         case "run_completed":
             ended_by = entry.detail.get("endedBy")
-            text = "" if ended_by is None else f"ended early by step {ended_by}"
+            text = "" if ended_by is None else f"ended early by {view.step_name(ended_by)}"
         case _:  # nothing to add, or an event of a newer release
             pass
     return text

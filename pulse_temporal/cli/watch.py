@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pydantic import JsonValue
+
 from pulse_temporal.engine.facade import Engine
 from pulse_temporal.errors import NotFoundError
 from pulse_temporal.model.runs import TERMINAL_RUN_STATUSES, WorkflowRun, WorkflowStepRun
@@ -39,6 +41,10 @@ class RunView:
         """When the earliest delay that is running ends; None without one."""
         waits = [step.scheduled_for for step in self.steps if step.status == "scheduled"]
         return min((wait for wait in waits if wait is not None), default=None)
+
+    def step_name(self, path: JsonValue) -> str:
+        """Return the name of the step at ``path``, or the path itself."""
+        return next((step.step_name for step in self.steps if step.path == path), str(path))
 
 
 Show = Callable[[Sequence[RunView]], None]

@@ -13,7 +13,7 @@ from pulse_temporal.errors import (
     PulseError,
     PulseTimeoutError,
 )
-from pulse_temporal.model.plain import cut_repr
+from pulse_temporal.model.plain import UNSAFE, cut_repr
 from pulse_temporal.model.runs import (
     TERMINAL_RUN_STATUSES,
     ExecutionLog,
@@ -248,13 +248,9 @@ class RunMethods:
             NotFoundError: No run can have this id.
         """
         patience = seconds_of(timeout)
-        if (
-            not _looks_like_ours(run_id)
-            and await self.get_run(run_id, tenant_id=tenant_id) is None
-        ):
-            raise NotFoundError(
-                f"There is no run {cut_repr(run_id)[:100]}: ids begin with 'run_'."
-            )
+        if not _looks_like_ours(run_id) and not await self._is_known(run_id, tenant_id=tenant_id):
+            shown = cut_repr(run_id)[:100]
+            raise NotFoundError(f"There is no run {shown}: ids are text that begins with 'run_'.")
         clock = asyncio.get_running_loop().time
         deadline = clock() + patience
         while True:
@@ -271,6 +267,12 @@ class RunMethods:
             if run.status in TERMINAL_RUN_STATUSES:
                 return run
             # It was over and goes on: somebody has retried it, or reset it in Temporal.
+
+    async def _is_known(self, run_id: object, *, tenant_id: str | None) -> bool:
+        """Whether there is a run of an id that may be of another make."""
+        if not isinstance(run_id, str) or UNSAFE.search(run_id):
+            return False
+        return await self.get_run(run_id, tenant_id=tenant_id) is not None
 
     async def _standing(self, run_id: str, *, tenant_id: str | None) -> str:
         """Return where a run stands, or that Postgres does not say."""

@@ -26,7 +26,8 @@ RUNS = [
 
 def assert_all_runs_completed(command: Command) -> None:
     """Each run's timeline must have been printed to its end, once."""
-    ends = re.findall(r"^(\w+)  (.+?) +\d+\.\d\d ● run completed$", command.stdout, re.MULTILINE)
+    completed = r"^(\w+)  (.+?) +\d+\.\d\d ● run completed(?:  ended early by \w+)?$"
+    ends = re.findall(completed, command.stdout, re.MULTILINE)
     assert sorted(ends) == RUNS
 
 

@@ -61,7 +61,7 @@ class Fleet:
 
         async def works() -> bool:
             assert worker.poll() is None, log.read_text(encoding="utf-8")
-            return " working" in log.read_text(encoding="utf-8")
+            return " works on task queue" in log.read_text(encoding="utf-8")
 
         await eventually(works, within=PATIENCE)
         return worker
@@ -127,7 +127,7 @@ async def test_a_second_sigterm_ends_a_worker_at_once(fleet: Fleet) -> None:
     log = fleet.folder / "worker-1.log"
 
     async def has_heard() -> bool:
-        return "stopping" in log.read_text(encoding="utf-8")
+        return "Stopping" in log.read_text(encoding="utf-8")
 
     await eventually(has_heard, within=PATIENCE)
     assert worker.poll() is None

@@ -24,7 +24,7 @@ async def test_a_refused_start_fails_the_run_also_after_a_retry(
     async def no_command_is_left() -> bool:
         return await connection.fetchval("SELECT count(*) FROM pulse_outbox") == 0
 
-    async def refuse(*_: object) -> None:
+    async def refuse(*_: object, **__: object) -> None:
         raise StartRefusedError("the server finds the input too large")
 
     work = pulse.action("work")
@@ -79,11 +79,13 @@ async def test_a_start_that_hangs_holds_up_no_other(
     hung = asyncio.Event()
     start_run = dispatch.start_run
 
-    async def start(client: Client, start: RunStart, options: EngineOptions) -> None:
+    async def start(
+        client: Client, start: RunStart, options: EngineOptions, *, database: str | None
+    ) -> None:
         if start.tenant_id == "hangs":
             hung.set()
             await asyncio.Event().wait()
-        await start_run(client, start, options, database=None)
+        await start_run(client, start, options, database=database)
 
     monkeypatch.setattr(dispatch, "start_run", start)
     await pulse.define("order.paid", tenant_id="hangs")
