@@ -62,8 +62,21 @@ WHERE s.status = 'completed' AND s.step_type = 'action' AND s.handler NOT LIKE '
 SELECT s.run_id || ' ' || s.path AS subject FROM pulse_workflow_step_runs AS s
 LEFT JOIN pulse_triggers AS t
     ON t.tenant_id = s.tenant_id
-    AND t.idempotency_key = 'chain:' || s.run_id || ':' || s.path || ':chaos.child:0'
+    AND starts_with(
+        t.idempotency_key, 'chain:' || s.run_id || ':' || s.path || ':chaos.child:'
+    )
 WHERE s.status = 'completed' AND s.handler IN ('tell', 'pay_and_tell') AND t.id IS NULL;
+
+-- name: duplicate_chained_signal
+SELECT s.run_id || ' ' || s.path || ' ' || count(*) || ' times' AS subject
+FROM pulse_workflow_step_runs AS s
+JOIN pulse_triggers AS t
+    ON t.tenant_id = s.tenant_id
+    AND starts_with(
+        t.idempotency_key, 'chain:' || s.run_id || ':' || s.path || ':chaos.child:'
+    )
+WHERE s.handler IN ('tell', 'pay_and_tell')
+GROUP BY s.run_id, s.path HAVING count(*) > 1;
 
 -- name: duplicate_effect
 SELECT run_id || ' ' || path || ' ' || count(*) || ' times' AS subject FROM chaos_effects
