@@ -133,7 +133,7 @@ async def connect(
 
 
 def _failed_connection(text: str, address: str) -> ConfigurationError | TemporalUnavailableError:
-    """Give the error for what the SDK says of a failed connection, which is text alone."""
+    """Return the error for what the SDK says of a failed connection, which is text alone."""
     found = REASON.search(text)
     reason = found[1] if found else text
     if WRONG_TLS.search(text):
@@ -227,7 +227,7 @@ async def _create(client: Client, missing: tuple[str, ...], *, patience: timedel
 
 
 async def attribute_flaws(client: Client, *, patience: timedelta) -> AttributeFlaws:
-    """Say which of our search attributes are not as they should be.
+    """Return which of our search attributes are not as they should be.
 
     Raises:
         RPCError: No answer, or it may not be asked.
@@ -253,12 +253,12 @@ async def attribute_flaws(client: Client, *, patience: timedelta) -> AttributeFl
 
 
 def address_of(client: Client) -> str:
-    """Give the address that a client was made for."""
+    """Return the address that a client was made for."""
     return client.service_client.config.target_host
 
 
 def is_lazy(client: Client) -> bool:
-    """Say whether a client connects with its first call, which the SDK's workers refuse."""
+    """Return whether a client connects with its first call, which the SDK's workers refuse."""
     return client.service_client.config.lazy
 
 

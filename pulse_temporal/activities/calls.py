@@ -141,13 +141,13 @@ async def see_through(work: Coroutine[object, object, Answer], at_work: AtWork) 
 
 
 def _is_given_up() -> bool:
-    """Say whether Temporal cancels because it has heard nothing."""
+    """Return whether Temporal cancels because it has heard nothing."""
     details = activity.cancellation_details()
     return details is not None and (details.timed_out or details.not_found)
 
 
 def _blamed(at_work: AtWork) -> str:
-    """Give a sentence for a handler that has blocked the event loop."""
+    """Return a sentence for a handler that has blocked the event loop."""
     if not at_work.blocked_for:
         return ""
     return (
@@ -206,7 +206,7 @@ async def _guarded(
 
 
 def subject_of(handler: Action | Condition, step: WorkflowStepRun) -> Subject:
-    """Give what log lines say about a step that is at work."""
+    """Return what log lines say about a step that is at work."""
     kind = "action" if isinstance(handler, Action) else "condition"
     return Subject(
         tenant_id=step.tenant_id,

@@ -72,7 +72,7 @@ class CronActivities:
         return CronTicked(trigger_id=trigger.id, run_ids=trigger.run_ids)
 
     async def _judge(self, tick: CronTickInput) -> tuple[ScheduleOwner | None, str | None]:
-        """Give the definition of a tick, and why it emits nothing; None when it does."""
+        """Return the definition of a tick, and why it emits nothing; None when it does."""
         clock = tick.clock
         at = judged_at(tick, catchup=self.emitter.options.cron_catchup)
         async with self.database.session() as session:

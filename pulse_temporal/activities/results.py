@@ -64,7 +64,7 @@ def _data(action: Action, value: object, limits: Limits) -> str | None:
 
 
 def _reported(value: object) -> ActionResult | None:
-    """Give what reports success or failure: an ActionResult, or the TypeScript Pulse's shape.
+    """Return what reports success or failure: an ActionResult, or the TypeScript Pulse's shape.
 
     Code that was translated returns ``{"success": false, "error": "..."}``; stored as data, a
     failure would be a success.
@@ -78,7 +78,7 @@ def _reported(value: object) -> ActionResult | None:
 
 
 def _fields(value: object) -> Mapping[str, object]:
-    """Give the fields of a mapping or a model; none when it cannot have the shape."""
+    """Return the fields of a mapping or a model; none when it cannot have the shape."""
     if isinstance(value, BaseModel):
         if type(value).model_fields.keys() - TYPESCRIPT_RESULT:
             return {}

@@ -70,7 +70,7 @@ async def examine() -> HealthReport:
 
 
 def exit_of(report: HealthReport, *, strict: bool = False) -> Exit:
-    """Give the exit code for a report; strictly, a warning is a failure."""
+    """Return the exit code for a report; strictly, a warning is a failure."""
     failed = {check.name for check in report.checks if check.status == "failed"}
     if failed.intersection(SERVERS):
         return Exit.UNREACHABLE

@@ -66,7 +66,7 @@ class DefinitionMethods:
     async def validate_workflow(
         self, definition: WorkflowInput | Mapping[str, object]
     ) -> ValidationReport:
-        """Say what ``create_workflow`` would: problems, for which it would refuse, and warnings.
+        """Return what ``create_workflow`` would say: problems, which it refuses, and warnings.
 
         Nothing is stored, and whether the key is free is not looked at.
         """

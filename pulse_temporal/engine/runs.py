@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Collection
 from datetime import timedelta
@@ -55,7 +56,7 @@ class RunMethods:
     async def get_step_attempts(
         self, run_id: str, path: str | None = None, *, tenant_id: str | None = None
     ) -> list[StepAttempt]:
-        """Give the attempts of a run's steps with their tracebacks; empty when there are none.
+        """Return the attempts of a run's steps with their tracebacks; empty when there are none.
 
         Args:
             run_id: Which run.
@@ -294,12 +295,11 @@ def seconds_of(timeout: object) -> float:
         return math.inf
     if isinstance(timeout, timedelta):
         return timeout.total_seconds()
-    if isinstance(timeout, bool):
-        seconds = math.nan
-    else:
-        seconds = float(timeout) if isinstance(timeout, (int, float)) else math.nan
-    if not math.isnan(seconds):
-        return seconds
+    if isinstance(timeout, (int, float)) and not isinstance(timeout, bool):
+        with contextlib.suppress(OverflowError):  # an integer beyond any float
+            seconds = float(timeout)
+            if not math.isnan(seconds):
+                return seconds
     raise InvalidInputError(
         f"timeout must be a timedelta, a number of seconds or None, not {cut_repr(timeout)[:100]}."
     )

@@ -32,18 +32,18 @@ def check_callable(what: str, call: object, *, given: str) -> None:
 
 
 def is_async(call: object) -> bool:
-    """Say whether a call gives a coroutine; through partials and objects that are callable."""
+    """Return whether a call gives a coroutine; through partials and objects that are callable."""
     function = _function_of(call)
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def is_awaitable(value: object) -> TypeGuard[Awaitable[object]]:
-    """Say whether a value can be awaited, old coroutines of generators included."""
+    """Return whether a value can be awaited, old coroutines of generators included."""
     return inspect.isawaitable(value)
 
 
 async def settled(answer: object) -> object:
-    """Give what an answer comes to when it, and what it gives, is awaited."""
+    """Return what an answer comes to when it, and what it gives, is awaited."""
     for _ in range(MOST_AWAITS):
         if not is_awaitable(answer):
             break
@@ -107,7 +107,7 @@ def _is_generator(call: object) -> bool:
 
 
 def _function_of(call: object) -> object:
-    """Give the function that runs when something is called."""
+    """Return the function that runs when something is called."""
     while isinstance(call, functools.partial):
         call = call.func
     if isinstance(call, type) or inspect.isroutine(call):

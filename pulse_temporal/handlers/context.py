@@ -118,7 +118,7 @@ class ContextControl:
         self.canceled.set()
 
     def lend(self, connection: HandlerConnection) -> None:
-        """Give the handler the connection of its transaction."""
+        """Let the handler use the connection of its transaction."""
         self.connection = connection
 
     def take_back(self) -> None:

@@ -32,7 +32,7 @@ class Subject:
 
     @override
     def __str__(self) -> str:
-        """Give the facts as words."""
+        """Return the facts as words."""
         step = (
             f"step {self.step_name!r} at path {self.path}"
             if self.step_name

@@ -30,7 +30,7 @@ MACHINERY = (
 
 
 def traceback_of(error: BaseException) -> str:
-    """Give the traceback of an exception as text, with its causes, groups and notes.
+    """Return the traceback of an exception as text, with its causes, groups and notes.
 
     Values of variables are not in it. What made an error of Pulse's own is left out: it may
     show a payload or a password. Never raises, whatever the exception is made of.
@@ -47,7 +47,7 @@ def traceback_of(error: BaseException) -> str:
 
 
 def stack_of(frames: Iterator[tuple[FrameType, int]]) -> str:
-    """Give the application's part of a stack as text, the innermost frame last."""
+    """Return the application's part of a stack as text, the innermost frame last."""
     try:
         stack = StackSummary.extract(frames)
         stack[:] = [frame for frame in stack if _is_application(frame)][-FRAMES:]
@@ -57,7 +57,7 @@ def stack_of(frames: Iterator[tuple[FrameType, int]]) -> str:
 
 
 def frames_of_task(task: asyncio.Future[object]) -> Iterator[tuple[FrameType, int]]:
-    """Give the frames of a task that waits, the outermost first."""
+    """Return the frames of a task that waits, the outermost first."""
     waits: object = task.get_coro() if isinstance(task, asyncio.Task) else None
     while waits is not None:
         frame = getattr(waits, "cr_frame", None) or getattr(waits, "gi_frame", None)
@@ -68,7 +68,7 @@ def frames_of_task(task: asyncio.Future[object]) -> Iterator[tuple[FrameType, in
 
 
 def frames_of_thread(ident: int | None) -> Iterator[tuple[FrameType, int]]:
-    """Give the frames of a thread at this moment, the outermost first."""
+    """Return the frames of a thread at this moment, the outermost first."""
     frame = sys._current_frames().get(ident or 0)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - documented, and the only way
     found: list[tuple[FrameType, int]] = []
     while frame is not None:
@@ -78,7 +78,7 @@ def frames_of_thread(ident: int | None) -> Iterator[tuple[FrameType, int]]:
 
 
 def asserted(error: AssertionError) -> str:
-    """Give the statement and place of an ``assert`` without a message, if they are known."""
+    """Return the statement and place of an ``assert`` without a message, if they are known."""
     try:
         (frame,) = extract_tb(error.__traceback__, limit=-1)
         first = frame.lineno or 0
@@ -92,14 +92,14 @@ def asserted(error: AssertionError) -> str:
 
 
 def flattened(error: BaseException) -> list[BaseException]:
-    """Give the exceptions that a group consists of; any other one alone."""
+    """Return the exceptions that a group consists of; any other one alone."""
     if not is_group(error):
         return [error]
     return [leaf for member in error.exceptions for leaf in flattened(member)]
 
 
 def is_group(error: BaseException) -> TypeGuard[BaseExceptionGroup[BaseException]]:
-    """Say whether an exception is a group."""
+    """Return whether an exception is a group."""
     return isinstance(error, BaseExceptionGroup)
 
 

@@ -104,7 +104,7 @@ def canonical_tree(
 
 
 def opened(model: BaseModel, *, where: str) -> object:
-    """Give the JSON form of a pydantic model, whose own values are not looked at further.
+    """Return the JSON form of a pydantic model, whose own values are not looked at further.
 
     Raises:
         JsonValueError: It holds a secret or bytes, which its JSON would not show.
@@ -166,7 +166,7 @@ class _Refused(Exception):  # noqa: N818 - control flow of this module, never se
         self.path: list[str | int] = list(reversed(path))
 
     def at(self, where: str) -> JsonValueError:
-        """Give the error for the caller."""
+        """Return the error for the caller."""
         pointer = json_pointer([_readable(part) for part in reversed(self.path)])
         return JsonValueError(where, pointer, str(self))
 
@@ -242,7 +242,7 @@ class _Gate:
 
 
 def _plain(value: object) -> object:
-    """Give the stand-in of a foreign value; of a model only if it shows all that it holds."""
+    """Return the stand-in of a foreign value; of a model only if it shows all that it holds."""
     reason: TypeError | None = None
     try:
         plain = unwrap(value)

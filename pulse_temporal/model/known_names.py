@@ -38,7 +38,7 @@ class KnownNames:
 
 
 def handler_findings(definition: Mapping[str, object], known: KnownNames) -> list[Finding]:
-    """Give a finding for every step whose handler is not known; at most 101.
+    """Return a finding for every step whose handler is not known; at most 101.
 
     Args:
         definition: As its author sent it; it may break other rules.
@@ -59,7 +59,7 @@ def handler_findings(definition: Mapping[str, object], known: KnownNames) -> lis
 def signal_warnings(
     definition: WorkflowInput, known: KnownNames, *, as_sent: Mapping[str, object]
 ) -> list[Finding]:
-    """Give what keeps signals from starting a definition, as far as the known names tell it.
+    """Return what keeps signals from starting a definition, as far as the known names tell it.
 
     Args:
         definition: A valid definition. One with a cron also starts by the clock, whose ticks
@@ -101,7 +101,7 @@ def _spelled(snake: str, camel: str, as_sent: Mapping[str, object]) -> Place:
 
 
 def _walk(steps: object, place: Place) -> Iterator[tuple[Place, Mapping[str, object]]]:
-    """Give the steps of a list with their places, those in branches included."""
+    """Return the steps of a list with their places, those in branches included."""
     if not is_sequence(steps):
         return
     for index, step in enumerate(steps):

@@ -62,7 +62,7 @@ def find_masked(
 
 
 def _children(value: object, shown: object) -> Iterable[Child]:
-    """Give what a value holds; nothing where its author has chosen another form for the JSON."""
+    """Return what a value holds; nothing where its author has chosen another form for the JSON."""
     if isinstance(value, BaseModel):
         fields = dict(_fields_of(value))
         is_root = type(value).__pydantic_root_model__
@@ -78,7 +78,7 @@ def _children(value: object, shown: object) -> Iterable[Child]:
 
 
 def _fields_of(model: BaseModel) -> Iterator[tuple[str, object]]:
-    """Give the fields of a model by their names in the JSON."""
+    """Return the fields of a model by their names in the JSON."""
     kind = type(model)
     for name, field in kind.model_fields.items():
         yield field.serialization_alias or field.alias or name, _read(model, name)
@@ -136,7 +136,7 @@ def _is_masked(value: object) -> bool:
 
 
 def _is_default(value: object, shown: object) -> bool:
-    """Say whether a secret or bytes stand in the JSON as pydantic writes them by itself."""
+    """Return whether a secret or bytes stand in the JSON as pydantic writes them by itself."""
     if shown is ABSENT:
         return True
     if _is_binary(value):

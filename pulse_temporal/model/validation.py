@@ -83,7 +83,7 @@ def _places(findings: Sequence[Finding]) -> set[tuple[str | int, ...]]:
 
 
 def fields_of(data: object, *, set_only: bool) -> Mapping[str, object]:
-    """Give the fields that a caller sent, in the caller's spelling.
+    """Return the fields that a caller sent, in the caller's spelling.
 
     Args:
         data: A model or a mapping.

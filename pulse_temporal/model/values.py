@@ -43,7 +43,7 @@ class Value(BaseModel):
 
 
 def is_name(text: str) -> bool:
-    """Say whether a text keeps the rules of a ``Name``."""
+    """Return whether a text keeps the rules of a ``Name``."""
     return 1 <= len(text) <= NAME_CHARS and not CONTROL_OR_SURROGATE.search(text)
 
 

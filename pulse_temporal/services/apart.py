@@ -90,7 +90,7 @@ class Apart:
         self._turns: deque[str] = deque()  # tenants with waiting signals, each once
 
     def has(self, tenant_id: str) -> bool:
-        """Say whether a tenant's signals share no statement with others' now."""
+        """Return whether a tenant's signals share no statement with others' now."""
         tenant = self._tenants.get(tenant_id)
         return tenant is not None and (bool(tenant.waiting) or tenant.until > self._loop.time())
 

@@ -219,7 +219,7 @@ def _findings(key: str, expression: str | None, timezone: str | None) -> list[Fi
 
 @cache
 def zones() -> frozenset[str]:
-    """Give the names of all time zones that this machine knows."""
+    """Return the names of all time zones that this machine knows."""
     return frozenset(available_timezones()) - NO_ZONES
 
 

@@ -142,7 +142,7 @@ class Definitions:
         return self._warned(updated, known, given) if updated else current
 
     async def validate(self, content: WorkflowInput | Mapping[str, object]) -> ValidationReport:
-        """Say what is wrong with a definition; see ``Engine.validate_workflow``."""
+        """Return what is wrong with a definition; see ``Engine.validate_workflow``."""
         known = await self._known_names()
         try:
             given = fields_of(content, set_only=True)
@@ -295,7 +295,7 @@ class Definitions:
     def _warned(
         self, stored: WorkflowDefinition, known: KnownNames, given: Mapping[str, object]
     ) -> WorkflowDefinition:
-        """Give a definition that was just stored with its warnings, and log them."""
+        """Return a definition that was just stored with its warnings, and log them."""
         warnings = tuple(_warnings(stored, known, given))
         for warning in warnings:
             log.warning("Definition %s was stored; look at %s", stored.id, warning)
@@ -303,7 +303,7 @@ class Definitions:
 
 
 def _check(known: KnownNames, *, needs_key: bool = False) -> Check:
-    """Give the rules that need more than the definition itself."""
+    """Return the rules that need more than the definition itself."""
 
     def findings(definition: Mapping[str, object]) -> Sequence[Finding]:
         found = [*cron_findings(definition), *handler_findings(definition, known)]
@@ -317,7 +317,7 @@ def _check(known: KnownNames, *, needs_key: bool = False) -> Check:
 def _warnings(
     definition: WorkflowInput, known: KnownNames, given: Mapping[str, object]
 ) -> list[Problem]:
-    """Give what an author should look at, though it is accepted."""
+    """Return what an author should look at, though it is accepted."""
     findings = signal_warnings(definition, known, as_sent=given)
     if "steps" not in given:
         content = definition.model_dump(include={"steps"}, warnings=False)

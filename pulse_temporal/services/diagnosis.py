@@ -74,7 +74,7 @@ def judge_tables(missing: Sequence[str]) -> HealthCheck:
 
 
 def judge_rights(rights: Rights) -> HealthCheck:
-    """Say whether the role may do what runs need."""
+    """Return whether the role may do what runs need."""
     grants = "docs/operate/roles.md has the grants; run them as the owner of the tables."
     if rights.missing and (rights.can_write or any("SELECT" in each for each in rights.missing)):
         return HealthCheck(
@@ -102,7 +102,7 @@ def judge_rights(rights: Rights) -> HealthCheck:
 
 
 def judge_workers(workers: Workers, *, handlers: int, task_queue: str) -> HealthCheck:
-    """Say whether anybody works, and who has fallen silent.
+    """Return whether anybody works, and who has fallen silent.
 
     A worker that stops takes its row with it. So a row that is not renewed is of a process that
     was killed, or of one that cannot write to Postgres and takes no work for that.
@@ -203,7 +203,7 @@ def judge_blocked(blocked: Sequence[BlockedSteps], *, limit: int, fails_after: s
 
 
 def judge_idle_queues(idle: Sequence[IdleQueue], *, task_queue: str) -> HealthCheck:
-    """Say whether another queue of the same database stands still."""
+    """Return whether another queue of the same database stands still."""
     if not idle:
         return HealthCheck(
             name="other_queues",

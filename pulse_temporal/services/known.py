@@ -64,7 +64,7 @@ def known(
 
 
 def _is_same(trigger: NewTrigger, first: KnownTrigger) -> bool:
-    """Say whether a stored signal has this content.
+    """Return whether a stored signal has this content.
 
     Equal hashes prove it. Others do not refute it: what SQL emits has none, so contents are
     compared as Postgres compares them, there and here.

@@ -18,7 +18,7 @@ FRESH = timedelta(minutes=2)
 
 
 def identity_of(worker_id: str, database: str) -> str:
-    """Give the name by which Temporal knows a worker: process, host, worker and database."""
+    """Return the name by which Temporal knows a worker: process, host, worker and database."""
     return f"{os.getpid()}@{socket.gethostname()}/{worker_id}/{database}"
 
 

@@ -225,12 +225,12 @@ def _page(before: ReconcilerState) -> Scope:
 
 
 def pages_of_a_turn(open_runs: int) -> int:
-    """Say how many pages of runs one turn looks at, so that few runs cause no more load."""
+    """Return how many pages of runs one turn looks at, so that few runs cause no more load."""
     return max(1, math.ceil(open_runs / (PAGE * ROUND)))
 
 
 def _next_page(scope: Scope, state: ReconcilerState) -> Scope:
-    """Give the scope of the page after another one of the same turn.
+    """Return the scope of the page after another one of the same turn.
 
     Schedules were looked at; of runs and workflows what had come to its end is not begun anew.
     """

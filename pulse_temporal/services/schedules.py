@@ -133,7 +133,7 @@ class Schedules:
         return owner.schedule_queue == self.options.task_queue
 
     def _may_tick(self, owner: ScheduleOwner) -> bool:
-        """Say whether its ticks are this queue's; it may never have had a schedule."""
+        """Return whether its ticks are this queue's; it may never have had a schedule."""
         return owner.schedule_queue is None or self._keeps(owner)
 
     async def _put_or_refuse(self, client: Client, owner: ScheduleOwner, cron: Cron) -> str | None:
@@ -337,7 +337,7 @@ def _labels(clock: CronClock) -> TypedSearchAttributes:
 
 
 def _labels_of_tick(clock: CronClock, nominal: datetime) -> TypedSearchAttributes:
-    """Give the labels of a tick, its time among them, as Temporal's schedules write it."""
+    """Return the labels of a tick, its time among them, as Temporal's schedules write it."""
     return TypedSearchAttributes(
         [
             SearchAttributePair(SEARCH_ATTRIBUTES[contract.TENANT_ATTRIBUTE], clock.tenant_id),

@@ -16,7 +16,7 @@ from pulse_temporal.services.pollers import other_databases
 
 
 def judge_temporal(client: Client) -> HealthCheck:
-    """Say which Temporal answers."""
+    """Return which Temporal answers."""
     return HealthCheck(
         name="temporal",
         status="ok",
@@ -43,7 +43,7 @@ def refusal(error: RPCError) -> str:
 
 
 async def check_attributes(client: Client, *, patience: timedelta) -> HealthCheck:
-    """Say whether the search attributes are there, and what they should be."""
+    """Return whether the search attributes are there, and what they should be."""
     try:
         flaws = await attribute_flaws(client, patience=patience)
     except RPCError as error:
@@ -86,7 +86,7 @@ async def check_attributes(client: Client, *, patience: timedelta) -> HealthChec
 async def check_sharing(
     client: Client, options: EngineOptions, *, database: str | None
 ) -> HealthCheck:
-    """Say whether workers of other databases take tasks of the queue.
+    """Return whether workers of other databases take tasks of the queue.
 
     Args:
         client: Of Temporal.

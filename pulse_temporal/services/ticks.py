@@ -30,7 +30,7 @@ _INSTANT = timedelta(microseconds=1)
 
 
 def tick_signal(owner: ScheduleOwner, nominal: datetime) -> TriggerInput:
-    """Give the signal of a tick; its key makes it one, however often it is delivered."""
+    """Return the signal of a tick; its key makes it one, however often it is delivered."""
     scheduled_at = f"{nominal:%Y-%m-%dT%H:%M:%SZ}"
     return TriggerInput(
         tenant_id=owner.tenant_id,
@@ -48,7 +48,7 @@ def tick_signal(owner: ScheduleOwner, nominal: datetime) -> TriggerInput:
 
 
 def tick_key(definition_id: str, nominal: datetime) -> str:
-    """Give the idempotency key of a definition's tick."""
+    """Return the idempotency key of a definition's tick."""
     return f"cron:{definition_id}:{nominal:%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -96,7 +96,7 @@ def excuse(states: Sequence[ScheduleState], tick: CronTickInput, *, at: datetime
 def due_times(
     states: Sequence[ScheduleState], *, since: datetime, until: datetime
 ) -> Iterator[tuple[datetime, ScheduleState]]:
-    """Give the times at which a definition had to tick, with what held then, oldest first.
+    """Return the times at which a definition had to tick, with what held then, oldest first.
 
     Args:
         states: Of the definition; times from before the first one are none of its.

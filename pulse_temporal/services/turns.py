@@ -39,15 +39,15 @@ class Turns:
         self._marks: deque[tuple[float, int]] = deque()
 
     def is_full_look_due(self, now: float) -> bool:
-        """Say whether the next look must find everything."""
+        """Return whether the next look must find everything."""
         return now >= self._full_look_at or not self._marks
 
     def is_slow(self, now: float, *, interval: timedelta) -> bool:
-        """Say whether the next look, after this pause, will come before a full one is due."""
+        """Return whether the next look, after this pause, will come before a full one is due."""
         return now + interval.total_seconds() < self._full_look_at
 
     def seen(self, now: float) -> int:
-        """Give the id after which a look at what is new begins."""
+        """Return the id after which a look at what is new begins."""
         while len(self._marks) > 1 and self._marks[1][0] <= now - LATE.total_seconds():
             self._marks.popleft()
         return self._marks[0][1]
@@ -65,7 +65,7 @@ class Turns:
             self.heads[tenant_id] = min(after, self.heads.get(tenant_id, after))
 
     def next(self) -> tuple[dict[str, int], int]:
-        """Give the tenants whose turn it is, with their heads, and the share of each."""
+        """Return the tenants whose turn it is, with their heads, and the share of each."""
         self.more = False
         chosen = dict(list(self.heads.items())[: self.batch])
         return chosen, max(1, self.batch // max(1, len(chosen)))

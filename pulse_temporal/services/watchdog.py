@@ -184,7 +184,7 @@ def _culprit(loop: asyncio.AbstractEventLoop, deliveries: list[AtWork]) -> AtWor
 
 
 def _subject_of(task: asyncio.Task[object]) -> Subject | None:
-    """Give the step that a task belongs to; Python before 3.12 does not say it."""
+    """Return the step that a task belongs to; Python before 3.12 does not say it."""
     get_context: Callable[[], object] | None = getattr(task, "get_context", None)
     context = get_context() if get_context else None
     return context.get(current_subject) if isinstance(context, Context) else None

@@ -110,7 +110,7 @@ async def release(
 
 
 async def give_back(session: Session, claimed: Claimed, *, reason: str) -> None:
-    """Give a claimed step to a later delivery; the attempt does not count."""
+    """Return a claimed step to a later delivery; the attempt does not count."""
     run = claimed.run
     await session.run(
         "steps.give_back", claimed.step.id, claimed.ticket.claim, reason, run.id, run.tenant_id

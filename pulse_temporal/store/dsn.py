@@ -130,7 +130,7 @@ def _wrong(reason: str) -> ConfigurationError:
 
 
 def _check_scheme(text: str) -> int:
-    """Give where the scheme ends."""
+    """Return where the scheme ends."""
     if not text:
         raise _wrong("it is empty. Is DATABASE_URL set?")
     found = SCHEME.match(text)
@@ -189,7 +189,7 @@ def _parameters(query: str) -> dict[str, str]:
 
 
 def _place(arguments: ConnectArguments, places: list[str], values: dict[str, str]) -> None:
-    """Say which hosts and ports to try, in this order."""
+    """Return which hosts and ports to try, in this order."""
     named = [place for place in (values.pop("host", "") or "").split(",") if place]
     numeric = [place for place in values.pop("hostaddr", "").split(",") if place]
     if places == [""]:
@@ -347,7 +347,7 @@ def _check_fixed(values: dict[str, str]) -> None:
 
 
 def _server_settings(values: Mapping[str, str]) -> dict[str, str]:
-    """Give what the server is told at the beginning of each connection."""
+    """Return what the server is told at the beginning of each connection."""
     settings = dict(values)
     fallback = settings.pop("fallback_application_name", None)
     if fallback:

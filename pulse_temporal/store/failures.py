@@ -230,7 +230,7 @@ def connect_errors(hosts: Sequence[str], *, was_connected: bool) -> Generator[No
 
 
 def is_in_doubt(error: PostgresUnavailableError) -> bool:
-    """Say whether a statement that commits by itself may have been carried out nevertheless."""
+    """Return whether a statement that commits by itself may have been carried out nevertheless."""
     return isinstance(error.__cause__, IN_DOUBT)
 
 

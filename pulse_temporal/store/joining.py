@@ -98,7 +98,7 @@ async def savepoint(session: Session) -> AsyncGenerator[None]:
 
 
 def way(connection: object, *, prefix: str) -> str:
-    """Say what to pass or do instead of something that is no connection of asyncpg."""
+    """Return what to pass or do instead of something that is no connection of asyncpg."""
     for kind in type(connection).__mro__:
         for (module, name), instead in WAYS.items():
             if _is_of(kind, module) and name in ("", kind.__name__):

@@ -16,7 +16,7 @@ _LONG_NUMBER = re.compile("[0-9]{19}")
 
 
 def has_long_number(text: str) -> bool:
-    """Say whether a JSON text may hold a whole number that does not fit into 64 bits."""
+    """Return whether a JSON text may hold a whole number that does not fit into 64 bits."""
     return _LONG_NUMBER.search(text) is not None
 
 

@@ -174,13 +174,13 @@ class Loan:
         return error
 
     async def _is_nobodys(self, reason: Exception | None) -> bool:
-        """Say whether the borrower has no part in what Postgres says."""
+        """Return whether the borrower has no part in what Postgres says."""
         if self.is_cut or isinstance(reason, COLLIDED):
             return True
         return isinstance(reason, CALLED_OFF) and not await self._is_bound_by_borrower(reason)
 
     async def _is_bound_by_borrower(self, reason: Exception) -> bool:
-        """Say whether a statement ran into a bound that its session does not have by itself."""
+        """Return whether a statement ran into a bound that its session does not have by itself."""
         text = str(reason)
         names = [setting for said, setting in BOUNDS.items() if said in text]
         with suppress(StoreError, TimeoutError, asyncpg.PostgresError):

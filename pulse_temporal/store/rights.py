@@ -27,7 +27,7 @@ NOT_FOR_WORK = ("migrations.", "invariants.")
 
 
 def rights_in(text: str) -> Mapping[str, set[Right]]:
-    """Give what a loaded statement does to each table that it names."""
+    """Return what a loaded statement does to each table that it names."""
     found: defaultdict[str, set[Right]] = defaultdict(set)
     for table in READ.findall(text):
         found[table].add("SELECT")
@@ -41,7 +41,7 @@ def rights_in(text: str) -> Mapping[str, set[Right]]:
 
 @cache
 def needed_rights() -> Mapping[str, tuple[Right, ...]]:
-    """Give what an engine does to each table and sequence, named as with the default prefix."""
+    """Return what an engine does to each table and sequence, named as with the default prefix."""
     found: defaultdict[str, set[Right]] = defaultdict(set)
     found["pulse_migrations"].add("SELECT")
     for name, text in statements(prefix="pulse_", schema="public").items():
@@ -56,7 +56,7 @@ def needed_rights() -> Mapping[str, tuple[Right, ...]]:
 
 
 def told_rights(text: str, *, refusal: str) -> str:
-    """Say what a statement needs of the tables that a refusal names, in any language."""
+    """Return what a statement needs of the tables that a refusal names, in any language."""
     needed = {table: " and ".join(sorted(rights)) for table, rights in rights_in(text).items()}
     needed |= dict.fromkeys(CALL.findall(text), "EXECUTE")
     told = [

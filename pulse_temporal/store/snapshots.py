@@ -121,7 +121,7 @@ def _reason(error: ValidationError) -> str:
 
 
 def reason(error: ValidationError, *, what: str) -> str:
-    """Say where a stored definition is not understood, and what to do."""
+    """Return where a stored definition is not understood, and what to do."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"]) or "its top"
     return (

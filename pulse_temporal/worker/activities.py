@@ -92,7 +92,7 @@ class Activities:
         strangers: Strangers,
         watchdog: Watchdog,
     ) -> list[Callable[..., object]]:
-        """Give every activity of a worker.
+        """Return every activity of a worker.
 
         Args:
             transactions: For transactional actions.

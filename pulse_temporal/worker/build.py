@@ -109,7 +109,7 @@ class _OwnWorkflowsOnly(Interceptor):
     def workflow_interceptor_class(
         self, input: WorkflowInterceptorClassInput
     ) -> type[WorkflowInboundInterceptor]:
-        """Give the check of a workflow's input."""
+        """Return the check of a workflow's input."""
         strangers = self.strangers
 
         class Check(WorkflowInboundInterceptor):

@@ -83,7 +83,7 @@ class Greeting:
 
 
 def installed_version() -> str:
-    """Give the version of this library."""
+    """Return the version of this library."""
     try:
         return version(DISTRIBUTION)
     except PackageNotFoundError:  # it was copied, not installed
