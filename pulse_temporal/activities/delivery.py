@@ -7,11 +7,10 @@ import contextlib
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from temporalio import activity
-
 from pulse_temporal.activities.calls import Called, call, see_through, subject_of
 from pulse_temporal.activities.emits import HandlerEmits
 from pulse_temporal.activities.failures import failed_by
+from pulse_temporal.activities.handover import Handover
 from pulse_temporal.activities.patience import patiently
 from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
@@ -55,6 +54,7 @@ class Desk:
         options: Bounds.
         clock: Of ``ctx.log`` lines.
         watchdog: Knows of deliveries that are at work.
+        handover: Cuts them off when the worker's grace is over.
     """
 
     ledger: Ledger
@@ -62,6 +62,7 @@ class Desk:
     options: EngineOptions
     clock: Clock
     watchdog: Watchdog
+    handover: Handover
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +137,7 @@ class Delivery:
             held = self.at_work.is_held
             return await (see_through(recording, self.at_work) if held else recording)
         except asyncio.CancelledError:
-            details = activity.cancellation_details()
-            if details is not None and details.worker_shutdown:
+            if self.desk.handover.is_cut:
                 await self.desk.ledger.release(self.claimed)
             raise
         except Exception as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -92,7 +93,10 @@ class StepActivities:
         """
         step = activity.payload_converter().from_payload(args[0].payload, StepInput)
         self.strangers.check(step.scope)
-        with doubting(self.doubt):
+        # A short step, which is a local activity, always runs to its end.
+        is_local = activity.info().is_local
+        covered = nullcontext() if is_local else self.desk.handover.covering()
+        with covered, doubting(self.doubt):
             recorded = await speak(
                 step,
                 lambda fence: self._answer(step, fence),

@@ -40,7 +40,7 @@ async def identity(session: Session) -> DatabaseIdentity:
     return DatabaseIdentity(row["id"], row["name"])
 
 
-async def publish(
+async def publish(  # noqa: PLR0913 - all but two are given by name
     session: Session,
     worker_id: str,
     *,
@@ -48,10 +48,22 @@ async def publish(
     actions: Collection[str],
     conditions: Collection[str],
     signals: Collection[str],
+    was_present: bool,
 ) -> datetime:
-    """Say that a process lives and which names it knows; give the server's time."""
+    """Say that a process lives and which names it knows; give the server's time.
+
+    Args:
+        session: Where.
+        worker_id: Of the process.
+        task_queue: From which it takes tasks.
+        actions: Names that it knows.
+        conditions: Names that it knows.
+        signals: Types that it knows.
+        was_present: It could write to Postgres all the time since it said so last. An attempt
+            that it has left open was not recorded for another reason than Postgres, then.
+    """
     names = (sorted(actions), sorted(conditions), sorted(signals))
-    row = await session.row("workers.publish", worker_id, task_queue, *names, DIALECT)
+    row = await session.row("workers.publish", worker_id, task_queue, *names, DIALECT, was_present)
     published_at: datetime = required(row, "the worker's row")["at"]
     return published_at
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from pulse_temporal.activities.cron import CronActivities
 from pulse_temporal.activities.delivery import Desk
+from pulse_temporal.activities.handover import Handover
 from pulse_temporal.activities.mirror import MirrorActivities
 from pulse_temporal.activities.steps import StepActivities
 from pulse_temporal.activities.strangers import Strangers
@@ -91,6 +92,7 @@ class Activities:
         threads: HandlerThreads,
         strangers: Strangers,
         watchdog: Watchdog,
+        handover: Handover,
     ) -> list[Callable[..., object]]:
         """Return every activity of a worker.
 
@@ -99,6 +101,7 @@ class Activities:
             threads: For handlers that are not async.
             strangers: Tells what belongs to other databases.
             watchdog: Of the event loop.
+            handover: Cuts off what outlasts the grace.
         """
         mirror = Mirror(self.database, self.registry, self.observers, self.options)
         control = RunControl(self.database, self.observers)
@@ -111,7 +114,7 @@ class Activities:
             clock=self.clock,
         )
         steps = StepActivities(
-            desk=Desk(ledger, self.emitter, self.options, self.clock, watchdog),
+            desk=Desk(ledger, self.emitter, self.options, self.clock, watchdog, handover),
             mirror=mirror,
             registry=self.registry,
             transactions=transactions,

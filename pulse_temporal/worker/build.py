@@ -9,11 +9,9 @@ from datetime import timedelta
 from temporalio.client import Client
 from temporalio.worker import (
     ExecuteWorkflowInput,
-    FixedSizeSlotSupplier,
     Interceptor,
     UnsandboxedWorkflowRunner,
     Worker,
-    WorkerTuner,
     WorkflowInboundInterceptor,
     WorkflowInterceptorClassInput,
 )
@@ -23,7 +21,6 @@ from pulse_temporal.activities.strangers import Strangers
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.connection import is_lazy
 from pulse_temporal.errors import ConfigurationError
-from pulse_temporal.worker.slots import Gate, GatedSlots
 from pulse_temporal.workflows.pulse import PulseBranch, PulseRun
 from pulse_temporal.workflows.tick import PulseCronTick
 
@@ -31,6 +28,9 @@ STICKY_TIMEOUT = timedelta(seconds=2)
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
 CACHED_WORKFLOWS = 2_000
 WORKFLOW_SLOTS = 100
+NO_GRACE_OF_ITS_OWN = timedelta(days=365)
+"""A worker may end its polls long before the process stops; see ``Handover``."""
+
 WORKFLOW_THREADS = 2
 """Threads that interpret runs. It is all Python, so more of them only take turns."""
 
@@ -41,7 +41,6 @@ def build_worker(  # noqa: PLR0913 - all but three are given by name
     options: EngineOptions,
     *,
     interpreters: ThreadPoolExecutor,
-    gate: Gate,
     strangers: Strangers,
     identity: str,
     on_fatal_error: Callable[[BaseException], Awaitable[None]] | None = None,
@@ -56,7 +55,6 @@ def build_worker(  # noqa: PLR0913 - all but three are given by name
         activities: Mirror writes and the dynamic step activity.
         options: Queue, concurrency and bounds.
         interpreters: Threads for workflow code; the caller's to shut down.
-        gate: While it is closed, no tasks are taken.
         strangers: Tells the workflows of other databases.
         identity: By which Temporal knows this worker.
         on_fatal_error: Awaited when the worker has failed, before it shuts itself down.
@@ -80,17 +78,13 @@ def build_worker(  # noqa: PLR0913 - all but three are given by name
             interceptors=[_OwnWorkflowsOnly(strangers)],
             identity=identity,
             max_cached_workflows=CACHED_WORKFLOWS,
-            tuner=WorkerTuner.create_composite(
-                workflow_supplier=GatedSlots(WORKFLOW_SLOTS, gate),
-                activity_supplier=GatedSlots(options.concurrency, gate),
-                # Local activities come from workflow tasks that were taken already.
-                local_activity_supplier=FixedSizeSlotSupplier(options.concurrency),
-                nexus_supplier=FixedSizeSlotSupplier(1),
-            ),
+            max_concurrent_workflow_tasks=WORKFLOW_SLOTS,
+            max_concurrent_activities=options.concurrency,
+            max_concurrent_local_activities=options.concurrency,
             sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
-            graceful_shutdown_timeout=options.shutdown_grace,
+            graceful_shutdown_timeout=NO_GRACE_OF_ITS_OWN,
             on_fatal_error=on_fatal_error,
         )
     except Exception as error:  # the SDK's checks, and plugins and interceptors of the client

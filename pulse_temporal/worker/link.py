@@ -13,6 +13,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
+from pulse_temporal.activities.handover import Handover
 from pulse_temporal.activities.strangers import Strangers
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.connection import check_namespace, connect, ensure_search_attributes
@@ -23,13 +24,10 @@ from pulse_temporal.services.dispatch import Dispatcher
 from pulse_temporal.services.pollers import identity_of
 from pulse_temporal.worker.activities import Activities
 from pulse_temporal.worker.build import WORKFLOW_THREADS, build_worker
+from pulse_temporal.worker.polling import CLEAN_UP, Polling
 from pulse_temporal.worker.presence import Presence
 
 log = logging.getLogger(__name__)
-
-WORKER_PATIENCE = timedelta(seconds=15)
-LEFT_PATIENCE = timedelta(seconds=2)
-"""How long a worker may take whose event loop ends without ``stop()``."""
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=10)
@@ -93,7 +91,7 @@ class Link:
         """Get ready for a start."""
         self.ready = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._worker: Worker | None = None
+        self._polling: Polling | None = None
 
     def take_no_more(self) -> None:
         """Connect no more, and do not work again when the present worker ends."""
@@ -101,10 +99,10 @@ class Link:
 
     async def end_worker(self) -> None:
         """Shut the worker down; it is left behind when that takes too long."""
-        if self._worker is None:
+        if self._polling is None:
             return
         try:
-            await asyncio.wait_for(self._worker.shutdown(), self._worker_seconds)
+            await self._polling.end()
         except TimeoutError:
             log.error(  # noqa: TRY400 - the trace shows only this wait
                 "Temporal's worker did not end within %g s and is left behind.",
@@ -114,7 +112,7 @@ class Link:
     @property
     def _worker_seconds(self) -> float:
         """Bound of a worker's shutdown: its handlers' grace, and some time to clean up."""
-        return (self.options.shutdown_grace + WORKER_PATIENCE).total_seconds()
+        return (self.options.shutdown_grace + CLEAN_UP).total_seconds()
 
     async def run(self, *, work: bool) -> None:
         """Connect and work until stopped; after a failure, try again and again.
@@ -181,55 +179,45 @@ class Link:
         transactions = self.activities.transactions()
         watchdog = self.activities.watchdog()
         watchdog.start()
+        handover = Handover()
+        database = self.activities.database.id or ""
+        strangers = Strangers(task_queue=self.options.task_queue, database=database)
+        activities = self.activities.all(
+            transactions=transactions,
+            threads=threads,
+            strangers=strangers,
+            watchdog=watchdog,
+            handover=handover,
+        )
         try:
             async with asyncio.timeout(None) as bound:
 
                 async def bound_the_end(_: BaseException) -> None:
                     """A worker that has failed may wait for ever for what it had begun."""
-                    bound.reschedule(asyncio.get_running_loop().time() + self._worker_seconds)
+                    loop = asyncio.get_running_loop()
+                    loop.call_later(self.options.shutdown_grace.total_seconds(), handover.cut)
+                    bound.reschedule(loop.time() + self._worker_seconds)
 
-                database = self.activities.database.id or ""
-                strangers = Strangers(task_queue=self.options.task_queue, database=database)
-                worker = self._worker = build_worker(
-                    client,
-                    self.activities.all(
-                        transactions=transactions,
-                        threads=threads,
+                def make() -> Worker:
+                    return build_worker(
+                        client,
+                        activities,
+                        self.options,
+                        interpreters=interpreters,
                         strangers=strangers,
-                        watchdog=watchdog,
-                    ),
-                    self.options,
-                    interpreters=interpreters,
-                    gate=self.presence.gate,
-                    strangers=strangers,
-                    identity=identity_of(self.activities.worker_id, database),
-                    on_fatal_error=bound_the_end,
+                        identity=identity_of(self.activities.worker_id, database),
+                        on_fatal_error=bound_the_end,
+                    )
+
+                self._polling = Polling(
+                    make, self.presence.gate, handover, grace=self.options.shutdown_grace
                 )
                 self.ready.set()
                 self._repeats.is_over()
-                await _run_to_its_end(worker)
+                await self._polling.run()
         finally:
-            self._worker = None
+            self._polling = None
             threads.close()
             interpreters.shutdown(wait=False)
             watchdog.end()
             await transactions.close()
-
-
-async def _run_to_its_end(worker: Worker) -> None:
-    """Run a worker; canceled, it has a moment to end.
-
-    A loop that ends without ``stop()`` cancels the worker's own tasks too. The part in Rust then
-    waits for answers that none of them gives, and ``asyncio.run`` would wait for it for ever.
-    """
-    running = asyncio.ensure_future(worker.run())
-    try:
-        await asyncio.wait({running})
-    except asyncio.CancelledError:
-        running.cancel()
-        while not (await asyncio.wait({running}, timeout=LEFT_PATIENCE.total_seconds()))[0]:
-            running.cancel()
-        if not running.cancelled():
-            running.exception()  # seen, so that asyncio does not complain about it
-        raise
-    await running

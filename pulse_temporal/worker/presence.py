@@ -15,7 +15,7 @@ from pulse_temporal.notices import Repeats
 from pulse_temporal.services.definitions import WORKER_SILENCE
 from pulse_temporal.store import workers
 from pulse_temporal.store.database import Database
-from pulse_temporal.worker.slots import Gate
+from pulse_temporal.worker.gate import Gate
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,7 @@ class Presence:
         self.gate = Gate()
         self._doubted = asyncio.Event()
         self._away_since: float | None = None
+        self._was_present = False
         self._repeats = Repeats()
 
     async def look_where(self) -> None:
@@ -86,6 +87,8 @@ class Presence:
             PulseError: It cannot be written.
         """
         self._is_published = True  # also when the answer is lost
+        # What is doubted from here on is told by the next row.
+        was_present, self._was_present = self._was_present, True
         async with self.database.session() as session:
             published_at = await workers.publish(
                 session,
@@ -94,6 +97,7 @@ class Presence:
                 actions=self.registry.actions,
                 conditions=self.registry.conditions,
                 signals=self.registry.triggers,
+                was_present=was_present,
             )
             self.clock.set(published_at)
             await workers.forget(session, silence=FORGET_AFTER)
@@ -115,8 +119,8 @@ class Presence:
             self._is_published = False
 
     def doubt(self) -> None:
-        """Take no more work until the row is written: Postgres has just failed a task."""
-        self.gate.close()
+        """Write the row at once, which closes the gate if it fails: Postgres has failed a task."""
+        self._was_present = False
         self._doubted.set()
 
     async def run(self) -> None:
@@ -136,6 +140,7 @@ class Presence:
         try:
             await self.publish()
         except Exception as error:  # noqa: BLE001 - whatever keeps the row from being written
+            self._was_present = False
             self.gate.close()
             self._complain(error, now)
             return False

@@ -22,7 +22,7 @@ from pulse_temporal.model.runs import RunStatus
 from pulse_temporal.workflows.calls import Refused, TryElsewhere, write
 from pulse_temporal.workflows.interpreter import Interpreter, StepFailed
 
-CANCEL_ARRIVAL = timedelta(minutes=1)
+CANCEL_ARRIVAL = timedelta(seconds=10)
 """How long a run that finds itself canceled waits for Temporal's own cancellation."""
 
 LONGEST_ARRIVAL = timedelta(hours=1)

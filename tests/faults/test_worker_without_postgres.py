@@ -177,6 +177,27 @@ async def test_everything_waits_while_no_worker_has_postgres(
     assert max(after) < 20
 
 
+async def test_a_result_that_could_not_be_recorded_is_lost_and_not_failed(
+    cut_off: CutOff, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its worker lives when Postgres is back, but it did not let the deadline pass."""
+    caplog.set_level(logging.WARNING)
+    gate = cut_off.pulse.gate("pay")
+    await cut_off.front.define("order.paid", action("pay", timeoutMs=1_000))
+    cut_off.pulse.signal("order.paid")
+    (run_id,) = (await cut_off.front.emit("order.paid")).run_ids
+    await gate.reached()
+    loss, end = LOSSES["turned away"]
+    await cut_off.lose(loss)
+    gate.open()
+    await wait_for_log(caplog, "was lost and does not count")
+    await wait_for_log(caplog, "takes no work")
+    await cut_off.lose(end)
+
+    assert (await cut_off.front.engine.wait_for_run(run_id, 60)).status == "completed"
+    assert [context.step.attempt for context in gate.contexts] == [1, 1]
+
+
 async def events(pulse: PulseTest, runs: list[str]) -> list[int]:
     """Return how long the histories of runs are; 0 for those that Temporal does not know yet."""
     client = await Client.connect(pulse.temporal_address)

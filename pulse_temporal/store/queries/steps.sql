@@ -116,7 +116,8 @@ JOIN pulse_triggers AS t ON t.id = r.trigger_id;
 
 -- name: lock_step
 -- The step and its newest attempt, for the slow path of a claim. Control and run are locked.
--- alive: the worker of that attempt was seen after the deadline, so it let the deadline pass.
+-- alive: the worker of that attempt was seen after the deadline, so it let the deadline pass; one
+-- that could not write to Postgres meanwhile may have had a result that it could not record.
 -- answer: of a condition; where an older release has recorded it, only the result says it.
 -- held: it says that it is at work there, though its event loop stands still; holds_loop: by this.
 -- $1 run_id, $2 tenant_id, $3 path
@@ -128,7 +129,13 @@ SELECT
         WHEN s.result @> '{"value": true}' THEN true
         WHEN s.result @> '{"value": false}' THEN false
     END) AS answer,
-    (a.deadline_at < now() AND greatest(w.seen_at, a.held_at) > a.deadline_at) AS alive,
+    (
+        a.deadline_at < now()
+        AND (
+            a.held_at > a.deadline_at
+            OR (w.seen_at > a.deadline_at AND w.present_since <= a.started_at)
+        )
+    ) AS alive,
     a.held_at > now() - interval '5 s' AS held, a.holds_loop,
     (
         SELECT count(*) FROM pulse_step_attempts AS l

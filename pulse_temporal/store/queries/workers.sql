@@ -1,11 +1,13 @@
 -- name: publish
 -- Say that a process lives and which names it knows; gives the server's time.
--- $1 id, $2 task_queue, $3 actions, $4 conditions, $5 signals, $6 newest dialect that it knows
+-- $1 id, $2 task_queue, $3 actions, $4 conditions, $5 signals, $6 newest dialect that it knows,
+-- $7 it could write all the time since the last time
 INSERT INTO pulse_workers (id, task_queue, actions, conditions, signals, dialect)
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (id) DO UPDATE
 SET actions = excluded.actions, conditions = excluded.conditions, signals = excluded.signals,
     dialect = excluded.dialect,
+    present_since = CASE WHEN $7 THEN pulse_workers.present_since ELSE now() END,
     seen_at = now()
 RETURNING now() AS at;
 

@@ -1,0 +1,129 @@
+"""Poll Temporal for tasks while that makes sense."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+
+from temporalio.worker import Worker
+
+from pulse_temporal.activities.handover import Handover
+from pulse_temporal.worker.gate import Gate
+
+CLEAN_UP = timedelta(seconds=15)
+"""How long handlers that were cut off, and the SDK's worker after them, may take to end."""
+
+LEFT_PATIENCE = timedelta(seconds=2)
+"""How long a worker may take whose event loop ends without ``stop()``."""
+
+
+class Polling:
+    """Keeps one worker polling while the gate is open.
+
+    The SDK's workers cannot pause. So one is shut down when the gate closes, which ends its polls
+    at once and lets what it has begun go on. Another one is made when the gate opens again.
+
+    A supplier of slots that waits for the gate would need no second worker, but the SDK asks it
+    in Python for every single task: a sixth fewer runs a second.
+
+    Args:
+        make: Makes a worker.
+        gate: Of the process.
+        handover: Cuts off what outlasts the grace.
+        grace: Time for handlers that run when the process stops.
+    """
+
+    def __init__(
+        self, make: Callable[[], Worker], gate: Gate, handover: Handover, *, grace: timedelta
+    ) -> None:
+        self._make = make
+        self._gate = gate
+        self._handover = handover
+        self._grace = grace
+        self._ending = asyncio.Event()
+        self._running: dict[Worker, asyncio.Task[None]] = {}
+        self._shutdowns: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Poll until ``end``, and until everything that was begun has ended.
+
+        Raises:
+            Exception: What the worker has failed with.
+        """
+        try:
+            while not self._ending.is_set():
+                await _first(self._gate.wait_open, self._ending.wait)
+                if not self._ending.is_set():
+                    await self._poll()
+            if self._running:
+                await asyncio.wait(self._running.values())
+        except asyncio.CancelledError:
+            await self._abandon()
+            raise
+
+    async def end(self) -> None:
+        """End all polls, and hand over what is not done within the grace.
+
+        Raises:
+            TimeoutError: Something did not even end when it was cut off.
+        """
+        self._ending.set()
+        ends = {self._shut_down(worker) for worker in self._running}
+        if not ends:
+            return
+        _, late = await asyncio.wait(ends, timeout=self._grace.total_seconds())
+        if not late:
+            return
+        self._handover.cut()
+        _, late = await asyncio.wait(late, timeout=CLEAN_UP.total_seconds())
+        if late:
+            raise TimeoutError
+
+    async def _poll(self) -> None:
+        """Poll until the gate closes or the end comes."""
+        worker = self._make()
+        running = self._running[worker] = asyncio.ensure_future(worker.run())
+        running.add_done_callback(lambda _: self._running.pop(worker, None))
+        await _first(self._gate.wait_closed, self._ending.wait, also=running)
+        if running.done():
+            running.result()
+        self._shut_down(worker)
+
+    def _shut_down(self, worker: Worker) -> asyncio.Task[None]:
+        """Let a worker end its polls now, and itself when what it has begun is done."""
+        shutdown = asyncio.ensure_future(worker.shutdown())
+        self._shutdowns.add(shutdown)
+        shutdown.add_done_callback(self._shutdowns.discard)
+        return shutdown
+
+    async def _abandon(self) -> None:
+        """Cancel the workers, which have a moment to end.
+
+        A loop that ends without ``stop()`` cancels the worker's own tasks too. The part in Rust
+        then waits for answers that none of them gives, and ``asyncio.run`` would wait for it for
+        ever.
+        """
+        left = set(self._running.values())
+        while left:
+            for running in left:
+                running.cancel()
+            ended, left = await asyncio.wait(left, timeout=LEFT_PATIENCE.total_seconds())
+            for running in ended:
+                if not running.cancelled():
+                    running.exception()  # seen, so that asyncio does not complain about it
+
+
+async def _first(
+    *waits: Callable[[], Coroutine[object, object, object]],
+    also: asyncio.Task[None] | None = None,
+) -> None:
+    """Return when the first of some waits is over, or a task has ended, which goes on if not."""
+    waiting = {asyncio.ensure_future(wait()) for wait in waits}
+    try:
+        await asyncio.wait(
+            [*waiting, also] if also else waiting, return_when=asyncio.FIRST_COMPLETED
+        )
+    finally:
+        for each in waiting:
+            each.cancel()
