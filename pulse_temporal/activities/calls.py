@@ -26,7 +26,7 @@ from pulse_temporal.handlers.threads import HandlerThread
 from pulse_temporal.handlers.tracebacks import frames_of_task, frames_of_thread, stack_of
 from pulse_temporal.model.plain import cut_repr
 from pulse_temporal.model.runs import WorkflowStepRun
-from pulse_temporal.services.watchdog import AtWork
+from pulse_temporal.services.runs.watchdog import AtWork
 from pulse_temporal.store.steps import FailedAttempt, Succeeded
 
 CLEAN_UP = timedelta(seconds=2)

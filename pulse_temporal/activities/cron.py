@@ -15,9 +15,9 @@ from pulse_temporal.activities.patience import doubting
 from pulse_temporal.contract import CronTicked, CronTickInput
 from pulse_temporal.errors import InvalidInputError
 from pulse_temporal.failpoints import reach
-from pulse_temporal.services.emit import Emitter
-from pulse_temporal.services.mirror import moment
-from pulse_temporal.services.ticks import excuse, judged_at, tick_signal
+from pulse_temporal.services.definitions.ticks import excuse, judged_at, tick_signal
+from pulse_temporal.services.runs.mirror import moment
+from pulse_temporal.services.signals.emit import Emitter
 from pulse_temporal.store import schedules
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.schedules import ScheduleOwner

@@ -31,10 +31,10 @@ from pulse_temporal.model.canonical import scrub_text
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.steps import HandlerStep, walk
 from pulse_temporal.model.values import JsonObject, copied
-from pulse_temporal.services.chaining import StepEmits
-from pulse_temporal.services.emit import Emitter
-from pulse_temporal.services.ledger import Ledger, Recorded
-from pulse_temporal.services.watchdog import Watchdog
+from pulse_temporal.services.runs.ledger import Ledger, Recorded
+from pulse_temporal.services.runs.watchdog import Watchdog
+from pulse_temporal.services.signals.chaining import StepEmits
+from pulse_temporal.services.signals.emit import Emitter
 from pulse_temporal.store.claims import Claimed
 from pulse_temporal.store.loan import Loan, ended
 from pulse_temporal.store.sessions import Session

@@ -15,7 +15,7 @@ from pulse_temporal.errors import (
     TransactionFailedError,
 )
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
-from pulse_temporal.services.chaining import StepEmits
+from pulse_temporal.services.signals.chaining import StepEmits
 from pulse_temporal.store.connection import Connection
 
 SLOW = timedelta(seconds=1)

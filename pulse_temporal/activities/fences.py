@@ -11,9 +11,9 @@ from temporalio import activity
 
 from pulse_temporal import contract
 from pulse_temporal.contract import Refusal, Speaker
-from pulse_temporal.services.admission import NotKnownToBeCurrent
+from pulse_temporal.services.runs.admission import NotKnownToBeCurrent
 from pulse_temporal.store.control import Fence
-from pulse_temporal.temporal import current_run_id
+from pulse_temporal.temporal.workflows import current_run_id
 
 Answer = TypeVar("Answer")
 

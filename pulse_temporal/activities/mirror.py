@@ -26,10 +26,10 @@ from pulse_temporal.contract import (
     Written,
 )
 from pulse_temporal.failpoints import reach
-from pulse_temporal.services.control import RunControl
-from pulse_temporal.services.mirror import Mirror, moment
+from pulse_temporal.services.runs.control import RunControl
+from pulse_temporal.services.runs.mirror import Mirror, moment
 from pulse_temporal.store.control import Fence
-from pulse_temporal.temporal import end_branch
+from pulse_temporal.temporal.workflows import end_branch
 
 Answer = TypeVar("Answer")
 

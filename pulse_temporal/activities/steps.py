@@ -25,8 +25,8 @@ from pulse_temporal.failpoints import reach
 from pulse_temporal.handlers.registry import Action, Condition, Registry
 from pulse_temporal.handlers.threads import HandlerThreads
 from pulse_temporal.notices import Repeats
-from pulse_temporal.services.ledger import Recorded
-from pulse_temporal.services.mirror import Mirror
+from pulse_temporal.services.runs.ledger import Recorded
+from pulse_temporal.services.runs.mirror import Mirror
 from pulse_temporal.store.claims import Claimed
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database

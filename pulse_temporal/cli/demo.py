@@ -20,10 +20,10 @@ from rich.text import Text
 
 from pulse_temporal.cli.exits import Exit
 from pulse_temporal.cli.logs import log_file, log_tail
-from pulse_temporal.cli.outro import tell_outcome, tell_where_to_look
-from pulse_temporal.cli.scenario import ACTS, TENANTS, definitions, register
-from pulse_temporal.cli.screens import screen
-from pulse_temporal.cli.watch import RunView, follow
+from pulse_temporal.demo.outro import tell_outcome, tell_where_to_look
+from pulse_temporal.demo.scenario import ACTS, TENANTS, definitions, register
+from pulse_temporal.demo.screens import screen
+from pulse_temporal.demo.watch import RunView, follow
 from pulse_temporal.embedded import embedded_services
 from pulse_temporal.embedded.folder import make_folder
 from pulse_temporal.engine.facade import Engine, create_engine

@@ -14,7 +14,7 @@ from pulse_temporal.model.definitions import (
     WorkflowUpdate,
 )
 from pulse_temporal.model.runs import Page
-from pulse_temporal.services.definitions import Definitions
+from pulse_temporal.services.definitions.definitions import Definitions
 
 
 class DefinitionMethods:

@@ -15,11 +15,11 @@ from pulse_temporal.engine.tenant import TenantEngine
 from pulse_temporal.errors import ConfigurationError
 from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.handlers.registry import Registry
-from pulse_temporal.services.control import RunControl
-from pulse_temporal.services.definitions import Definitions
-from pulse_temporal.services.history import History
-from pulse_temporal.services.observers import Observers
-from pulse_temporal.services.waiting import RunWaiter
+from pulse_temporal.services.definitions.definitions import Definitions
+from pulse_temporal.services.runs.control import RunControl
+from pulse_temporal.services.runs.history import History
+from pulse_temporal.services.runs.observers import Observers
+from pulse_temporal.services.runs.waiting import RunWaiter
 from pulse_temporal.store.connection import Pool
 from pulse_temporal.store.database import Database
 from pulse_temporal.worker.process import Process

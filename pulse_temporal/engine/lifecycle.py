@@ -11,8 +11,8 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.model.health import HealthReport
 from pulse_temporal.model.reconcile import ReconcileReport
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
-from pulse_temporal.services.bulk import emit_many
-from pulse_temporal.services.waiting import RunWaiter
+from pulse_temporal.services.runs.waiting import RunWaiter
+from pulse_temporal.services.signals.many import emit_many
 from pulse_temporal.store.connection import Connection
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.migrate import migrate

@@ -28,10 +28,10 @@ from pulse_temporal.model.runs import (
 from pulse_temporal.model.signals import TriggerEnvelope
 from pulse_temporal.model.standing import standing
 from pulse_temporal.model.timeline import RunTimelineEntry
-from pulse_temporal.services.control import RunControl
-from pulse_temporal.services.history import History
-from pulse_temporal.services.replay import replay
-from pulse_temporal.services.waiting import RunWaiter
+from pulse_temporal.services.runs.control import RunControl
+from pulse_temporal.services.runs.history import History
+from pulse_temporal.services.runs.waiting import RunWaiter
+from pulse_temporal.services.signals.replay import replay
 from pulse_temporal.worker.process import Process
 
 

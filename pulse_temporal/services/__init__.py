@@ -1,1 +1,1 @@
-"""The verbs: emit, relay, ledger, mirror, control, definitions, history."""
+"""The verbs, in rooms: signals and care on top of outbox, definitions and runs."""

@@ -13,13 +13,13 @@ from typing import Self, Unpack
 from temporalio.service import RPCError, RPCStatusCode
 
 from pulse_temporal.config import EngineSettings
-from pulse_temporal.connection import connect
 from pulse_temporal.embedded import embedded_postgres, embedded_test_server, scratch_database
 from pulse_temporal.engine.facade import Engine, create_engine
 from pulse_temporal.errors import NotFoundError
 from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowInput
 from pulse_temporal.model.runs import ActionResult, RunFilter, WorkflowRun, WorkflowStepRun
 from pulse_temporal.model.signals import TriggerInput
+from pulse_temporal.temporal.client import connect
 from pulse_temporal.testing.clock import ServerClock
 from pulse_temporal.testing.pauses import sleeping_steps
 from pulse_temporal.testing.results import RunResult

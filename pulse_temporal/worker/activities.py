@@ -16,12 +16,12 @@ from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.handlers.threads import HandlerThreads
-from pulse_temporal.services.control import RunControl
-from pulse_temporal.services.emit import Emitter
-from pulse_temporal.services.ledger import Ledger
-from pulse_temporal.services.mirror import Mirror
-from pulse_temporal.services.observers import Observers
-from pulse_temporal.services.watchdog import Watchdog
+from pulse_temporal.services.runs.control import RunControl
+from pulse_temporal.services.runs.ledger import Ledger
+from pulse_temporal.services.runs.mirror import Mirror
+from pulse_temporal.services.runs.observers import Observers
+from pulse_temporal.services.runs.watchdog import Watchdog
+from pulse_temporal.services.signals.emit import Emitter
 from pulse_temporal.store.database import Database
 
 BLOCKED_AFTER = timedelta(seconds=2)

@@ -19,8 +19,8 @@ from typing_extensions import override
 
 from pulse_temporal.activities.strangers import Strangers
 from pulse_temporal.config import EngineOptions
-from pulse_temporal.connection import is_lazy
 from pulse_temporal.errors import ConfigurationError
+from pulse_temporal.temporal.client import is_lazy
 from pulse_temporal.workflows.pulse import PulseBranch, PulseRun
 from pulse_temporal.workflows.tick import PulseCronTick
 

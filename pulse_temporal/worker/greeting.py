@@ -10,8 +10,8 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from pulse_temporal.config import EngineOptions
-from pulse_temporal.connection import address_of
-from pulse_temporal.services.pollers import other_databases
+from pulse_temporal.services.care.pollers import other_databases
+from pulse_temporal.temporal.client import address_of
 from pulse_temporal.worker.presence import Presence
 
 log = logging.getLogger(__name__)

@@ -16,12 +16,13 @@ from temporalio.worker import Worker
 from pulse_temporal.activities.handover import Handover
 from pulse_temporal.activities.strangers import Strangers
 from pulse_temporal.config import EngineOptions
-from pulse_temporal.connection import check_namespace, connect, ensure_search_attributes
 from pulse_temporal.errors import ConfigurationError, TemporalUnavailableError
 from pulse_temporal.handlers.threads import HandlerThreads
 from pulse_temporal.notices import Repeats
-from pulse_temporal.services.dispatch import Dispatcher
-from pulse_temporal.services.pollers import identity_of
+from pulse_temporal.services.care.pollers import identity_of
+from pulse_temporal.services.outbox.dispatch import Dispatcher
+from pulse_temporal.temporal.attributes import ensure_search_attributes
+from pulse_temporal.temporal.client import check_namespace, connect
 from pulse_temporal.worker.activities import Activities
 from pulse_temporal.worker.build import WORKFLOW_THREADS, build_worker
 from pulse_temporal.worker.polling import CLEAN_UP, Polling

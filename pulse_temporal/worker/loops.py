@@ -10,8 +10,8 @@ from datetime import timedelta
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import PulseError
 from pulse_temporal.notices import Repeats
-from pulse_temporal.services.dispatch import Dispatcher
-from pulse_temporal.services.reconcile import Reconciler
+from pulse_temporal.services.care.reconcile import Reconciler
+from pulse_temporal.services.outbox.dispatch import Dispatcher
 
 log = logging.getLogger(__name__)
 

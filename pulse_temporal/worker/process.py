@@ -11,21 +11,21 @@ from temporalio.client import Client
 
 from pulse_temporal.clock import ServerClock
 from pulse_temporal.config import EngineOptions
-from pulse_temporal.connection import connect
 from pulse_temporal.errors import ConfigurationError, PulseError
 from pulse_temporal.failpoints import arm_from_environment, warn_of_failpoints
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.health import HealthReport
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.reconcile import ReconcileReport
-from pulse_temporal.services.dispatch import Dispatcher
-from pulse_temporal.services.emit import Emitter
-from pulse_temporal.services.health import HealthChecks
-from pulse_temporal.services.observers import Observers
-from pulse_temporal.services.reconcile import Reconciler
-from pulse_temporal.services.relay import Relay
+from pulse_temporal.services.care.health import HealthChecks
+from pulse_temporal.services.care.reconcile import Reconciler
+from pulse_temporal.services.outbox.dispatch import Dispatcher
+from pulse_temporal.services.outbox.relay import Relay
+from pulse_temporal.services.runs.observers import Observers
+from pulse_temporal.services.signals.emit import Emitter
 from pulse_temporal.store import health
 from pulse_temporal.store.database import Database
+from pulse_temporal.temporal.client import connect
 from pulse_temporal.worker.activities import Activities
 from pulse_temporal.worker.greeting import Greeting
 from pulse_temporal.worker.life import Life

@@ -17,7 +17,7 @@ from pulse_temporal import (
     WorkflowContext,
     WorkflowRun,
 )
-from pulse_temporal.services.history import History
+from pulse_temporal.services.runs.history import History
 from tests.harness import SOURCE, PulseTest, action, condition, delay
 
 

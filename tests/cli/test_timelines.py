@@ -11,11 +11,11 @@ import pytest
 from rich.console import Console
 
 from pulse_temporal import TriggerInput
-from pulse_temporal.cli.board import board
-from pulse_temporal.cli.outro import QUERIES, differences
-from pulse_temporal.cli.scenario import Act
-from pulse_temporal.cli.watch import RunView, follow, look
 from pulse_temporal.clock import utc_now
+from pulse_temporal.demo.board import board
+from pulse_temporal.demo.outro import QUERIES, differences
+from pulse_temporal.demo.scenario import Act
+from pulse_temporal.demo.watch import RunView, follow, look
 from pulse_temporal.model.runs import StepStatus
 from tests.harness import SOURCE, TENANT, PulseTest, delay
 

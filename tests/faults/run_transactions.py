@@ -13,12 +13,12 @@ from pulse_temporal.clock import utc_now
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.reconcile import Remedy, Repair
-from pulse_temporal.services.control import RunControl
-from pulse_temporal.services.ledger import Ledger
-from pulse_temporal.services.mirror import Mirror
-from pulse_temporal.services.observers import Observers
-from pulse_temporal.services.repairs import Repairs
-from pulse_temporal.services.waiting import RunWaiter
+from pulse_temporal.services.care.repairs import Repairs
+from pulse_temporal.services.runs.control import RunControl
+from pulse_temporal.services.runs.ledger import Ledger
+from pulse_temporal.services.runs.mirror import Mirror
+from pulse_temporal.services.runs.observers import Observers
+from pulse_temporal.services.runs.waiting import RunWaiter
 from pulse_temporal.store.claims import Claimed
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database

@@ -8,10 +8,10 @@ import asyncpg
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from pulse_temporal.services.comparison import Comparison, Scope
-from pulse_temporal.services.executions import open_workflows
+from pulse_temporal.services.care.comparison import Comparison, Scope
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.reconcile import OpenRun
+from pulse_temporal.temporal.executions import open_workflows
 from tests.harness import TENANT, PulseTest, delay, eventually
 from tests.temporal_operator import Operator
 

@@ -11,7 +11,7 @@ from temporalio.client import (
 )
 
 from pulse_temporal import contract
-from pulse_temporal.services import comparison, reconcile
+from pulse_temporal.services.care import comparison, reconcile
 from tests.faults.reconciling import HOUR, begun, emitted, forget_commands, found
 from tests.harness import PulseTest, delay, eventually
 from tests.temporal_operator import Operator

@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from pulse_temporal.model.reconcile import ReconcileReport
-from pulse_temporal.services import comparison, reconcile
-from pulse_temporal.services.reconcile import ROUND, pages_of_a_turn
+from pulse_temporal.services.care import comparison, reconcile
+from pulse_temporal.services.care.reconcile import ROUND, pages_of_a_turn
 from tests.faults.reconciling import HOUR, emitted, found
 from tests.harness import PulseTest, delay
 from tests.temporal_operator import Operator

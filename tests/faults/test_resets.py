@@ -15,10 +15,10 @@ from pulse_temporal import contract
 from pulse_temporal.activities.mirror import MirrorActivities
 from pulse_temporal.contract import Refusal, Scope, Speaker
 from pulse_temporal.failpoints import arm, parse
-from pulse_temporal.services.control import RunControl
-from pulse_temporal.services.mirror import Mirror
-from pulse_temporal.services.observers import Observers
-from pulse_temporal.services.waiting import RunWaiter
+from pulse_temporal.services.runs.control import RunControl
+from pulse_temporal.services.runs.mirror import Mirror
+from pulse_temporal.services.runs.observers import Observers
+from pulse_temporal.services.runs.waiting import RunWaiter
 from pulse_temporal.store.database import Database
 from tests.harness import TENANT, PulseTest, action, eventually, parallel
 from tests.temporal_operator import Operator

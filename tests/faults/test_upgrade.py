@@ -17,11 +17,11 @@ from temporalio.client import Client
 
 from pulse_temporal import contract
 from pulse_temporal.config import EngineOptions
-from pulse_temporal.connection import connect
 from pulse_temporal.contract import InterpreterInput, Scope
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.model.values import JsonObject
-from pulse_temporal.temporal import skeleton, terms
+from pulse_temporal.skeleton import skeleton, terms
+from pulse_temporal.temporal.client import connect
 from tests.harness import PulseTest, action, delay, make_pulse, parallel
 
 pytestmark = pytest.mark.faults

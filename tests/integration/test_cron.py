@@ -17,8 +17,8 @@ from pulse_temporal import (
     NotFoundError,
     create_engine,
 )
-from pulse_temporal.connection import connect
-from pulse_temporal.temporal import SEARCH_ATTRIBUTES
+from pulse_temporal.temporal.attributes import SEARCH_ATTRIBUTES
+from pulse_temporal.temporal.client import connect
 from tests.harness import PulseTest
 from tests.integration.clocks import NOON, Clocks
 

@@ -24,7 +24,7 @@ from temporalio.client import (
 
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.model.cron import SHORTHANDS
-from pulse_temporal.services.cron import Cron, parse_cron
+from pulse_temporal.services.definitions.cron import Cron, parse_cron
 
 SEED = 20260301
 EXPRESSIONS = 320

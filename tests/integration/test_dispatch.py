@@ -11,8 +11,8 @@ from temporalio.client import Client
 
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.embedded import EmbeddedServices
-from pulse_temporal.services import dispatch
-from pulse_temporal.temporal import RunStart, StartRefusedError
+from pulse_temporal.services.outbox import dispatch
+from pulse_temporal.temporal.workflows import RunStart, StartRefusedError
 from tests.harness import SOURCE, TENANT, PulseTest, eventually, make_pulse
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from pulse_temporal.connection import connect
+from pulse_temporal.temporal.client import connect
 from tests.harness import TENANT, PulseTest
 from tests.integration.clocks import Clocks
 

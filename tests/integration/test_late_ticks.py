@@ -12,7 +12,7 @@ import pytest
 from temporalio.client import Client
 
 from pulse_temporal import DefinitionError, WorkflowDefinition, contract
-from pulse_temporal.services import cron
+from pulse_temporal.services.definitions import cron
 from tests.harness import PulseTest, eventually, make_pulse
 
 CATCHUP = timedelta(minutes=5)

@@ -10,10 +10,10 @@ import pytest
 
 from pulse_temporal.clock import utc_now
 from pulse_temporal.contract import StepDone
-from pulse_temporal.services.ledger import Ledger
-from pulse_temporal.services.mirror import Mirror
-from pulse_temporal.services.observers import Observers
-from pulse_temporal.services.waiting import RunWaiter
+from pulse_temporal.services.runs.ledger import Ledger
+from pulse_temporal.services.runs.mirror import Mirror
+from pulse_temporal.services.runs.observers import Observers
+from pulse_temporal.services.runs.waiting import RunWaiter
 from pulse_temporal.store.database import Database
 from tests.harness import PulseTest, delay, parallel
 from tests.integration.test_pauses_between_attempts import root_fence

@@ -9,9 +9,9 @@ import asyncpg
 from pulse_temporal.clock import utc_now
 from pulse_temporal.contract import AttemptFailure
 from pulse_temporal.model.steps import RetryPolicy
-from pulse_temporal.services.ledger import Ledger
-from pulse_temporal.services.observers import Observers
-from pulse_temporal.services.waiting import RunWaiter
+from pulse_temporal.services.runs.ledger import Ledger
+from pulse_temporal.services.runs.observers import Observers
+from pulse_temporal.services.runs.waiting import RunWaiter
 from pulse_temporal.store.claims import Claimed
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database

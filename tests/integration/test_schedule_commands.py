@@ -13,7 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from pulse_temporal import WorkflowDefinition, contract
 from pulse_temporal.failpoints import Armed, arm
-from pulse_temporal.services.schedules import AT_ONCE
+from pulse_temporal.services.definitions.schedules import AT_ONCE
 from pulse_temporal.store import outbox
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.outbox import OutboxCommand

@@ -11,11 +11,11 @@ import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from pulse_temporal.services.control import RunControl
-from pulse_temporal.services.dispatch import Dispatcher
-from pulse_temporal.services.observers import Observers
-from pulse_temporal.services.relay import Relay
-from pulse_temporal.services.waiting import RunWaiter
+from pulse_temporal.services.outbox.dispatch import Dispatcher
+from pulse_temporal.services.outbox.relay import Relay
+from pulse_temporal.services.runs.control import RunControl
+from pulse_temporal.services.runs.observers import Observers
+from pulse_temporal.services.runs.waiting import RunWaiter
 from pulse_temporal.store import outbox
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.sessions import Session

@@ -17,7 +17,7 @@ from pulse_temporal.errors import DefinitionError
 from pulse_temporal.model.cron import ALIASES, SHORTHANDS, read_cron
 from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowUpdate
 from pulse_temporal.model.validation import apply_update, parse_definition
-from pulse_temporal.services.cron import cron_findings, parse_cron
+from pulse_temporal.services.definitions.cron import cron_findings, parse_cron
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DEFINITION: dict[str, object] = {"tenantId": "t", "name": "n", "triggerType": "x", "steps": []}

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pulse_temporal.services.diagnosis import count, judge_server, length
+from pulse_temporal.services.care.diagnosis import count, judge_server, length
 from pulse_temporal.store.health import Server
 
 

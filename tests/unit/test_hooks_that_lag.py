@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from pulse_temporal import StepCompleteEvent
-from pulse_temporal.services.observers import QUEUE_LIMIT, Observers
-from pulse_temporal.services.waiting import RunWaiter
+from pulse_temporal.services.runs.observers import QUEUE_LIMIT, Observers
+from pulse_temporal.services.runs.waiting import RunWaiter
 from pulse_temporal.store.database import Database
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from pulse_temporal.services.turns import FULL_LOOKS, LATE, Turns
+from pulse_temporal.services.outbox.turns import FULL_LOOKS, LATE, Turns
 from pulse_temporal.store.outbox import OutboxCommand
 
 INTERVAL = timedelta(milliseconds=200)

@@ -1,0 +1,1 @@
+"""What ``pulse demo`` plays and shows; the command itself is in ``cli``."""

@@ -1,0 +1,135 @@
+"""One entry of a timeline as one line of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from pydantic import JsonValue
+from rich.text import Text
+
+from pulse_temporal.demo.watch import RunView
+from pulse_temporal.model.runs import RunStatus
+from pulse_temporal.model.timeline import RunTimelineEntry
+
+MARKS: Mapping[str, tuple[str, str]] = {
+    "run_created": ("●", "bold"),
+    "run_completed": ("●", "bold green"),
+    "run_failed": ("●", "bold red"),
+    "run_canceled": ("●", "bold magenta"),
+    "step_scheduled": ("◷", "yellow"),
+    "step_started": ("▸", "cyan"),
+    "step_completed": ("✓", "green"),
+    "step_failed": ("✗", "red"),
+    "step_skipped": ("○", "dim"),
+    "log": ("»", "dim"),
+}
+"""Sign and style of each type of entry."""
+
+RETRY_MARK = ("↻", "yellow")
+NEWER_MARK = ("·", "")
+DETAIL_STYLE = "dim"
+
+STATUS_STYLES: Mapping[RunStatus, str] = {
+    "pending": "dim",
+    "running": "cyan",
+    "waiting": "yellow",
+    "completed": "green",
+    "failed": "red",
+    "canceled": "magenta",
+}
+
+
+def entry_line(entry: RunTimelineEntry, view: RunView) -> Text:
+    """Give the line: seconds since the run was created, sign, what happened to what.
+
+    Steps inside of branches are indented.
+    """
+    mark, style = RETRY_MARK if will_retry(entry) else MARKS.get(entry.type, NEWER_MARK)
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(f"{seconds_between(view.run.created_at, entry.timestamp):5.2f} ", DETAIL_STYLE)
+    line.append("  " * (entry.path or "").count("/b"))
+    line.append(f"{mark} {subject(entry)}", style)
+    detail = detail_text(entry, view)
+    if detail:
+        line.append(f"  {detail}", "yellow" if will_retry(entry) else DETAIL_STYLE)
+    return line
+
+
+def subject(entry: RunTimelineEntry) -> str:
+    """Name what the entry is about: a step, a log line's text, or the run."""
+    if entry.type == "log":
+        return as_text(entry.detail.get("message"))
+    return entry.step_name or entry.type.replace("_", " ")
+
+
+def detail_text(entry: RunTimelineEntry, view: RunView) -> str:
+    """Give what is worth saying beyond sign and name; often nothing."""
+    text = ""
+    match entry.type:
+        case "step_scheduled":
+            text = scheduled_text(entry.detail.get("scheduledFor"), view.run.created_at)
+        case "step_started":
+            attempt = entry.detail.get("attempt")
+            text = "" if attempt in {None, 1} else f"attempt {attempt}"
+        case "step_completed":
+            answer = entry.detail.get("answer")
+            text = "" if answer is None else f"answered {'yes' if answer else 'no'}"
+        case "step_failed":
+            text = failure_text(entry)
+        case "step_skipped":
+            text = "skipped"
+        case "log":
+            data = entry.detail.get("data")
+            facts = data.items() if isinstance(data, dict) else ()
+            text = " ".join(f"{name}={as_text(value)}" for name, value in facts)
+        case "run_failed" | "run_canceled":
+            text = as_text(view.run.error_message or view.run.cancel_reason or "")
+        case "run_completed":
+            ended_by = entry.detail.get("endedBy")
+            text = "" if ended_by is None else f"ended early by {view.step_name(ended_by)}"
+        case _:  # nothing to add, or an event of a newer release
+            pass
+    return text
+
+
+def will_retry(entry: RunTimelineEntry) -> bool:
+    """True for a failed attempt that is not the step's last."""
+    return entry.type == "step_failed" and entry.detail.get("final") is False
+
+
+def failure_text(entry: RunTimelineEntry) -> str:
+    """Say why an attempt failed, and when the next one follows, if one does."""
+    error = as_text(entry.detail.get("error") or "failed")
+    pause = entry.detail.get("retryInMs")
+    if will_retry(entry) and isinstance(pause, int):
+        return f"retry in {pause / 1000:.1f} s: {error}"
+    return error
+
+
+def scheduled_text(moment: JsonValue, created_at: datetime) -> str:
+    """Say until when a delay lasts, on the clock of the other lines."""
+    if not isinstance(moment, str):
+        return ""
+    return f"until {seconds_between(created_at, datetime.fromisoformat(moment)):.2f}"
+
+
+def status_text(view: RunView, now: datetime) -> str:
+    """Say how a run is doing and since when."""
+    status = view.run.status
+    if view.ended_at is not None:
+        took = seconds_between(view.run.created_at, view.ended_at)
+        return f"{status} {'in' if status == 'completed' else 'after'} {took:.2f} s"
+    if status == "waiting" and view.waits_until is not None:
+        return f"waiting, {max(0.0, seconds_between(now, view.waits_until)):.1f} s left"
+    return f"{status}, {max(0.0, seconds_between(view.run.created_at, now)):.1f} s"
+
+
+def seconds_between(earlier: datetime, later: datetime) -> float:
+    """Give the seconds from one moment to another."""
+    return (later - earlier).total_seconds()
+
+
+def as_text(value: JsonValue) -> str:
+    """Give a JSON value on one line."""
+    return " ".join(str(value).split())

@@ -1,0 +1,1 @@
+"""Compare, repair, and say what is wrong."""

@@ -1,0 +1,273 @@
+"""Compare the mirror with Temporal, decide whether to act, and repair what differs.
+
+Runs write their own mirror, so a difference means that something was done behind their back: a
+workflow terminated, timed out or deleted in Temporal, a Temporal or a Postgres that lost data,
+a schedule that somebody changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from dataclasses import replace
+from datetime import timedelta
+
+from temporalio.client import Client
+
+from pulse_temporal.clock import Clock
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.model.reconcile import ReconcileReport, Repair
+from pulse_temporal.notices import Repeats
+from pulse_temporal.services.care.comparison import PAGE, SHOWN, Comparison, Differences, Scope
+from pulse_temporal.services.care.repairs import Repairs
+from pulse_temporal.services.runs.observers import Observers
+from pulse_temporal.store import reconcile
+from pulse_temporal.store.database import Database
+from pulse_temporal.store.reconcile import ReconcilerState
+from pulse_temporal.temporal.executions import namespace_id, temporal_answers
+
+log = logging.getLogger(__name__)
+
+REPAIRS_AT_ONCE = 4
+ROUND = 10
+"""Turns in which all open runs are compared, however many they are."""
+
+MOST_COUNTED = 1_000_000
+MASS_LOSS = 10
+MASS_LOSS_SHARE = 0.2
+SETTLED = timedelta(seconds=30)
+"""In a worker's turn, runs that have changed since are left out: they are plainly alive."""
+
+CONFIRM = (
+    "If it is, and its data is lost, reconcile with confirm=True (pulse reconcile --confirm): "
+    "the runs are started anew from what is on record."
+)
+
+
+class Reconciler:
+    """Compares the runs and schedules of one task queue with Temporal."""
+
+    def __init__(
+        self, database: Database, observers: Observers, options: EngineOptions, *, clock: Clock
+    ) -> None:
+        self.database = database
+        self.options = options
+        self.clock = clock
+        self.repairs = Repairs(database, observers, options, clock=clock)
+        self._repeats = Repeats()
+
+    async def compare(
+        self, client: Client, *, dry_run: bool = False, confirm: bool = False
+    ) -> ReconcileReport:
+        """Compare everything; see ``Engine.reconcile``."""
+        before = await self._state()
+        report, state = await self._compare(
+            client, Scope(), before, dry_run=dry_run, confirm=confirm
+        )
+        if not dry_run:
+            await self._keep(
+                ReconcilerState(
+                    namespace_id=state.namespace_id,
+                    position=before.position,
+                    listed_before=before.listed_before,
+                    report=report,
+                )
+            )
+        return report
+
+    async def turn(self, client: Client) -> ReconcileReport | None:
+        """Compare some pages of runs when it is due; None when it is not, or another does.
+
+        So many that all runs have been compared after ``ROUND`` turns, as far as half of the time
+        until the next turn allows.
+        """
+        async with self.database.session() as session:
+            is_due = await reconcile.take_turn(
+                session,
+                task_queue=self.options.task_queue,
+                pause=self.options.reconcile_interval,
+            )
+        if not is_due:
+            return None
+        clock = asyncio.get_running_loop().time
+        until = clock() + self.options.reconcile_interval.total_seconds() / 2
+        scope = _page(state := await self._state())
+        reports: list[ReconcileReport] = []
+        for _ in range(pages_of_a_turn(await self._open_runs())):
+            report, state = await self._compare(client, scope, state)
+            reports.append(report)
+            report = _together(reports)
+            await self._keep(replace(state, report=report))
+            scope = _next_page(scope, state)
+            if report.halted or clock() > until or not (scope.has_runs or scope.has_workflows):
+                break
+        return _together(reports)
+
+    async def glance(self, client: Client) -> ReconcileReport:
+        """Compare the oldest page of runs and repair nothing; takes no worker's turn."""
+        before = await self._state()
+        scope = Scope(is_one_page=True, settled_for=SETTLED)
+        report, _ = await self._compare(client, scope, before, dry_run=True)
+        return report
+
+    async def _state(self) -> ReconcilerState:
+        async with self.database.session() as session:
+            return await reconcile.state(session, task_queue=self.options.task_queue)
+
+    async def _open_runs(self) -> int:
+        async with self.database.session() as session:
+            return await reconcile.count_open(session, limit=MOST_COUNTED)
+
+    async def _keep(self, state: ReconcilerState) -> None:
+        """Keep where it stands; of a long report, the first repairs."""
+        report = state.report
+        if report is not None:
+            report = report.model_copy(update={"repairs": report.repairs[:SHOWN]})
+        kept = ReconcilerState(state.namespace_id, state.position, state.listed_before, report)
+        async with self.database.session() as session:
+            await reconcile.note(session, kept, task_queue=self.options.task_queue)
+
+    async def _compare(
+        self,
+        client: Client,
+        scope: Scope,
+        before: ReconcilerState,
+        *,
+        dry_run: bool = False,
+        confirm: bool = False,
+    ) -> tuple[ReconcileReport, ReconcilerState]:
+        with temporal_answers():
+            namespace = await namespace_id(client, patience=self.options.temporal_timeout)
+            moved = before.namespace_id not in (None, namespace)
+            # Another namespace is accepted when all runs are there, not some.
+            looked = Scope() if moved and not dry_run else scope
+            found = await Comparison(self.database, self.options, client, looked).make()
+        halted = None if confirm else _reason_to_halt(found, moved=moved)
+        repairs, problems = found.repairs, found.problems
+        if halted is not None:
+            if self._repeats.is_due(f"halted {looked.is_one_page}"):
+                log.error("The reconciler has stopped and repairs nothing: %s", halted)
+        elif not dry_run:
+            repairs, failed = await self._repair_all(found.repairs)
+            problems = [*problems, *failed]
+        report = ReconcileReport(
+            at=self.clock(),
+            checked=found.checked,
+            repairs=tuple(repairs),
+            applied=halted is None and not dry_run,
+            halted=halted,
+            unknown_workflows=tuple(found.unknown),
+            problems=tuple(problems[:SHOWN]),
+            differences=len(found.repairs),
+        )
+        if halted is not None:
+            return report, ReconcilerState(
+                before.namespace_id, before.position, before.listed_before, report
+            )
+        return report, ReconcilerState(namespace, found.next_run, found.next_listed, report)
+
+    async def _repair_all(self, repairs: list[Repair]) -> tuple[list[Repair], list[str]]:
+        """Apply remedies, a few at a time; give what was done, and what could not be."""
+        slots = asyncio.Semaphore(REPAIRS_AT_ONCE)
+
+        async def apply(repair: Repair) -> Repair | None:
+            async with slots:
+                return await self.repairs.apply(repair)
+
+        answers = await asyncio.gather(
+            *(apply(repair) for repair in repairs), return_exceptions=True
+        )
+        made: list[Repair] = []
+        failed: list[str] = []
+        for repair, answer in zip(repairs, answers, strict=True):
+            if isinstance(answer, Exception):
+                self._tell_of_failure(repair, answer)
+                failed.append(f"{repair.subject_id} was not repaired: {answer}")
+            elif isinstance(answer, BaseException):
+                raise answer
+            elif answer is not None:
+                made.append(answer)
+                facts = {
+                    "subject_id": answer.subject_id,
+                    "remedy": answer.remedy,
+                    "reason": answer.reason,
+                }
+                log.warning(
+                    "Repaired %(subject_id)s with %(remedy)s: %(reason)s", facts, extra=facts
+                )
+        return made, failed
+
+    def _tell_of_failure(self, repair: Repair, error: Exception) -> None:
+        """Log a repair that failed; the same cause only after growing pauses."""
+        facts = {
+            "subject_id": repair.subject_id,
+            "remedy": repair.remedy,
+            "error": str(error) or type(error).__name__,
+        }
+        if self._repeats.is_due(f"{error!r}"):
+            log.warning(
+                "The repair of %(subject_id)s with %(remedy)s failed and comes again: %(error)s",
+                facts,
+                extra=facts,
+                exc_info=error,
+            )
+
+
+def _page(before: ReconcilerState) -> Scope:
+    """Give the scope of a worker's turn: the next page."""
+    return Scope(
+        after=before.position,
+        listed_before=before.listed_before,
+        is_one_page=True,
+        settled_for=SETTLED,
+    )
+
+
+def pages_of_a_turn(open_runs: int) -> int:
+    """Return how many pages of runs one turn looks at, so that few runs cause no more load."""
+    return max(1, math.ceil(open_runs / (PAGE * ROUND)))
+
+
+def _next_page(scope: Scope, state: ReconcilerState) -> Scope:
+    """Return the scope of the page after another one of the same turn.
+
+    Schedules were looked at; of runs and workflows what had come to its end is not begun anew.
+    """
+    return replace(
+        scope,
+        after=state.position,
+        listed_before=state.listed_before,
+        has_runs=scope.has_runs and state.position is not None,
+        has_workflows=scope.has_workflows and state.listed_before is not None,
+        has_schedules=False,
+    )
+
+
+def _together(reports: list[ReconcileReport]) -> ReconcileReport:
+    """Make one report of those about the pages of a turn."""
+    last = reports[-1]
+    return last.model_copy(
+        update={
+            "checked": sum(report.checked for report in reports),
+            "repairs": tuple(repair for report in reports for repair in report.repairs),
+            "unknown_workflows": tuple(
+                name for report in reports for name in report.unknown_workflows
+            )[:SHOWN],
+            "problems": tuple(text for report in reports for text in report.problems)[:SHOWN],
+            "differences": sum(report.differences for report in reports),
+        }
+    )
+
+
+def _reason_to_halt(found: Differences, *, moved: bool) -> str | None:
+    """Say why a person should look first: this may be the wrong Temporal."""
+    missing = f"{found.lost} of {found.checked} open runs are not in Temporal"
+    if found.lost and moved:
+        return (
+            f"{missing}, and its namespace is another one than before. Is this the right "
+            f"Temporal? {CONFIRM}"
+        )
+    if found.lost >= MASS_LOSS and found.lost > MASS_LOSS_SHARE * found.checked:
+        return f"{missing}. Is this the right Temporal and namespace? {CONFIRM}"
+    return None

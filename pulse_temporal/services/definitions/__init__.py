@@ -1,0 +1,1 @@
+"""Create and change definitions, and keep their Temporal Schedules equal to them."""

@@ -1,0 +1,355 @@
+"""Create, change, list and delete workflow definitions.
+
+Every change locks the definition's row first and is made from what it then says. So changes of
+different fields at the same moment all take effect, and versions follow each other in time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.errors import (
+    DefinitionConflictError,
+    DefinitionError,
+    InvalidInputError,
+    NotFoundError,
+    NotUnderstoodError,
+    Problem,
+)
+from pulse_temporal.handlers.registry import Registry
+from pulse_temporal.model.definitions import (
+    PutOutcome,
+    PutWorkflow,
+    ValidationReport,
+    WorkflowDefinition,
+    WorkflowInput,
+    WorkflowUpdate,
+)
+from pulse_temporal.model.ids import new_id
+from pulse_temporal.model.known_names import (
+    UNCHECKED_HANDLERS,
+    KnownNames,
+    handler_findings,
+    signal_warnings,
+)
+from pulse_temporal.model.problems import Finding, to_problems
+from pulse_temporal.model.runs import Page
+from pulse_temporal.model.steps import HandlerStep, walk
+from pulse_temporal.model.validation import Check, apply_update, fields_of, parse_definition
+from pulse_temporal.services.definitions.cron import cron_findings, parse_cron
+from pulse_temporal.services.pages import check_limit, page_of, read_cursor
+from pulse_temporal.store import definitions, outbox, workers
+from pulse_temporal.store.database import Database
+from pulse_temporal.store.sessions import Session, repeats
+
+log = logging.getLogger(__name__)
+
+WORKER_SILENCE = timedelta(minutes=1)
+"""A process that has been silent for so long counts as gone."""
+
+PUT_ROUNDS = 5
+"""A key is looked up and then taken; others may take it and give it back in between."""
+
+
+class Definitions:
+    """The tenants' workflows as data."""
+
+    def __init__(self, database: Database, registry: Registry, options: EngineOptions) -> None:
+        self.database = database
+        self.registry = registry
+        self.options = options
+
+    @repeats
+    async def create(self, content: WorkflowInput | Mapping[str, object]) -> WorkflowDefinition:
+        """Store a definition; see ``Engine.create_workflow``."""
+        given = fields_of(content, set_only=True)
+        known = await self._known_names()
+        parsed = self._parse(given, known)
+        async with self.database.transaction() as session:
+            stored = await self._insert(session, parsed)
+            if stored is None:
+                raise await self._key_taken(session, parsed)
+        return self._warned(stored, known, given)
+
+    @repeats
+    async def put(
+        self, content: WorkflowInput | Mapping[str, object], *, key: str | None
+    ) -> PutWorkflow:
+        """Create or update the definition of a key; see ``Engine.put_workflow``."""
+        given = _with_key(fields_of(content, set_only=True), key)
+        known = await self._known_names()
+        parsed = self._parse(given, known, needs_key=True)
+        for _ in range(PUT_ROUNDS):
+            async with self.database.transaction() as session:
+                put = await self._put(session, parsed, given)
+            if put is None:
+                continue
+            if put.outcome == "unchanged":
+                return put
+            warned = self._warned(put.definition, known, given)
+            return put.model_copy(update={"definition": warned})
+        raise DefinitionConflictError(
+            f"The key {parsed.key!r} of tenant {parsed.tenant_id!r} is created and deleted by "
+            "others all the time; nothing was stored."
+        )
+
+    async def _put(
+        self, session: Session, parsed: WorkflowInput, given: Mapping[str, object]
+    ) -> PutWorkflow | None:
+        """Make one try; None when the key was taken or given back meanwhile."""
+        current = await definitions.lock_by_key(
+            session, tenant_id=parsed.tenant_id, key=parsed.key or ""
+        )
+        if current is None:
+            stored = await self._insert(session, parsed)
+            return PutWorkflow(definition=stored, outcome="created") if stored else None
+        if given.keys().isdisjoint({"isEnabled", "is_enabled"}):  # somebody may have disabled it
+            parsed = parsed.model_copy(update={"is_enabled": current.is_enabled})
+        updated = await self._replace(session, current, parsed)
+        outcome: PutOutcome = "updated" if updated else "unchanged"
+        return PutWorkflow(definition=updated or current, outcome=outcome)
+
+    @repeats
+    async def update(
+        self,
+        definition_id: str,
+        change: WorkflowUpdate | Mapping[str, object],
+        *,
+        tenant_id: str | None,
+        version: int | None,
+    ) -> WorkflowDefinition:
+        """Change a definition; see ``Engine.update_workflow``."""
+        _check_version(version)
+        given = fields_of(change, set_only=True)
+        known = await self._known_names()
+        async with self.database.transaction() as session:
+            current = await self._locked(session, definition_id, tenant_id=tenant_id)
+            if version is not None and version != current.version:
+                raise _changed_since(current, version)
+            # Steps that are left alone are not checked again: a worker that knows their handlers
+            # may be away, which must not keep anybody from renaming a definition.
+            parsed = apply_update(
+                current,
+                given,
+                limits=self.options.limits,
+                check=_check(known) if "steps" in given else cron_findings,
+            )
+            updated = await self._replace(session, current, parsed)
+        return self._warned(updated, known, given) if updated else current
+
+    async def validate(self, content: WorkflowInput | Mapping[str, object]) -> ValidationReport:
+        """Return what is wrong with a definition; see ``Engine.validate_workflow``."""
+        known = await self._known_names()
+        try:
+            given = fields_of(content, set_only=True)
+            parsed = self._parse(given, known)
+        except DefinitionError as error:
+            return ValidationReport(problems=error.problems)
+        return ValidationReport(warnings=tuple(_warnings(parsed, known, given)))
+
+    def _parse(
+        self, given: Mapping[str, object], known: KnownNames, *, needs_key: bool = False
+    ) -> WorkflowInput:
+        check = _check(known, needs_key=needs_key)
+        return parse_definition(given, limits=self.options.limits, check=check)
+
+    async def _insert(self, session: Session, content: WorkflowInput) -> WorkflowDefinition | None:
+        """Store a new definition and ask for its schedule; None when its key is taken."""
+        stored = await definitions.insert(session, new_id("wfd"), content)
+        if stored is not None and stored.cron_expression is not None:
+            await self._ask_for_schedule(session, stored)
+        return stored
+
+    async def _replace(
+        self, session: Session, current: WorkflowDefinition, content: WorkflowInput
+    ) -> WorkflowDefinition | None:
+        """Replace a locked definition's content; None when it is the same already.
+
+        Raises:
+            NotUnderstoodError: A newer release wrote it; this one would lose what it cannot read.
+        """
+        if current.not_understood is not None:
+            raise NotUnderstoodError(f"{current.id}: {current.not_understood}")
+        updated = await definitions.update(session, current.id, content)
+        if updated is not None and (current.cron_expression or updated.cron_expression):
+            await self._ask_for_schedule(session, updated)
+        return updated
+
+    async def _ask_for_schedule(self, session: Session, definition: WorkflowDefinition) -> None:
+        """Let the schedule follow a change, in the change's own transaction."""
+        await outbox.put_schedule(
+            session,
+            task_queue=self.options.task_queue,
+            tenant_id=definition.tenant_id,
+            definition_id=definition.id,
+        )
+
+    async def _locked(
+        self, session: Session, definition_id: str, *, tenant_id: str | None
+    ) -> WorkflowDefinition:
+        """Lock a definition that must exist."""
+        found = await definitions.lock(session, definition_id, tenant_id=tenant_id)
+        if found is None:
+            raise _unknown(definition_id)
+        return found
+
+    async def _key_taken(
+        self, session: Session, content: WorkflowInput
+    ) -> DefinitionConflictError:
+        taken = await definitions.lock_by_key(
+            session, tenant_id=content.tenant_id, key=content.key or ""
+        )
+        owner = f"definition {taken.id}" if taken else "a definition that was deleted since"
+        return DefinitionConflictError(
+            f"The key {content.key!r} of tenant {content.tenant_id!r} belongs to {owner}; "
+            "put_workflow updates it.",
+            definition_id=taken.id if taken else None,
+            current_version=taken.version if taken else None,
+        )
+
+    async def get(self, definition_id: str, *, tenant_id: str | None) -> WorkflowDefinition | None:
+        """Read a definition."""
+        async with self.database.session() as session:
+            return await definitions.get(session, definition_id, tenant_id=tenant_id)
+
+    async def require(self, definition_id: str, *, tenant_id: str | None) -> WorkflowDefinition:
+        """Read a definition that must exist."""
+        found = await self.get(definition_id, tenant_id=tenant_id)
+        if found is None:
+            raise _unknown(definition_id)
+        return found
+
+    async def list_page(
+        self,
+        *,
+        tenant_id: str | None,
+        trigger_type: str | None,
+        is_enabled: bool | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page[WorkflowDefinition]:
+        """Read one page, newest first; it ends early where its definitions are heavy."""
+        check_limit(limit)
+        async with self.database.session() as session:
+            found, looked = await definitions.list_page(
+                session,
+                tenant_id=tenant_id,
+                trigger_type=trigger_type,
+                is_enabled=is_enabled,
+                after=read_cursor(cursor),
+                limit=limit,
+            )
+        return page_of(found, looked=looked)
+
+    @repeats
+    async def set_enabled(
+        self, definition_id: str, *, tenant_id: str | None, is_enabled: bool
+    ) -> None:
+        """Let a definition match signals and tick, or not; asks for its schedule in any case."""
+        async with self.database.transaction() as session:
+            current = await self._locked(session, definition_id, tenant_id=tenant_id)
+            if current.is_enabled != is_enabled:
+                await definitions.set_enabled(session, current, is_enabled=is_enabled)
+            if current.cron_expression is not None:
+                await self._ask_for_schedule(session, current)
+
+    @repeats
+    async def delete(self, definition_id: str, *, tenant_id: str | None) -> None:
+        """Delete a definition; its runs stay and go on."""
+        async with self.database.transaction() as session:
+            current = await self._locked(session, definition_id, tenant_id=tenant_id)
+            await definitions.delete(session, current)
+            if current.cron_expression is not None:
+                await self._ask_for_schedule(session, current)
+
+    async def next_runs(
+        self, definition_id: str, number: int, *, tenant_id: str | None, after: datetime
+    ) -> list[datetime]:
+        """Give the next times at which a definition's cron fires; see ``Engine.next_runs``."""
+        check_limit(number)
+        found = await self.require(definition_id, tenant_id=tenant_id)
+        if found.cron_expression is None or not found.is_enabled:
+            return []
+        cron = parse_cron(found.cron_expression, found.timezone)
+        return list(islice(cron.times_after(after), number))
+
+    async def _known_names(self) -> KnownNames:
+        """Read which names live workers have published, beside those of this process."""
+        async with self.database.session() as session:
+            published = await workers.published_names(
+                session, task_queue=self.options.task_queue, silence=WORKER_SILENCE
+            )
+        own = self.registry
+        return KnownNames(
+            actions=published.actions | own.actions.keys(),
+            conditions=published.conditions | own.conditions.keys(),
+            signals=published.signals | own.triggers.keys(),
+            registrations=own.triggers,
+            accepts_any_signal=self.options.unregistered_signals == "accept",
+        )
+
+    def _warned(
+        self, stored: WorkflowDefinition, known: KnownNames, given: Mapping[str, object]
+    ) -> WorkflowDefinition:
+        """Return a definition that was just stored with its warnings, and log them."""
+        warnings = tuple(_warnings(stored, known, given))
+        for warning in warnings:
+            log.warning("Definition %s was stored; look at %s", stored.id, warning)
+        return stored.model_copy(update={"warnings": warnings})
+
+
+def _check(known: KnownNames, *, needs_key: bool = False) -> Check:
+    """Return the rules that need more than the definition itself."""
+
+    def findings(definition: Mapping[str, object]) -> Sequence[Finding]:
+        found = [*cron_findings(definition), *handler_findings(definition, known)]
+        if needs_key and definition.get("key") is None:
+            found.append(Finding(("key",), "is required: by it the definition is found again"))
+        return found
+
+    return findings
+
+
+def _warnings(
+    definition: WorkflowInput, known: KnownNames, given: Mapping[str, object]
+) -> list[Problem]:
+    """Return what an author should look at, though it is accepted."""
+    findings = signal_warnings(definition, known, as_sent=given)
+    if "steps" not in given:
+        content = definition.model_dump(include={"steps"}, warnings=False)
+        findings += handler_findings(content, known)
+    warnings = to_problems(findings, data=given)
+    has_handlers = any(isinstance(step, HandlerStep) for _, step in walk(definition.steps))
+    if has_handlers and not known.has_handlers:
+        warnings.append(UNCHECKED_HANDLERS)
+    return warnings
+
+
+def _with_key(given: Mapping[str, object], key: str | None) -> Mapping[str, object]:
+    if key is None:
+        return given
+    if given.get("key", key) != key:
+        raise DefinitionError([Problem("/key", f"is not the key that was given: {key!r}")])
+    return {**given, "key": key}
+
+
+def _check_version(version: int | None) -> None:
+    if version is not None and (type(version) is not int or version < 1):
+        raise InvalidInputError("version must be a whole number of at least 1, or None.")
+
+
+def _changed_since(current: WorkflowDefinition, version: int) -> DefinitionConflictError:
+    return DefinitionConflictError(
+        f"Definition {current.id} has version {current.version} now, and the change was made for "
+        f"version {version}. Read it again and decide anew; nothing was changed.",
+        definition_id=current.id,
+        current_version=current.version,
+    )
+
+
+def _unknown(definition_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no workflow definition {definition_id}.")

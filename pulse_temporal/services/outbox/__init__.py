@@ -1,0 +1,1 @@
+"""Carry commands from Postgres to Temporal."""

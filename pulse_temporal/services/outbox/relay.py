@@ -1,0 +1,137 @@
+"""Execute the commands that nobody has executed: joined emits, crashes, Temporal away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from datetime import timedelta
+
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.errors import PulseError
+from pulse_temporal.failpoints import reach
+from pulse_temporal.notices import Repeats
+from pulse_temporal.services.definitions.schedules import AT_ONCE
+from pulse_temporal.services.outbox.dispatch import BATCH, Dispatcher
+from pulse_temporal.services.outbox.turns import Turns
+from pulse_temporal.store import outbox
+from pulse_temporal.store.database import Database
+from pulse_temporal.store.outbox import OutboxCommand, Subject
+from pulse_temporal.store.sessions import Session
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=15)
+LONGEST_PAUSE = timedelta(seconds=5)
+BATCHES: dict[Subject, int] = {"runs": BATCH, "schedules": AT_ONCE}
+
+
+class Relay:
+    """Looks at the outbox again and again; every worker process has one for each subject.
+
+    Several relays share the work: a command is leased before it is executed, and a lease
+    that runs out (its relay died) lets another relay take the command. Schedules have a relay
+    of their own, because a batch ends with its slowest command and runs must not wait for them.
+    In each batch every tenant with due commands has an equal share, as far as there is room.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        dispatcher: Dispatcher,
+        options: EngineOptions,
+        *,
+        subject: Subject,
+    ) -> None:
+        self.database = database
+        self.dispatcher = dispatcher
+        self.options = options
+        self.subject: Subject = subject
+        self.turns = Turns(BATCHES[subject])
+        self._wake = asyncio.Event()
+        self._repeats = Repeats()
+
+    def nudge(self) -> None:
+        """Let the next look come at once: a command has just been written."""
+        self._wake.set()
+
+    def begin(self) -> None:
+        """Move into the running event loop, which may be another one than last time."""
+        self._wake = asyncio.Event()
+        self.turns = Turns(self.turns.batch)
+
+    async def run(self) -> None:
+        """Do rounds until canceled; failures lengthen the pause between them."""
+        pause = self.options.relay_interval
+        while True:
+            try:
+                worked = await self.tick()
+                pause = self.options.relay_interval
+                if self._repeats.is_over():
+                    log.info("The outbox of %s is in reach again.", self.subject)
+            except PulseError as error:
+                worked = 0
+                pause = min(pause * 2, LONGEST_PAUSE)
+                self._tell(error)
+            if not worked or not self.turns.more:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), pause.total_seconds())
+            self._wake.clear()
+
+    def _tell(self, error: PulseError) -> None:
+        """Warn that nothing starts; of the same cause only after growing pauses."""
+        facts = {"subject": self.subject, "error": str(error)}
+        if self._repeats.is_due(f"{error}"):
+            log.warning(
+                "The outbox of %(subject)s is out of reach, and what is in it waits: %(error)s",
+                facts,
+                extra=facts,
+            )
+
+    async def tick(self) -> int:
+        """Lease and execute one batch; return how many commands it took (0 to ``BATCHES``)."""
+        if self.dispatcher.client is None:
+            return 0
+        is_full_look = self.turns.is_full_look_due(asyncio.get_running_loop().time())
+        async with self.database.session() as session:
+            commands = await (self._lease(session) if is_full_look else self._lease_new(session))
+        if commands:
+            await reach("relay.after_lease")
+            await self.dispatcher.execute(commands)
+        return len(commands)
+
+    async def _lease(self, session: Session) -> list[OutboxCommand]:
+        """Lease whatever is due."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        leased = await outbox.lease(
+            session,
+            self.subject,
+            task_queue=self.options.task_queue,
+            length=LEASE,
+            limit=self.turns.batch,
+            after=self.turns.after,
+        )
+        now = clock()
+        self.turns.looked_at_all(leased, began=began, now=now)
+        is_slow = self.turns.is_slow(now, interval=self.options.relay_interval)
+        self.turns.mark(await outbox.newest(session) if is_slow else None, now=now)
+        return leased
+
+    async def _lease_new(self, session: Session) -> list[OutboxCommand]:
+        """Lease what has come since the last full look, and what that one has left."""
+        now = asyncio.get_running_loop().time()
+        queue, turns = self.options.task_queue, self.turns
+        newest = await outbox.newest(session)
+        turns.welcome(
+            await outbox.newcomers(session, self.subject, task_queue=queue, since=turns.seen(now))
+        )
+        turns.mark(newest, now=now)
+        chosen, share = turns.next()
+        if not chosen:
+            return []
+        leased = await outbox.lease_new(
+            session, self.subject, task_queue=queue, length=LEASE, share=share, turns=chosen
+        )
+        turns.looked_at_new(chosen, leased)
+        return leased

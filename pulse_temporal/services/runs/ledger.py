@@ -1,0 +1,382 @@
+"""Claim a step, record what came of it: a recorded result is never made again.
+
+The claim is a short transaction of its own; the handler runs without any lock; recording locks
+the control row first, so a cancel that has returned is final.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Literal, TypeAlias
+
+from pydantic_core import from_json
+
+from pulse_temporal.clock import Clock
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.contract import AttemptFailure, Refusal, StepDone
+from pulse_temporal.errors import (
+    HandlerResultError,
+    HandlerTimeoutError,
+    StoreError,
+    WorkerLostError,
+)
+from pulse_temporal.handlers.logs import (
+    HOW_NOT_TO_BLOCK,
+    Subject,
+    attempt_failed,
+    attempt_lost,
+    step_failed,
+)
+from pulse_temporal.model.ids import new_id
+from pulse_temporal.model.steps import RetryPolicy
+from pulse_temporal.services.runs.admission import admit
+from pulse_temporal.services.runs.observers import Observers
+from pulse_temporal.store import claims, steps, timeline
+from pulse_temporal.store.claims import Claimed, Terms, Ticket
+from pulse_temporal.store.control import Fence
+from pulse_temporal.store.database import Database
+from pulse_temporal.store.sessions import Session
+from pulse_temporal.store.steps import FailedAttempt, LockedStep, Outcome, Succeeded
+from pulse_temporal.store.timeline import LogLine
+
+Recorded: TypeAlias = StepDone | AttemptFailure | Refusal
+"""What the ledger says of a step that this delivery need not, or must not, work on."""
+
+CLAIM_ROUNDS = 4
+HISTORY_MESSAGE_CHARS = 1_000
+
+WORKER_LOST = "The worker was lost while it ran this step."
+SHUT_DOWN = "The worker shut down; the step goes on elsewhere."
+TOO_LONG = "It takes longer than a local activity may; it goes on through the task queue."
+TIMED_OUT_BLOCKING = (
+    f"{HandlerTimeoutError.__name__}: the attempt passed its deadline while its handler blocked "
+    f"the event loop of its worker. {HOW_NOT_TO_BLOCK}"
+)
+TIMED_OUT = "The attempt passed its deadline and was not recorded."
+
+
+class Ledger:
+    """Claims and records steps for one worker process.
+
+    Args:
+        database: Where the ledger is.
+        observers: Told when a step has ended.
+        options: Bounds: lost workers, and the size of results shown in Temporal.
+        worker_id: Name of this process in the attempts.
+        clock: For lines that Pulse itself writes.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        observers: Observers,
+        options: EngineOptions,
+        *,
+        worker_id: str,
+        clock: Clock,
+    ) -> None:
+        self.database = database
+        self.observers = observers
+        self.options = options
+        self.clock = clock
+        self.worker_id = worker_id
+
+    async def claim(
+        self, fence: Fence, path: str, *, bound: timedelta, waited_after: int
+    ) -> Claimed | Recorded:
+        """Take a step, or learn what is on record for it.
+
+        Args:
+            fence: The execution that asks.
+            path: The step.
+            bound: Length of the attempt that begins with the claim.
+            waited_after: Number of the failed attempt whose pause the execution has waited out.
+        """
+        terms = Terms(self.worker_id, bound, waited_after=waited_after)
+        for _ in range(CLAIM_ROUNDS):
+            async with self.database.session() as session:
+                claimed = await claims.claim(session, fence, path, terms=terms)
+            if claimed is not None:
+                return claimed
+            recorded = await self._settle(fence, path)
+            if recorded is not None:
+                return recorded
+        raise StoreError(f"Step {path} of {fence.run_id} is contended; the claim is tried again.")
+
+    async def open(self, fence: Fence, path: str, *, bound: timedelta) -> Claimed | None:
+        """Begin a list and take its first step, in one statement.
+
+        None: nothing has changed, because the execution is not the first to speak there.
+        """
+        terms = Terms(self.worker_id, bound, begins=True)
+        async with self.database.session() as session:
+            return await claims.claim(session, fence, path, terms=terms)
+
+    async def pass_over(self, fence: Fence, path: str, *, reason: str) -> Recorded:
+        """Skip an action of a replay; later steps see what the original run recorded for it."""
+        for _ in range(CLAIM_ROUNDS):
+            async with self.database.session() as session:
+                passed = await steps.pass_over(session, fence, path, reason=reason)
+            if passed:
+                self._tell(fence, path)
+                return StepDone(skipped=True)
+            recorded = await self._settle(fence, path)
+            if recorded is not None:
+                return recorded
+        raise StoreError(f"Step {path} of {fence.run_id} is contended; it is tried again.")
+
+    async def succeed(
+        self,
+        session: Session,
+        ticket: Ticket,
+        *,
+        succeeded: Succeeded,
+        logs: Sequence[LogLine],
+        ends: bool,
+    ) -> StepDone | None:
+        """Record what a handler returned, with ``ends`` as the run's last; None: it is refused.
+
+        Joins the session's transaction, which is how a transactional action's effect and its
+        record become one. Call ``succeeded`` after the commit.
+
+        Raises:
+            HandlerResultError: The run's results would be larger than ``limits.context_bytes``.
+        """
+        limit = self.options.limits.context_bytes
+        recording = await steps.record_success(
+            session, ticket, succeeded=succeeded, logs=logs, context_bytes=limit, ends=ends
+        )
+        if recording == "too_large":
+            raise HandlerResultError(
+                f"The result would make the run's context larger than {limit} bytes "
+                "(limits.context_bytes)."
+            )
+        if recording == "refused":
+            return None
+        done = self.done(succeeded.result, succeeded.answer)
+        return done.model_copy(update={"ended": True}) if recording == "finished" else done
+
+    def succeeded(self, ticket: Ticket, done: StepDone) -> StepDone:
+        """Tell the hooks about a success that is committed, and give the reply for it."""
+        fence = ticket.fence
+        self._tell(fence, ticket.path)
+        if done.ended:
+            self.observers.run_ended(fence.run_id, tenant_id=fence.tenant_id)
+        return done
+
+    async def fail(
+        self,
+        ticket: Ticket,
+        *,
+        failed: FailedAttempt,
+        policy: RetryPolicy | None,
+        logs: Sequence[LogLine],
+    ) -> Recorded:
+        """Record a failed attempt and learn whether another one follows."""
+        async with self.database.session() as session:
+            outcome = await steps.record_failure(
+                session, ticket, failed=failed, policy=policy, logs=logs
+            )
+        if outcome is not None:
+            if outcome.retry_in_ms is None:
+                self._tell(ticket.fence, ticket.path)
+            return _failure(outcome)
+        return await self.standing(ticket.fence, ticket.path)
+
+    async def standing(self, fence: Fence, path: str) -> Recorded:
+        """Say what is on record for a step whose write was refused."""
+        async with self.database.transaction() as session:
+            refusal = await admit(session, fence)
+            if refusal is not None:
+                return refusal
+            outcome = await steps.outcome(session, fence, path)
+        if outcome is None:
+            return _unknown_step(fence, path)
+        if outcome.status == "completed":
+            return self.done(outcome.result, outcome.answer)
+        if outcome.status in ("failed", "scheduled"):
+            return _failure(outcome)
+        if outcome.status == "skipped":
+            return StepDone(skipped=True)
+        raise StoreError(f"Step {path} of {fence.run_id} was taken over by another claim.")
+
+    async def block(self, fence: Fence, path: str, *, reason: str) -> Recorded | None:
+        """Note that no handler is known here; None while another worker may still know it."""
+        async with self.database.transaction() as session:
+            refusal = await admit(session, fence)
+            if refusal is not None:
+                return refusal
+            step = await steps.lock_step(session, fence, path)
+            is_open = step is not None and step.status == "running"
+            given_up = (
+                await self._settle_running(session, step, path) if step and is_open else None
+            )
+            blocked = await steps.block(session, fence, path, reason=reason)
+            if blocked is not None:
+                if blocked.is_new:
+                    await self._note(session, fence, blocked.step_id, f"The step waits: {reason}")
+                if blocked.blocked_for < self.options.blocked_step_timeout:
+                    return None
+                await steps.give_up(session, blocked.step_id, message=reason)
+                subject = Subject(fence.tenant_id, fence.run_id, path)
+                step_failed(subject, message=reason)
+            outcome = await steps.outcome(session, fence, path)
+        if blocked is not None or given_up is not None:
+            self._tell(fence, path)
+        if outcome is None:
+            return _unknown_step(fence, path)
+        if outcome.status == "completed":
+            return self.done(outcome.result, outcome.answer)
+        return _failure(outcome) if outcome.status == "failed" else None
+
+    async def release(self, claimed: Claimed) -> None:
+        """Give a step back unfinished, because this worker shuts down; it costs no attempt."""
+        await self._close(claimed, ending="released", message=SHUT_DOWN)
+
+    async def give_back(self, claimed: Claimed, *, logs: Sequence[LogLine]) -> None:
+        """Give a step back that takes too long for where it runs; it costs no attempt."""
+        async with self.database.transaction() as session:
+            await claims.give_back(session, claimed, reason=TOO_LONG)
+            for line in logs:
+                await timeline.add_log(
+                    session,
+                    line,
+                    run_id=claimed.run.id,
+                    step_run_id=claimed.step.id,
+                    tenant_id=claimed.run.tenant_id,
+                )
+
+    async def lose(self, claimed: Claimed, *, reason: str) -> None:
+        """Give a step back whose delivery can record nothing; it counts as a lost worker.
+
+        So what comes again with every delivery ends, after ``max_lost_workers`` of them.
+        """
+        await self._close(claimed, ending="lost", message=reason)
+
+    async def _close(
+        self, claimed: Claimed, *, ending: Literal["lost", "released"], message: str
+    ) -> None:
+        async with self.database.transaction() as session:
+            await claims.release(session, claimed, ending=ending, message=message)
+
+    async def note_late_finish(self, claimed: Claimed) -> None:
+        """Say in the run's log that a handler finished after its run was canceled."""
+        fence, step_id = claimed.ticket.fence, claimed.step.id
+        async with self.database.session() as session:
+            message = "The handler finished after its run was canceled."
+            await self._note(session, fence, step_id, message)
+
+    async def _note(self, session: Session, fence: Fence, step_id: str, message: str) -> None:
+        """Write a warning about a step into the run's log, and so into its timeline."""
+        line = LogLine(new_id("log"), level="warn", message=message, data=None, at=self.clock())
+        await timeline.add_log(
+            session, line, run_id=fence.run_id, step_run_id=step_id, tenant_id=fence.tenant_id
+        )
+
+    def done(self, result: str | None, answer: bool | None) -> StepDone:
+        """Return the reply for a recorded result: the answer, and the result when it is small.
+
+        The answer is not read from the result: an action may return what looks like one, and
+        must not end its list.
+        """
+        if result is None:
+            return StepDone()
+        small = len(result) <= self.options.history_result_bytes
+        return StepDone(
+            value=answer,
+            result=from_json(result) if small else None,
+        )
+
+    async def _settle(self, fence: Fence, path: str) -> Recorded | None:
+        """End what stands in the way of a claim; None: claim again."""
+        async with self.database.transaction() as session:
+            refusal = await admit(session, fence)
+            if refusal is not None:
+                return refusal
+            step = await steps.lock_step(session, fence, path)
+            if step is None or step.generation > fence.generation:
+                return _unknown_step(fence, path)
+            if step.status in ("pending", "scheduled"):
+                outcome = await steps.outcome(session, fence, path)
+                waits = outcome is not None and (outcome.retry_in_ms or 0) > 0
+                return _failure(outcome) if outcome is not None and waits else None
+            if step.status != "running":
+                return self._ended(step)
+            given_up = await self._settle_running(session, step, path)
+        if given_up is not None:
+            self._tell(fence, path)
+        return given_up
+
+    def _tell(self, fence: Fence, path: str) -> None:
+        self.observers.steps_ended(fence.run_id, tenant_id=fence.tenant_id, paths=[path])
+
+    def _ended(self, step: LockedStep) -> Recorded:
+        if step.status == "completed":
+            return self.done(step.result, step.answer)
+        return StepDone(skipped=True) if step.status == "skipped" else _given_up(step)
+
+    async def _settle_running(
+        self, session: Session, step: LockedStep, path: str
+    ) -> AttemptFailure | None:
+        """End the attempt of a worker that is gone, and with too many of them the step."""
+        is_open = step.open_claim is not None
+        timed_out = is_open and step.holder_is_alive
+        if step.is_held and not timed_out:
+            raise StoreError(
+                f"Step {path} of {step.run_id} is at work in a worker whose event loop stands "
+                "still; it is asked for again."
+            )
+        message = (
+            (TIMED_OUT_BLOCKING if step.holds_loop else TIMED_OUT) if timed_out else WORKER_LOST
+        )
+        subject = Subject(step.tenant_id, step.run_id, path, attempt=step.attempt)
+        if step.open_claim is not None:
+            ending = "timed_out" if timed_out else "lost"
+            await steps.close_attempt(
+                session, step, step.open_claim, ending=ending, message=message
+            )
+        if timed_out:
+            attempt_failed(subject, max_attempts=step.max_attempts, message=message)
+        elif is_open:
+            attempt_lost(subject, message=message)
+        lost = step.lost + (is_open and not timed_out)
+        if lost >= self.options.max_lost_workers and not timed_out:
+            message = (
+                f"{WorkerLostError.__name__}: {lost} workers were lost, or could record nothing, "
+                "while they ran this step."
+            )
+        elif not timed_out or step.attempt < step.max_attempts:
+            await steps.reopen(session, step.id, attempt_counts=timed_out)
+            return None
+        await steps.give_up(session, step.id, message=message)
+        step_failed(subject, message=message)
+        return AttemptFailure(
+            attempt=step.attempt,
+            max_attempts=step.max_attempts,
+            retry_in_ms=None,
+            message=message,
+        )
+
+
+def _failure(outcome: Outcome) -> AttemptFailure:
+    message = (outcome.error_message or "failed")[:HISTORY_MESSAGE_CHARS]
+    return AttemptFailure(
+        attempt=outcome.attempt,
+        max_attempts=outcome.max_attempts,
+        retry_in_ms=outcome.retry_in_ms,
+        message=message,
+    )
+
+
+def _given_up(step: LockedStep) -> AttemptFailure:
+    return AttemptFailure(
+        attempt=step.attempt,
+        max_attempts=step.max_attempts,
+        retry_in_ms=None,
+        message=(step.error_message or "failed")[:HISTORY_MESSAGE_CHARS],
+    )
+
+
+def _unknown_step(fence: Fence, path: str) -> Refusal:
+    return Refusal(reason="unknown", message=f"Run {fence.run_id} has no step {path}.")

@@ -1,0 +1,1 @@
+"""Emit signals: check, store, match, plan runs; many at once; again."""

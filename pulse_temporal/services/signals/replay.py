@@ -1,0 +1,113 @@
+"""Run a stored signal again, with the definitions that match it now."""
+
+from __future__ import annotations
+
+from pydantic import TypeAdapter, ValidationError
+
+from pulse_temporal.errors import (
+    IdempotencyConflictError,
+    InvalidInputError,
+    NotFoundError,
+    StoreError,
+    TransactionInDoubtError,
+)
+from pulse_temporal.model.runs import WorkflowRun
+from pulse_temporal.model.signals import TriggerInput
+from pulse_temporal.model.values import Name
+from pulse_temporal.services.definitions.ticks import tick_owner
+from pulse_temporal.services.runs.history import History
+from pulse_temporal.services.signals.emit import Emitter
+from pulse_temporal.store import replays
+from pulse_temporal.store.rows import required
+from pulse_temporal.store.triggers import NewTrigger
+
+KEY: TypeAdapter[str] = TypeAdapter(Name)
+
+
+async def replay(
+    emitter: Emitter,
+    history: History,
+    trigger_id: str,
+    *,
+    tenant_id: str | None,
+    is_dry_run: bool,
+    key: str | None,
+) -> list[WorkflowRun]:
+    """Plan replay runs for a stored trigger; see ``Engine.replay``."""
+    trigger = await history.get_trigger(trigger_id, tenant_id=tenant_id)
+    if trigger is None:
+        raise NotFoundError(f"There is no trigger {trigger_id}.")
+    signal = TriggerInput.model_construct(
+        **{name: getattr(trigger, name) for name in TriggerInput.model_fields}
+    )
+    again = NewTrigger(
+        id=trigger.id,
+        signal=signal,
+        payload="{}",
+        request_hash="",
+        task_queue=emitter.options.task_queue,
+        owner=tick_owner(trigger),
+        is_stored=True,
+        is_dry_run=is_dry_run,
+        most_runs=emitter.options.limits.runs_per_signal,
+        most_steps=emitter.options.limits.steps_per_signal,
+    )
+    if key is None:
+        run_ids = (await emitter.store(again)).run_ids
+    else:
+        run_ids = await _planned_once(emitter, again, key=_checked(key))
+    try:
+        return await history.read_runs(run_ids)
+    except StoreError as error:
+        advice = (
+            "To replay again would start them twice."
+            if key is None
+            else "Repeat it with the same idempotency_key."
+        )
+        # The runs are committed: an error that invites a repetition would make them twice.
+        raise TransactionInDoubtError(
+            f"The replay is stored and its runs start, but they could not be read: {error} "
+            f"{advice} get_run reads {', '.join(run_ids)}."
+        ) from error.__cause__
+
+
+async def _planned_once(emitter: Emitter, again: NewTrigger, *, key: str) -> tuple[str, ...]:
+    """Plan the runs of a replay, or return those that its key has planned before.
+
+    Key and runs commit together, so that a repetition after a lost answer finds both or none.
+    """
+    tenant_id = again.signal.tenant_id
+    async with emitter.transaction() as connection:
+        session = await emitter.database.join(connection)
+        is_new = await replays.take(
+            session,
+            tenant_id=tenant_id,
+            key=key,
+            trigger_id=again.id,
+            is_dry_run=again.is_dry_run,
+        )
+        if is_new:
+            run_ids = (await emitter.store(again, connection=connection)).run_ids
+            await replays.note(session, tenant_id=tenant_id, key=key, run_ids=run_ids)
+            return run_ids
+        first = required(await replays.find(session, tenant_id=tenant_id, key=key), "a replay")
+    if (first.trigger_id, first.is_dry_run) != (again.id, again.is_dry_run):
+        kind = "dry run" if first.is_dry_run else "replay"
+        raise IdempotencyConflictError(
+            f"The idempotency key {key!r} belongs to a {kind} of trigger {first.trigger_id}.",
+            trigger_id=first.trigger_id,
+        )
+    return first.run_ids
+
+
+def _checked(key: str) -> str:
+    """Return a key that can be stored.
+
+    Raises:
+        InvalidInputError: It is no line of 1 to 200 characters.
+    """
+    try:
+        return KEY.validate_python(key)
+    except ValidationError as error:
+        reason = error.errors(include_input=False)[0]["msg"]
+    raise InvalidInputError(f"idempotency_key: {reason}.")

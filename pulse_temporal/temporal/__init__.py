@@ -1,0 +1,1 @@
+"""Everything that is asked of Temporal's server: connection, attributes, workflows."""

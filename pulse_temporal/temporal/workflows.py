@@ -1,0 +1,182 @@
+"""Start and cancel the workflows of runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.common import (
+    Priority,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from pulse_temporal import contract
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.contract import InterpreterInput, Scope
+from pulse_temporal.model.definitions import DefinitionSnapshot
+from pulse_temporal.model.steps import (
+    DelayStep,
+    walk,
+)
+from pulse_temporal.skeleton import skeleton, terms, whole_ms
+from pulse_temporal.temporal.attributes import search_attributes
+
+PERMANENT = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.RESOURCE_EXHAUSTED})
+OURS_TO_FIX = "search attribute"
+TOO_LARGE = ("exceeds limit", "larger than max")
+
+
+class StartRefusedError(Exception):
+    """Temporal will never accept this start; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunStart:
+    """A run whose workflow is to be started."""
+
+    run_id: str
+    tenant_id: str
+    trigger_id: str
+    definition_id: str
+    generation: int
+    snapshot: DefinitionSnapshot
+    is_replay: bool = False
+    is_dry_run: bool = False
+
+
+async def start_run(
+    client: Client, start: RunStart, options: EngineOptions, *, database: str | None
+) -> None:
+    """Start a run's workflow; a second start of the same generation does nothing.
+
+    Args:
+        client: Of Temporal.
+        start: The run.
+        options: Of the engine.
+        database: Id of the database that has the run.
+
+    Raises:
+        StartRefusedError: The server will never accept it.
+        RPCError: Anything else; try again.
+    """
+    snapshot = start.snapshot
+    task_timeout = options.task_timeout
+    job = InterpreterInput(
+        scope=Scope(
+            run_id=start.run_id,
+            tenant_id=start.tenant_id,
+            generation=start.generation,
+            is_replay=start.is_replay,
+            is_dry_run=start.is_dry_run,
+            database=database,
+        ),
+        title=snapshot.name,
+        steps=skeleton(snapshot.steps),
+        has_delays=any(isinstance(step, DelayStep) for _, step in walk(snapshot.steps)),
+        task_timeout_ms=whole_ms(task_timeout),
+        terms=terms(options),
+    )
+    try:
+        await client.start_workflow(
+            contract.RUN_WORKFLOW,
+            job,
+            id=contract.workflow_id(start.run_id, start.generation),
+            task_queue=options.task_queue,
+            task_timeout=task_timeout,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            search_attributes=search_attributes(
+                {
+                    contract.TENANT_ATTRIBUTE: start.tenant_id,
+                    contract.DEFINITION_ATTRIBUTE: start.definition_id,
+                    contract.TRIGGER_ATTRIBUTE: start.trigger_id,
+                }
+            ),
+            priority=Priority(fairness_key=contract.fairness_key(start.tenant_id)),
+            static_summary=f"{snapshot.name} · {snapshot.trigger_type}",
+            static_details=_details(start),
+            request_eager_start=True,
+            rpc_timeout=options.temporal_timeout,
+        )
+    except WorkflowAlreadyStartedError:
+        return
+    except RPCError as error:
+        if _is_permanent(error):
+            raise StartRefusedError(f"Temporal refused to start the run: {error}") from error
+        raise
+
+
+async def cancel_run(client: Client, run_id: str, *, generation: int, patience: timedelta) -> bool:
+    """Ask Temporal to cancel a run's workflow; False when there is no such workflow.
+
+    Raises:
+        RPCError: Anything but NOT_FOUND; try again.
+    """
+    handle = client.get_workflow_handle(contract.workflow_id(run_id, generation))
+    try:
+        await handle.cancel(rpc_timeout=patience)
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return True
+
+
+async def current_run_id(client: Client, workflow_id: str, *, patience: timedelta) -> str | None:
+    """Give the run id of the newest execution of a workflow; None when there is none.
+
+    Raises:
+        RPCError: Anything but NOT_FOUND; try again.
+    """
+    try:
+        found = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=patience)
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
+        return None
+    return found.run_id
+
+
+async def end_branch(
+    client: Client, workflow_id: str, *, parent_run_id: str, patience: timedelta
+) -> None:
+    """Terminate the workflow of a branch, unless the execution that asks has started it itself.
+
+    Raises:
+        RPCError: Anything but NOT_FOUND; try again.
+    """
+    try:
+        found = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=patience)
+        if found.raw_description.workflow_execution_info.parent_execution.run_id == parent_run_id:
+            return
+        handle = client.get_workflow_handle(workflow_id, run_id=found.run_id)
+        await handle.terminate(reason="its parent was reset", rpc_timeout=patience)
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
+
+
+def _is_permanent(error: RPCError) -> bool:
+    text = str(error).lower()
+    if error.status not in PERMANENT or OURS_TO_FIX in text:
+        return False
+    return error.status == RPCStatusCode.INVALID_ARGUMENT or any(
+        mark in text for mark in TOO_LARGE
+    )
+
+
+def _details(start: RunStart) -> str:
+    lines = {
+        "Run": start.run_id,
+        "Tenant": start.tenant_id,
+        "Definition": f"{start.definition_id}, version {start.snapshot.version}",
+        "Trigger": start.trigger_id,
+        "Generation": str(start.generation),
+    }
+    return "\n".join(
+        f"- **{name}** `{value.replace('`', chr(39))}`" for name, value in lines.items()
+    )
