@@ -148,8 +148,8 @@ async def test_a_relay_whose_full_looks_are_rare_finds_what_is_new(
     relay = Relay(store, dispatcher, options, subject="runs")
     assert await relay.tick() == 0
     async with store.session() as session:
-        relay.turns.looked_at_all([], began=0.0, now=1e9)
         relay.turns.mark(await outbox.newest(session), now=0.0)
+    relay.turns.looked_at_all([], began=10.0, now=1e9)
     (run_id,) = (await idle_pulse.emit("order.paid")).run_ids
     (put_off,) = (await idle_pulse.emit("order.paid")).run_ids
     await connection.execute(

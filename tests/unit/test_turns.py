@@ -23,6 +23,12 @@ def commands(
     return sorted(made, key=lambda command: command.id)
 
 
+def slow_look(turns: Turns, *, newest: int, at: float) -> None:
+    """Make a full look that takes a second."""
+    turns.mark(newest, now=at)
+    turns.looked_at_all([], began=at, now=at + 1)
+
+
 def test_each_look_is_a_full_one_while_those_are_quick() -> None:
     turns = Turns(batch=100)
     assert turns.is_full_look_due(10.0)
@@ -36,30 +42,43 @@ def test_each_look_is_a_full_one_while_those_are_quick() -> None:
 
 def test_full_looks_that_are_slow_are_rare() -> None:
     turns = Turns(batch=100)
+    slow_look(turns, newest=500, at=10)
+    slow_look(turns, newest=600, at=12)
 
-    turns.looked_at_all([], began=10.0, now=10.1)
-    turns.mark(500, now=10.1)
+    assert turns.is_slow(13, interval=INTERVAL)
+    assert not turns.is_full_look_due(13 + FULL_LOOKS - 0.01)
+    assert turns.is_full_look_due(13 + FULL_LOOKS + 0.01)
 
-    assert turns.is_slow(10.1, interval=INTERVAL)
-    assert not turns.is_full_look_due(10.1 + 0.1 * FULL_LOOKS - 0.01)
-    assert turns.is_full_look_due(10.1 + 0.1 * FULL_LOOKS + 0.01)
+
+def test_what_a_full_look_may_have_missed_is_still_new() -> None:
+    """A command that had its id before the look, and was committed during or after it."""
+    turns = Turns(batch=100)
+
+    slow_look(turns, newest=500, at=10)
+
+    assert turns.is_full_look_due(11.1), "500 may have been on its way while it looked"
+    slow_look(turns, newest=700, at=10 + LATE.total_seconds())
+    assert not turns.is_full_look_due(13.1)
+    assert turns.seen() == 500
 
 
 def test_an_id_that_cannot_be_known_makes_each_look_a_full_one() -> None:
     turns = Turns(batch=100)
-    turns.looked_at_all([], began=10.0, now=12.0)
-    turns.mark(None, now=12.0)
-    assert turns.is_full_look_due(12.1)
+    slow_look(turns, newest=500, at=10)
+    slow_look(turns, newest=500, at=12)
+    turns.mark(None, now=13.1)
+    assert turns.is_full_look_due(13.1)
 
 
 def test_what_commits_a_little_late_is_still_new() -> None:
-    """A look at what is new begins at the newest id of some time ago, not at the last one."""
+    """A look at what is new begins at an id of well before the last look, whenever that was."""
     turns = Turns(batch=100)
-    turns.mark(500, now=10.0)
-    turns.mark(700, now=11.0)
-    assert turns.seen(11.0) == 500
-    assert turns.seen(11.0 + LATE.total_seconds() - 0.1) == 500
-    assert turns.seen(11.0 + LATE.total_seconds() + 0.1) == 700
+    slow_look(turns, newest=500, at=10)
+    slow_look(turns, newest=700, at=12)
+    turns.mark(800, now=16.0)
+    assert turns.seen() == 500, "nobody has looked since"
+    turns.looked_at_new({}, [], began=16.0)
+    assert turns.seen() == 700
 
 
 def test_who_had_its_share_goes_on_behind_it() -> None:
@@ -78,7 +97,7 @@ def test_newcomers_have_their_turn_along_with_those_that_wait() -> None:
     chosen, share = turns.next()
     assert (chosen, share) == ({"a": 4, "b": 9}, 2)
 
-    turns.looked_at_new(chosen, commands({"a": [5, 6], "b": [10]}, share=2))
+    turns.looked_at_new(chosen, commands({"a": [5, 6], "b": [10]}, share=2), began=1.0)
 
     assert turns.heads == {"a": 6}
     assert turns.more
@@ -92,7 +111,7 @@ def test_more_tenants_than_a_batch_holds_have_their_turns_one_after_another() ->
         chosen, share = turns.next()
         served += chosen
         leased = commands({tenant: [len(served)] for tenant in chosen}, share=share)
-        turns.looked_at_new(chosen, leased)
+        turns.looked_at_new(chosen, leased, began=1.0)
         assert turns.more
     assert served == ["a", "b", "c", "a", "b", "c"]
 

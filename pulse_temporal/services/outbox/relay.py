@@ -92,18 +92,19 @@ class Relay:
         """Lease and execute one batch; return how many commands it took (0 to ``BATCHES``)."""
         if self.dispatcher.client is None:
             return 0
-        is_full_look = self.turns.is_full_look_due(asyncio.get_running_loop().time())
+        turns, now = self.turns, asyncio.get_running_loop().time()
         async with self.database.session() as session:
-            commands = await (self._lease(session) if is_full_look else self._lease_new(session))
+            is_slow = turns.is_slow(now, interval=self.options.relay_interval)
+            turns.mark(await outbox.newest(session) if is_slow else None, now=now)
+            look = self._lease if turns.is_full_look_due(now) else self._lease_new
+            commands = await look(session, began=now)
         if commands:
             await reach("relay.after_lease")
             await self.dispatcher.execute(commands)
         return len(commands)
 
-    async def _lease(self, session: Session) -> list[OutboxCommand]:
+    async def _lease(self, session: Session, *, began: float) -> list[OutboxCommand]:
         """Lease whatever is due."""
-        clock = asyncio.get_running_loop().time
-        began = clock()
         leased = await outbox.lease(
             session,
             self.subject,
@@ -112,26 +113,20 @@ class Relay:
             limit=self.turns.batch,
             after=self.turns.after,
         )
-        now = clock()
-        self.turns.looked_at_all(leased, began=began, now=now)
-        is_slow = self.turns.is_slow(now, interval=self.options.relay_interval)
-        self.turns.mark(await outbox.newest(session) if is_slow else None, now=now)
+        self.turns.looked_at_all(leased, began=began, now=asyncio.get_running_loop().time())
         return leased
 
-    async def _lease_new(self, session: Session) -> list[OutboxCommand]:
+    async def _lease_new(self, session: Session, *, began: float) -> list[OutboxCommand]:
         """Lease what has come since the last full look, and what that one has left."""
-        now = asyncio.get_running_loop().time()
         queue, turns = self.options.task_queue, self.turns
-        newest = await outbox.newest(session)
-        turns.welcome(
-            await outbox.newcomers(session, self.subject, task_queue=queue, since=turns.seen(now))
-        )
-        turns.mark(newest, now=now)
+        since = turns.seen() or 0
+        turns.welcome(await outbox.newcomers(session, self.subject, task_queue=queue, since=since))
         chosen, share = turns.next()
         if not chosen:
+            turns.looked_at_new(chosen, [], began=began)
             return []
         leased = await outbox.lease_new(
             session, self.subject, task_queue=queue, length=LEASE, share=share, turns=chosen
         )
-        turns.looked_at_new(chosen, leased)
+        turns.looked_at_new(chosen, leased, began=began)
         return leased

@@ -35,25 +35,30 @@ class Turns:
         self.after = ""
         self.heads: dict[str, int] = {}
         self.more = False
-        self._full_look_at = 0.0
+        self._full_look_at = self._looked_at = 0.0
         self._marks: deque[tuple[float, int]] = deque()
 
     def is_full_look_due(self, now: float) -> bool:
         """Return whether the next look must find everything."""
-        return now >= self._full_look_at or not self._marks
+        return now >= self._full_look_at or self.seen() is None
 
     def is_slow(self, now: float, *, interval: timedelta) -> bool:
-        """Return whether the next look, after this pause, will come before a full one is due."""
+        """Return whether full looks take so long that the next ones should be left out."""
         return now + interval.total_seconds() < self._full_look_at
 
-    def seen(self, now: float) -> int:
-        """Return the id after which a look at what is new begins."""
-        while len(self._marks) > 1 and self._marks[1][0] <= now - LATE.total_seconds():
+    def seen(self) -> int | None:
+        """Return the id after which a look at what is new begins; None: a full one must be made.
+
+        A command has its id before it commits. The last look has found all commands whose ids
+        were given out ``LATE`` before it began, and may have missed any that came after that.
+        """
+        safe = self._looked_at - LATE.total_seconds()
+        while len(self._marks) > 1 and self._marks[1][0] <= safe:
             self._marks.popleft()
-        return self._marks[0][1]
+        return self._marks[0][1] if self._marks and self._marks[0][0] <= safe else None
 
     def mark(self, newest: int | None, *, now: float) -> None:
-        """Remember the newest id of a moment; without one each look is a full one."""
+        """Remember the newest id of a moment before a look; without one each is a full one."""
         if newest is None:
             self._marks.clear()
         else:
@@ -72,13 +77,16 @@ class Turns:
 
     def looked_at_all(self, leased: Sequence[OutboxCommand], *, began: float, now: float) -> None:
         """Note what a full look has brought and how long it took."""
-        self._full_look_at = now + FULL_LOOKS * (now - began)
+        self._full_look_at, self._looked_at = now + FULL_LOOKS * (now - began), began
         self.heads = {}
         self._keep_heads(leased)
         self.after = leased[0].last_turn if leased and leased[0].share == 1 else ""
 
-    def looked_at_new(self, chosen: Mapping[str, int], leased: Sequence[OutboxCommand]) -> None:
+    def looked_at_new(
+        self, chosen: Mapping[str, int], leased: Sequence[OutboxCommand], *, began: float
+    ) -> None:
         """Note what the chosen tenants had; those with more go to the end of the line."""
+        self._looked_at = began
         for tenant_id in chosen:
             del self.heads[tenant_id]
         is_left = bool(self.heads)
