@@ -108,7 +108,7 @@ class MirrorActivities:
         answer = await self._speak(
             block,
             lambda fence: self.mirror.finish_parallel(
-                fence, block.path, error=block.error, ends=block.ends
+                fence, block.path, error=block.error, ends_run=block.ends
             ),
         )
         await reach("finish_parallel.after_write")

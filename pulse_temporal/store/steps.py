@@ -30,7 +30,7 @@ class LockedStep:
         holder_is_alive: The worker of that attempt was seen after the attempt's deadline.
         is_held: That worker's event loop stands still, and the attempt goes on.
         holds_loop: It is this attempt's handler that blocks it.
-        lost: Workers lost on this step in this generation.
+        lost: Attempts that are closed as lost, in this generation.
     """
 
     id: str
@@ -48,6 +48,11 @@ class LockedStep:
     is_held: bool
     holds_loop: bool
     lost: int
+
+    @property
+    def lost_now(self) -> int:
+        """Workers lost on this step in this generation, that of the open attempt counted too."""
+        return self.lost + (1 if self.open_claim is not None else 0)
 
 
 @dataclass(frozen=True, slots=True)

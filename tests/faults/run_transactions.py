@@ -150,7 +150,7 @@ class Transactions:
 
     async def close_branch(self, stage: Stage) -> None:
         """Fail what is open below the parallel step."""
-        await self.mirror.finish_parallel(stage.root, "1", error="no", ends=False)
+        await self.mirror.finish_parallel(stage.root, "1", error="no", ends_run=False)
 
     async def retry(self, stage: Stage) -> None:
         """Retry the run once it has failed."""
@@ -193,7 +193,7 @@ class Transactions:
             "end delay": lambda s: mirror.end_delay(s.branch(1), "1/b1/0", now=utc_now()),
             "start parallel": lambda s: mirror.start_parallel(s.root, "1", begins=True),
             "finish parallel": lambda s: mirror.finish_parallel(
-                s.root, "1", error=None, ends=True
+                s.root, "1", error=None, ends_run=True
             ),
             "fail parallel": self.close_branch,
             "finish branch": lambda s: mirror.finish_branch(s.branch(0)),

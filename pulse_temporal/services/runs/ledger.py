@@ -32,6 +32,7 @@ from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.steps import RetryPolicy
 from pulse_temporal.services.runs.admission import admit
 from pulse_temporal.services.runs.observers import Observers
+from pulse_temporal.services.runs.verdicts import judge_running
 from pulse_temporal.store import claims, steps, timeline
 from pulse_temporal.store.claims import Claimed, Terms, Ticket
 from pulse_temporal.store.control import Fence
@@ -319,36 +320,39 @@ class Ledger:
     async def _settle_running(
         self, session: Session, step: LockedStep, path: str
     ) -> AttemptFailure | None:
-        """End the attempt of a worker that is gone, and with too many of them the step."""
-        is_open = step.open_claim is not None
-        timed_out = is_open and step.holder_is_alive
-        if step.is_held and not timed_out:
+        """End the attempt that keeps a step running; None: the step may be claimed again.
+
+        Raises:
+            StoreError: The attempt is at work, in a worker whose event loop stands still.
+        """
+        verdict = judge_running(step, max_lost_workers=self.options.max_lost_workers)
+        if verdict == "at work":
             raise StoreError(
                 f"Step {path} of {step.run_id} is at work in a worker whose event loop stands "
                 "still; it is asked for again."
             )
-        message = (
-            (TIMED_OUT_BLOCKING if step.holds_loop else TIMED_OUT) if timed_out else WORKER_LOST
-        )
+        timed_out = verdict in ("timed out", "timed out for good")
+        message = WORKER_LOST
+        if timed_out:
+            message = TIMED_OUT_BLOCKING if step.holds_loop else TIMED_OUT
         subject = Subject(step.tenant_id, step.run_id, path, attempt=step.attempt)
         if step.open_claim is not None:
             ending = "timed_out" if timed_out else "lost"
             await steps.close_attempt(
                 session, step, step.open_claim, ending=ending, message=message
             )
-        if timed_out:
-            attempt_failed(subject, max_attempts=step.max_attempts, message=message)
-        elif is_open:
-            attempt_lost(subject, message=message)
-        lost = step.lost + (is_open and not timed_out)
-        if lost >= self.options.max_lost_workers and not timed_out:
-            message = (
-                f"{WorkerLostError.__name__}: {lost} workers were lost, or could record nothing, "
-                "while they ran this step."
-            )
-        elif not timed_out or step.attempt < step.max_attempts:
+            if timed_out:
+                attempt_failed(subject, max_attempts=step.max_attempts, message=message)
+            else:
+                attempt_lost(subject, message=message)
+        if verdict in ("lost", "timed out"):
             await steps.reopen(session, step.id, attempt_counts=timed_out)
             return None
+        if verdict == "lost too often":
+            message = (
+                f"{WorkerLostError.__name__}: {step.lost_now} workers were lost, or could record"
+                " nothing, while they ran this step."
+            )
         await steps.give_up(session, step.id, message=message)
         step_failed(subject, message=message)
         return AttemptFailure(

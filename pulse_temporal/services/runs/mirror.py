@@ -96,11 +96,11 @@ class Mirror:
         return Written(beginning=beginning)
 
     async def finish_parallel(
-        self, fence: Fence, path: str, *, error: str | None, ends: bool
+        self, fence: Fence, path: str, *, error: str | None, ends_run: bool
     ) -> Written | Refusal:
         """Join the branches of a parallel step, as failed when there is an error.
 
-        With ``ends`` the run is completed by it, unless there is an error.
+        With ``ends_run`` the run is completed by it, unless there is an error.
         """
         completed = False
 
@@ -108,14 +108,14 @@ class Mirror:
             nonlocal completed
             closed = await self._close_open(session, fence, block=path) if error else []
             ended = closed + await runs.finish_parallel(session, fence, path, error=error)
-            if ends and error is None:
+            if ends_run and error is None:
                 completed = await runs.finish(session, fence, status="completed", error=None)
             else:
                 await runs.refresh_waiting(session, fence)
             return ended
 
-        answer = await self._change(fence, change, ends=error is not None)
-        if not ends or error is not None or isinstance(answer, Refusal):
+        answer = await self._change(fence, change, only_failure=error is not None)
+        if not ends_run or error is not None or isinstance(answer, Refusal):
             return answer
         if completed:
             self.observers.run_ended(fence.run_id, tenant_id=fence.tenant_id)
@@ -144,7 +144,7 @@ class Mirror:
                 ended = await runs.finish(session, fence, status=status, error=None)
         if not ended:
             async with self.database.transaction() as session:
-                refusal = await admit(session, fence, ends=error is not None)
+                refusal = await admit(session, fence, only_failure=error is not None)
                 if refusal is not None:
                     return refusal
                 await runs.lock_run(session, fence.run_id, tenant_id=fence.tenant_id)
@@ -176,14 +176,14 @@ class Mirror:
         fence: Fence,
         change: Callable[[Session], Awaitable[list[str]]],
         *,
-        ends: bool = False,
+        only_failure: bool = False,
     ) -> Written | Refusal:
         """Make a change under the locks: control, then the run, then its steps.
 
         The change gives the paths of the steps that it ended; their hooks follow the commit.
         """
         async with self.database.transaction() as session:
-            refusal = await admit(session, fence, ends=ends)
+            refusal = await admit(session, fence, only_failure=only_failure)
             if refusal is not None:
                 return refusal
             await runs.lock_run(session, fence.run_id, tenant_id=fence.tenant_id)
