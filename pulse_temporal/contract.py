@@ -51,7 +51,7 @@ SCHEDULED_TIME_ATTRIBUTE = "TemporalScheduledStartTime"  # what a schedule start
 FAIRNESS_KEY_BYTES = 64  # Temporal accepts no longer key
 
 
-class Letter(BaseModel):
+class Payload(BaseModel):
     """What all payloads share: frozen, and unknown fields of a newer version are passed over."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -60,7 +60,7 @@ class Letter(BaseModel):
 _shown_if_set = Field(exclude_if=lambda value: not value)  # keeps histories short and readable
 
 
-class Bone(Letter):
+class StepSkeleton(Payload):
     """One step of a skeleton: what control flow needs, and nothing of the tenant's data.
 
     Attributes:
@@ -81,10 +81,10 @@ class Bone(Letter):
     on_false: Annotated[
         Literal["complete", "skip"] | int, Field(exclude_if=lambda value: value == "complete")
     ] = "complete"
-    branches: Annotated[tuple[tuple[Bone, ...], ...], _shown_if_set] = ()
+    branches: Annotated[tuple[tuple[StepSkeleton, ...], ...], _shown_if_set] = ()
 
 
-class Scope(Letter):
+class Scope(Payload):
     """Which part of which run an interpreter speaks for.
 
     Attributes:
@@ -110,7 +110,7 @@ class Scope(Letter):
     database: Annotated[str | None, _shown_if_set] = None
 
 
-class Terms(Letter):
+class Terms(Payload):
     """Options of a worker on which steps are delivered, in milliseconds; see ``EngineOptions``."""
 
     action_timeout_ms: int
@@ -118,7 +118,7 @@ class Terms(Letter):
     local_limit_ms: int
 
 
-class InterpreterInput(Letter):
+class InterpreterInput(Payload):
     """Starts the workflow of a run or of a branch.
 
     Attributes:
@@ -134,20 +134,20 @@ class InterpreterInput(Letter):
     version: Literal[1] = 1
     scope: Scope
     title: str
-    steps: tuple[Bone, ...]
+    steps: tuple[StepSkeleton, ...]
     has_delays: bool
     task_timeout_ms: int
     terms: Terms
 
 
-class Speaker(Letter):
+class ExecutionRef(Payload):
     """Who asks: a scope and its first execution; the present one's id comes with the activity."""
 
     scope: Scope
     first_execution_run_id: str
 
 
-class Refusal(Letter):
+class Refusal(Payload):
     """Why an interpreter may not go on.
 
     ``canceled``: the run is canceled. ``superseded``: another execution speaks for it.
@@ -159,7 +159,7 @@ class Refusal(Letter):
     message: str
 
 
-class Beginning(Letter):
+class Beginning(Payload):
     """Lets an interpreter go on.
 
     Attributes:
@@ -183,7 +183,7 @@ class Answer(RootModel[Reply | Refusal], Generic[Reply]):
 BeginAnswer = Answer[Beginning]
 
 
-class StepInput(Speaker):
+class StepInput(ExecutionRef):
     """Asks for one attempt of an action or a condition.
 
     Attributes:
@@ -211,7 +211,7 @@ class StepInput(Speaker):
     was_lost: Annotated[bool, _shown_if_set] = False
 
 
-class StepDone(Letter):
+class StepDone(Payload):
     """A step has its result on record.
 
     Attributes:
@@ -235,7 +235,7 @@ class StepDone(Letter):
 StepAnswer = Answer[StepDone]
 
 
-class AttemptFailure(Letter):
+class AttemptFailure(Payload):
     """Details of ``PulseAttemptFailed``.
 
     Attributes:
@@ -251,7 +251,7 @@ class AttemptFailure(Letter):
     message: str
 
 
-class DelayInput(Speaker):
+class DelayInput(ExecutionRef):
     """Begins or ends a delay, on Temporal's clock.
 
     Attributes:
@@ -265,7 +265,7 @@ class DelayInput(Speaker):
     until_ms: int = 0
 
 
-class DelayBegun(Letter):
+class DelayBegun(Payload):
     """When a delay ends; earlier than asked for when it had begun before."""
 
     kind: Literal["begun"] = "begun"
@@ -275,14 +275,14 @@ class DelayBegun(Letter):
 DelayAnswer = Answer[DelayBegun]
 
 
-class SkipInput(Speaker):
+class SkipInput(ExecutionRef):
     """Passes over steps; ``by`` is the path of the condition that says so."""
 
     paths: tuple[str, ...]
     by: str
 
 
-class ParallelInput(Speaker):
+class ParallelInput(ExecutionRef):
     """Begins a parallel step, or ends it: with ``error`` as failed.
 
     With ``begins`` its list begins too, with ``ends`` the run is complete when it ends well.
@@ -294,19 +294,19 @@ class ParallelInput(Speaker):
     ends: Annotated[bool, _shown_if_set] = False
 
 
-class EndBranchInput(Speaker):
+class EndBranchInput(ExecutionRef):
     """Ends the workflow of a branch that an earlier execution of this list has started."""
 
     path: str
 
 
-class FinishInput(Speaker):
+class FinishInput(ExecutionRef):
     """Ends a run, with ``error`` as failed."""
 
     error: str | None = None
 
 
-class CancelInput(Speaker):
+class CancelInput(ExecutionRef):
     """Records a cancellation that came from Temporal.
 
     Attributes:
@@ -318,7 +318,7 @@ class CancelInput(Speaker):
     tell_temporal: Annotated[bool, _shown_if_set] = False
 
 
-class Written(Letter):
+class Written(Payload):
     """A mirror write has happened, now or earlier; it may have ended a run or begun a list."""
 
     kind: Literal["written"] = "written"
@@ -329,7 +329,7 @@ class Written(Letter):
 WriteAnswer = Answer[Written]
 
 
-class CronClock(Letter):
+class CronClock(Payload):
     """Whose cron a Temporal Schedule is, and what it was when the schedule was made.
 
     Attributes:
@@ -347,7 +347,7 @@ class CronClock(Letter):
     database: Annotated[str | None, _shown_if_set] = None
 
 
-class CronTickInput(Letter):
+class CronTickInput(Payload):
     """Asks to emit a tick's signal.
 
     Attributes:
@@ -361,7 +361,7 @@ class CronTickInput(Letter):
     started_ms: int
 
 
-class CronTicked(Letter):
+class CronTicked(Payload):
     """What became of a tick, for people: its signal and runs, or why it was skipped."""
 
     trigger_id: str | None = None
@@ -369,7 +369,7 @@ class CronTicked(Letter):
     skipped: str | None = None
 
 
-class Failure(Letter):
+class Failure(Payload):
     """Which step ended a list of steps, and why; details of run and branch failures."""
 
     path: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from pulse_temporal.config import EngineOptions
-from pulse_temporal.contract import Bone, Terms
+from pulse_temporal.contract import StepSkeleton, Terms
 from pulse_temporal.model.steps import ConditionStep, DelayStep, HandlerStep, WorkflowStep
 
 
@@ -23,14 +23,14 @@ def whole_ms(length: timedelta) -> int:
     return round(length / timedelta(milliseconds=1))
 
 
-def skeleton(steps: list[WorkflowStep]) -> tuple[Bone, ...]:
+def skeleton(steps: list[WorkflowStep]) -> tuple[StepSkeleton, ...]:
     """Strip a list of steps to what control flow needs."""
-    return tuple(_bone(step) for step in steps)
+    return tuple(_skeleton_of(step) for step in steps)
 
 
-def _bone(step: WorkflowStep) -> Bone:
+def _skeleton_of(step: WorkflowStep) -> StepSkeleton:
     if isinstance(step, HandlerStep):
-        return Bone(
+        return StepSkeleton(
             type=step.type,
             name=step.name,
             uses=step.handler,
@@ -38,8 +38,8 @@ def _bone(step: WorkflowStep) -> Bone:
             on_false=step.on_false if isinstance(step, ConditionStep) else "complete",
         )
     if isinstance(step, DelayStep):
-        return Bone(type=step.type, name=step.name, delay_ms=step.delay_ms)
-    return Bone(
+        return StepSkeleton(type=step.type, name=step.name, delay_ms=step.delay_ms)
+    return StepSkeleton(
         type=step.type,
         name=step.name,
         branches=tuple(skeleton(branch) for branch in step.branches),

@@ -45,7 +45,7 @@ REASON_BYTES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class StepServices:
     """What all deliveries of a worker share.
 
     Attributes:
@@ -78,14 +78,14 @@ class Delivery:
 
     def __init__(
         self,
-        desk: Desk,
+        services: StepServices,
         handler: Action | Condition,
         claimed: Claimed,
         *,
         step: StepInput,
         means: Means,
     ) -> None:
-        self.desk = desk
+        self.services = services
         self.handler = handler
         self.claimed = claimed
         self.ticket = claimed.ticket
@@ -95,13 +95,13 @@ class Delivery:
         self.ends = step.ends
         self.means = means
         emits = StepEmits(
-            desk.emitter, run=claimed.run, trigger=claimed.trigger, path=self.ticket.path
+            services.emitter, run=claimed.run, trigger=claimed.trigger, path=self.ticket.path
         )
         self.emits = HandlerEmits(emits, bound=self.bound)
         defined = _step_of(claimed)
         self.policy = defined.retry_policy if defined else None
-        limits = desk.options.limits
-        self.book = LogBook(desk.clock, limits.log_lines, limits.log_data_bytes)
+        limits = services.options.limits
+        self.book = LogBook(services.clock, limits.log_lines, limits.log_data_bytes)
         self.control = ContextControl(self.emits.emit)
         self.ctx = WorkflowContext(
             run=claimed.run,
@@ -114,7 +114,7 @@ class Delivery:
 
     async def make(self) -> Recorded:
         """Call the handler and record what came of it, watched."""
-        with self.desk.watchdog.watch(
+        with self.services.watchdog.watch(
             self.claimed.step.id, self.ticket.claim, self.subject
         ) as self.at_work:
             return await self._make()
@@ -137,15 +137,15 @@ class Delivery:
             held = self.at_work.is_held
             return await (see_through(recording, self.at_work) if held else recording)
         except asyncio.CancelledError:
-            if self.desk.handover.is_cut:
-                await self.desk.ledger.release(self.claimed)
+            if self.services.handover.is_cut:
+                await self.services.ledger.release(self.claimed)
             raise
         except Exception as error:
             reason = scrub_text(f"Nothing could be recorded: {error}", max_bytes=REASON_BYTES)
             subject = self.subject
             attempt_lost(subject, message=reason, error=error)
             with contextlib.suppress(PulseError):  # then the next claim finds the attempt open
-                await self.desk.ledger.lose(self.claimed, reason=reason)
+                await self.services.ledger.lose(self.claimed, reason=reason)
             raise
         finally:
             self.emits.close()
@@ -156,7 +156,7 @@ class Delivery:
             self.ctx,
             control=self.control,
             bound=self.bound,
-            limits=self.desk.options.limits,
+            limits=self.services.options.limits,
             thread=self.means.thread,
             at_work=self.at_work,
         )
@@ -165,7 +165,7 @@ class Delivery:
 
     async def _give_back(self) -> StepDone:
         lines = self._lines()
-        await patiently(lambda: self.desk.ledger.give_back(self.claimed, logs=lines))
+        await patiently(lambda: self.services.ledger.give_back(self.claimed, logs=lines))
         return StepDone(deferred=True)
 
     async def _record(self, called: Called) -> Recorded:
@@ -177,7 +177,7 @@ class Delivery:
             return await self._fail(_without_room(error))
 
     async def _succeed_alone(self, called: Succeeded) -> Recorded:
-        ledger = self.desk.ledger
+        ledger = self.services.ledger
         if self.ends:
             await reach("finish_run.before_write")
         async with ledger.database.session() as session:
@@ -200,7 +200,7 @@ class Delivery:
         return recorded
 
     async def _fail_once(self, failed: FailedAttempt) -> Recorded:
-        failure = await self.desk.ledger.fail(
+        failure = await self.services.ledger.fail(
             self.ticket, failed=failed, policy=self.policy, logs=self._lines()
         )
         await reach("failure.after_record")
@@ -210,7 +210,7 @@ class Delivery:
         self, session: Session, called: Succeeded, *, mark: str | None = None
     ) -> StepDone | None:
         ticket = replace(self.ticket, mark=mark)
-        return await self.desk.ledger.succeed(
+        return await self.services.ledger.succeed(
             session, ticket, succeeded=called, logs=self._lines(), ends=self.ends
         )
 
@@ -230,10 +230,10 @@ class Delivery:
         except TransactionEndedError as error:
             return await self._record(_not_undone(error))
         except TransactionFailedError as error:
-            failed = failed_by(error, max_bytes=self.desk.options.limits.error_bytes)
+            failed = failed_by(error, max_bytes=self.services.options.limits.error_bytes)
             return await self._undone(loan, failed)
         await reach("transaction.after_commit")
-        return self.desk.ledger.succeeded(self.ticket, done)
+        return self.services.ledger.succeeded(self.ticket, done)
 
     async def _call_with(self, loan: Loan, session: Session) -> Called:
         self.emits.connection = session.connection
@@ -284,9 +284,9 @@ class Delivery:
 
     async def _refused(self) -> Recorded:
         """Learn why a success could not be recorded; say so in a canceled run's log."""
-        standing = await self.desk.ledger.standing(self.ticket.fence, self.ticket.path)
+        standing = await self.services.ledger.standing(self.ticket.fence, self.ticket.path)
         if not isinstance(standing, StepDone | AttemptFailure) and standing.reason == "canceled":
-            await self.desk.ledger.note_late_finish(self.claimed)
+            await self.services.ledger.note_late_finish(self.claimed)
         return standing
 
     def _lines(self) -> list[LogLine]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from temporalio import activity
 
 from pulse_temporal import contract
-from pulse_temporal.contract import Refusal, Speaker
+from pulse_temporal.contract import ExecutionRef, Refusal
 from pulse_temporal.services.runs.admission import NotKnownToBeCurrent
 from pulse_temporal.store.control import Fence
 from pulse_temporal.temporal.workflows import current_run_id
@@ -18,17 +18,17 @@ from pulse_temporal.temporal.workflows import current_run_id
 Answer = TypeVar("Answer")
 
 
-async def speak(
-    speaker: Speaker, say: Callable[[Fence], Awaitable[Answer]], *, patience: timedelta
+async def as_execution(
+    execution: ExecutionRef, say: Callable[[Fence], Awaitable[Answer]], *, patience: timedelta
 ) -> Answer | Refusal:
     """Say something for a workflow execution; Temporal is asked when it is new in its place.
 
     Args:
-        speaker: Sent along by the workflow.
+        execution: Sent along by the workflow.
         say: What to do under the execution's fence; it may be called twice.
         patience: Bound of a question to Temporal.
     """
-    fence = fence_of(speaker)
+    fence = fence_of(execution)
     try:
         return await say(fence)
     except NotKnownToBeCurrent:
@@ -48,16 +48,16 @@ async def _is_current(fence: Fence, *, patience: timedelta) -> bool:
     return True
 
 
-def fence_of(speaker: Speaker) -> Fence:
+def fence_of(execution: ExecutionRef) -> Fence:
     """Give the fence of the workflow execution that called the present activity."""
-    scope = speaker.scope
+    scope = execution.scope
     return Fence(
         run_id=scope.run_id,
         tenant_id=scope.tenant_id,
         generation=scope.generation,
         branch=scope.branch,
         temporal_run_id=activity.info().workflow_run_id or "",
-        first_execution_run_id=speaker.first_execution_run_id,
+        first_execution_run_id=execution.first_execution_run_id,
         parent_run_id=scope.parent_run_id,
         parent_first_run_id=scope.parent_first_run_id,
     )

@@ -9,7 +9,7 @@ from typing import TypeVar
 from temporalio import activity
 
 from pulse_temporal import contract
-from pulse_temporal.activities.fences import speak
+from pulse_temporal.activities.fences import as_execution
 from pulse_temporal.activities.patience import doubting
 from pulse_temporal.contract import (
     BeginAnswer,
@@ -17,11 +17,11 @@ from pulse_temporal.contract import (
     DelayAnswer,
     DelayInput,
     EndBranchInput,
+    ExecutionRef,
     FinishInput,
     ParallelInput,
     Refusal,
     SkipInput,
-    Speaker,
     WriteAnswer,
     Written,
 )
@@ -49,10 +49,10 @@ class MirrorActivities:
     doubt: Callable[[], None]
 
     @activity.defn(name=contract.BEGIN)
-    async def begin(self, speaker: Speaker) -> BeginAnswer:
+    async def begin(self, execution: ExecutionRef) -> BeginAnswer:
         """Let an interpreter begin."""
         await reach("begin.before_write")
-        answer = await self._speak(speaker, self.mirror.begin)
+        answer = await self._as_execution(execution, self.mirror.begin)
         await reach("begin.after_write")
         return BeginAnswer(answer)
 
@@ -60,7 +60,7 @@ class MirrorActivities:
     async def start_delay(self, delay: DelayInput) -> DelayAnswer:
         """Begin a delay."""
         now, until = moment(delay.now_ms), moment(delay.until_ms)
-        answer = await self._speak(
+        answer = await self._as_execution(
             delay,
             lambda fence: self.mirror.start_delay(fence, delay.path, now=now, until=until),
         )
@@ -71,7 +71,7 @@ class MirrorActivities:
     async def end_delay(self, delay: DelayInput) -> WriteAnswer:
         """End a delay."""
         now = moment(delay.now_ms)
-        answer = await self._speak(
+        answer = await self._as_execution(
             delay, lambda fence: self.mirror.end_delay(fence, delay.path, now=now)
         )
         await reach("end_delay.after_write")
@@ -80,7 +80,7 @@ class MirrorActivities:
     @activity.defn(name=contract.SKIP)
     async def skip(self, skip: SkipInput) -> WriteAnswer:
         """Pass over steps."""
-        answer = await self._speak(
+        answer = await self._as_execution(
             skip, lambda fence: self.mirror.skip(fence, skip.paths, by=skip.by)
         )
         await reach("skip.after_write")
@@ -91,7 +91,7 @@ class MirrorActivities:
         """Begin a parallel step."""
         if block.begins:
             await reach("begin.before_write")
-        answer = await self._speak(
+        answer = await self._as_execution(
             block,
             lambda fence: self.mirror.start_parallel(fence, block.path, begins=block.begins),
         )
@@ -105,7 +105,7 @@ class MirrorActivities:
         """Join the branches of a parallel step."""
         if block.ends:
             await reach("finish_run.before_write")
-        answer = await self._speak(
+        answer = await self._as_execution(
             block,
             lambda fence: self.mirror.finish_parallel(
                 fence, block.path, error=block.error, ends_run=block.ends
@@ -119,7 +119,7 @@ class MirrorActivities:
     @activity.defn(name=contract.END_BRANCH)
     async def end_branch(self, ending: EndBranchInput) -> WriteAnswer:
         """End the workflow of a branch that speaks for an earlier execution of its parent."""
-        answer = await self._speak(ending, self.mirror.take_over)
+        answer = await self._as_execution(ending, self.mirror.take_over)
         if not isinstance(answer, Refusal):
             scope = ending.scope
             await end_branch(
@@ -131,9 +131,9 @@ class MirrorActivities:
         return WriteAnswer(answer)
 
     @activity.defn(name=contract.FINISH_BRANCH)
-    async def finish_branch(self, speaker: Speaker) -> WriteAnswer:
+    async def finish_branch(self, execution: ExecutionRef) -> WriteAnswer:
         """Note the end of a branch."""
-        answer = await self._speak(speaker, self.mirror.finish_branch)
+        answer = await self._as_execution(execution, self.mirror.finish_branch)
         await reach("finish_branch.after_write")
         return WriteAnswer(answer)
 
@@ -141,7 +141,7 @@ class MirrorActivities:
     async def finish_run(self, finish: FinishInput) -> WriteAnswer:
         """End a run."""
         await reach("finish_run.before_write")
-        answer = await self._speak(
+        answer = await self._as_execution(
             finish, lambda fence: self.mirror.finish_run(fence, error=finish.error)
         )
         await reach("finish_run.after_write")
@@ -161,11 +161,13 @@ class MirrorActivities:
             )
         return WriteAnswer(Written(status=status))
 
-    async def _speak(
-        self, speaker: Speaker, say: Callable[[Fence], Awaitable[Answer]]
+    async def _as_execution(
+        self, execution: ExecutionRef, say: Callable[[Fence], Awaitable[Answer]]
     ) -> Answer | Refusal:
         with doubting(self.doubt):
-            return await speak(speaker, say, patience=self.mirror.options.temporal_timeout)
+            return await as_execution(
+                execution, say, patience=self.mirror.options.temporal_timeout
+            )
 
     def all(self) -> list[Callable[..., object]]:
         """Give every activity of this class, for the worker."""

@@ -14,11 +14,11 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from pulse_temporal import contract
 from pulse_temporal.activities.calls import heartbeats
-from pulse_temporal.activities.delivery import Delivery, Desk, Means
-from pulse_temporal.activities.fences import speak
+from pulse_temporal.activities.delivery import Delivery, Means, StepServices
+from pulse_temporal.activities.fences import as_execution
 from pulse_temporal.activities.patience import doubting
 from pulse_temporal.activities.strangers import Strangers
-from pulse_temporal.activities.trials import Trials
+from pulse_temporal.activities.trials import LocalTrials
 from pulse_temporal.contract import AttemptFailure, Refusal, StepAnswer, StepDone, StepInput
 from pulse_temporal.errors import NotUnderstoodError
 from pulse_temporal.failpoints import reach
@@ -62,7 +62,7 @@ class StepActivities:
     """Runs every handler of this process under one dynamic activity.
 
     Attributes:
-        desk: Shared by all deliveries.
+        services: Shared by all deliveries.
         mirror: Begins lists and ends runs along with a step.
         registry: The handlers that are known here.
         transactions: Connections for transactional actions, so that they starve nobody.
@@ -73,12 +73,12 @@ class StepActivities:
         repeats: Lets each reason why steps cannot start here be told ever more rarely.
     """
 
-    desk: Desk
+    services: StepServices
     mirror: Mirror
     registry: Registry
     transactions: Database
     threads: HandlerThreads
-    trials: Trials
+    trials: LocalTrials
     doubt: Callable[[], None]
     strangers: Strangers
     repeats: Repeats = field(default_factory=Repeats)
@@ -95,12 +95,12 @@ class StepActivities:
         self.strangers.check(step.scope)
         # A short step, which is a local activity, always runs to its end.
         is_local = activity.info().is_local
-        covered = nullcontext() if is_local else self.desk.handover.covering()
+        covered = nullcontext() if is_local else self.services.handover.covering()
         with covered, doubting(self.doubt):
-            recorded = await speak(
+            recorded = await as_execution(
                 step,
                 lambda fence: self._answer(step, fence),
-                patience=self.desk.options.temporal_timeout,
+                patience=self.services.options.temporal_timeout,
             )
         if isinstance(recorded, AttemptFailure):
             raise ApplicationError(
@@ -138,7 +138,7 @@ class StepActivities:
         if isinstance(handler, Action):
             reason = _reason_to_pass_over(step, handler)
             if reason is not None:
-                recorded = await self.desk.ledger.pass_over(fence, step.path, reason=reason)
+                recorded = await self.services.ledger.pass_over(fence, step.path, reason=reason)
                 await reach("step.after_pass_over")
                 return recorded
         if step.tried_for_ms:
@@ -148,8 +148,10 @@ class StepActivities:
         if step.was_lost or activity.info().attempt > 1:
             # Where a lock on the signals' table was why, claims would go on and lose one
             # delivery after the other, up to max_lost_workers.
-            await self.desk.emitter.await_storage()
-        every = min(self.desk.options.heartbeat_timeout / HEARTBEATS_IN_TIMEOUT, LONGEST_SILENCE)
+            await self.services.emitter.await_storage()
+        every = min(
+            self.services.options.heartbeat_timeout / HEARTBEATS_IN_TIMEOUT, LONGEST_SILENCE
+        )
         during = timedelta(milliseconds=step.timeout_ms) + AROUND_THE_CALL
         async with heartbeats(every=every, during=during):
             return await self._claim_and_make(step, fence, handler)
@@ -198,18 +200,18 @@ class StepActivities:
             await reach("begin.before_write")
         await reach("step.before_claim")
         if step.begins:
-            claimed = await self.desk.ledger.open(fence, step.path, bound=bound)
+            claimed = await self.services.ledger.open(fence, step.path, bound=bound)
             if claimed is None:
                 return await self._begin(fence)
             await reach("begin.after_write")
         else:
-            claimed = await self.desk.ledger.claim(
+            claimed = await self.services.ledger.claim(
                 fence, step.path, bound=bound, waited_after=step.waited_after
             )
         if not isinstance(claimed, Claimed):
             return claimed
         await reach("step.after_claim")
-        delivery = Delivery(self.desk, handler, claimed, step=step, means=means)
+        delivery = Delivery(self.services, handler, claimed, step=step, means=means)
         recorded = await delivery.make()
         if isinstance(recorded, StepDone) and recorded.deferred:
             self.trials.note_slow(handler)
@@ -231,7 +233,7 @@ class StepActivities:
             step,
             UNKNOWN_HERE,
             known=", ".join(sorted(known)) or "none",
-            until=f"{self.desk.options.blocked_step_timeout}",
+            until=f"{self.services.options.blocked_step_timeout}",
         )
         return await self._blocked(
             step,
@@ -290,7 +292,7 @@ class StepActivities:
         self, step: StepInput, fence: Fence, *, reason: str, error: str, kind: str
     ) -> Recorded:
         """Say in the run why a step cannot start, and let Temporal deliver it again."""
-        recorded = await self.desk.ledger.block(fence, step.path, reason=reason)
+        recorded = await self.services.ledger.block(fence, step.path, reason=reason)
         if recorded is not None:
             return recorded
         raise ApplicationError(error, type=kind, category=ApplicationErrorCategory.BENIGN)

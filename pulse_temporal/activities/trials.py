@@ -13,11 +13,11 @@ SLOW_FOR = timedelta(minutes=10)
 """How long a handler that took too long once is not tried."""
 
 
-class Trials:
+class LocalTrials:
     """Bounds trials, so that slow ones leave room for what is known to be short.
 
     Args:
-        slots: Trials at the same time.
+        slots: LocalTrials at the same time.
     """
 
     def __init__(self, slots: int) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from pulse_temporal.activities.cron import CronActivities
-from pulse_temporal.activities.delivery import Desk
+from pulse_temporal.activities.delivery import StepServices
 from pulse_temporal.activities.handover import Handover
 from pulse_temporal.activities.mirror import MirrorActivities
 from pulse_temporal.activities.steps import StepActivities
 from pulse_temporal.activities.strangers import Strangers
-from pulse_temporal.activities.trials import Trials
+from pulse_temporal.activities.trials import LocalTrials
 from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.handlers.registry import Registry
@@ -114,12 +114,14 @@ class Activities:
             clock=self.clock,
         )
         steps = StepActivities(
-            desk=Desk(ledger, self.emitter, self.options, self.clock, watchdog, handover),
+            services=StepServices(
+                ledger, self.emitter, self.options, self.clock, watchdog, handover
+            ),
             mirror=mirror,
             registry=self.registry,
             transactions=transactions,
             threads=threads,
-            trials=Trials(max(1, self.options.concurrency // TRIALS_SHARE)),
+            trials=LocalTrials(max(1, self.options.concurrency // TRIALS_SHARE)),
             doubt=self.doubt,
             strangers=strangers,
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
-from pulse_temporal.contract import Bone
+from pulse_temporal.contract import StepSkeleton
 from pulse_temporal.model.commands import Call, Command, FanOut, Finish, Progress, Wait
 
 
@@ -21,7 +21,7 @@ def resume(ranges: Iterable[tuple[int, int]]) -> Progress:
     return Progress().end(index for first, last in ranges for index in range(first, last + 1))
 
 
-def next_command(steps: Sequence[Bone], progress: Progress) -> Command:
+def next_command(steps: Sequence[StepSkeleton], progress: Progress) -> Command:
     """Say what to do next in a list of steps."""
     index = progress.index
     if index >= len(steps):
@@ -38,7 +38,7 @@ def next_command(steps: Sequence[Bone], progress: Progress) -> Command:
             assert_never(kind)
 
 
-def skipped_after(steps: Sequence[Bone], index: int, *, answer: bool | None) -> range:
+def skipped_after(steps: Sequence[StepSkeleton], index: int, *, answer: bool | None) -> range:
     """Say which siblings an answer passes over: none, the next ones, or all that follow.
 
     A parallel step counts as one; more than there are means to the end of the list.

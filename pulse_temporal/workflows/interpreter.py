@@ -22,18 +22,18 @@ from pulse_temporal.contract import (
     AttemptFailure,
     BeginAnswer,
     Beginning,
-    Bone,
     DelayAnswer,
     DelayInput,
     EndBranchInput,
+    ExecutionRef,
     Failure,
     InterpreterInput,
     ParallelInput,
     Refusal,
     SkipInput,
-    Speaker,
     StepDone,
     StepInput,
+    StepSkeleton,
     WriteAnswer,
 )
 from pulse_temporal.model.commands import Call, FanOut, Finish, Progress, Wait
@@ -63,13 +63,13 @@ class Interpreter:
 
     Attributes:
         job: What to interpret.
-        speaker: Sent along with every activity, so that the mirror knows who writes.
+        execution: Sent along with every activity, so that the mirror knows who writes.
         is_ended: The run is completed on record, along with its last step.
     """
 
     def __init__(self, job: InterpreterInput) -> None:
         self.job = job
-        self.speaker = Speaker(
+        self.execution = ExecutionRef(
             scope=job.scope, first_execution_run_id=workflow.info().first_execution_run_id
         )
         self.is_ended = False
@@ -137,14 +137,14 @@ class Interpreter:
         return bool(self.job.steps) and not (is_repeat or scope.is_replay or scope.is_dry_run)
 
     async def _open_with_call(self) -> Progress:
-        bone, limit = self.job.steps[0], self._terms.local_limit_ms
+        shape, limit = self.job.steps[0], self._terms.local_limit_ms
         step = self._step(0).model_copy(update={"begins": self._terms})
-        if bone.timeout_ms is None:
-            local = bone.type == "condition" and limit > 0
+        if shape.timeout_ms is None:
+            local = shape.type == "condition" and limit > 0
         else:
-            local = bone.timeout_ms <= limit
+            local = shape.timeout_ms <= limit
         try:
-            done = await self._attempt(step, bone, local=local)
+            done = await self._attempt(step, shape, local=local)
         except FailureError as error:
             failed = _attempt_failure(error)
             if failed.retry_in_ms is not None:
@@ -157,10 +157,10 @@ class Interpreter:
         return await self._after(0, done, Progress())
 
     async def _open_with_block(self) -> Progress:
-        bone = self.job.steps[0]
-        block = ParallelInput(**dict(self.speaker), path=self.path(0), begins=True)
+        shape = self.job.steps[0]
+        block = ParallelInput(**dict(self.execution), path=self.path(0), begins=True)
         written = await write(
-            contract.START_PARALLEL, block, WriteAnswer, summary=f"fan out · {bone.name}"
+            contract.START_PARALLEL, block, WriteAnswer, summary=f"fan out · {shape.name}"
         )
         beginning = self._note(written.beginning) or await self._begin()
         progress = resume(beginning.ended)
@@ -170,7 +170,7 @@ class Interpreter:
         return progress.end([0])
 
     async def _begin(self) -> Beginning:
-        beginning = await write(contract.BEGIN, self.speaker, BeginAnswer, summary="begin")
+        beginning = await write(contract.BEGIN, self.execution, BeginAnswer, summary="begin")
         self._note(beginning)
         return beginning
 
@@ -180,13 +180,13 @@ class Interpreter:
         return beginning
 
     def _step(self, index: int) -> StepInput:
-        bone = self.job.steps[index]
+        shape = self.job.steps[index]
         return StepInput(
-            **dict(self.speaker),
+            **dict(self.execution),
             path=self.path(index),
-            type="condition" if bone.type == "condition" else "action",
-            handler=bone.uses,
-            timeout_ms=bone.timeout_ms or self._terms.action_timeout_ms,
+            type="condition" if shape.type == "condition" else "action",
+            handler=shape.uses,
+            timeout_ms=shape.timeout_ms or self._terms.action_timeout_ms,
             ends=self._ends_with(index),
         )
 
@@ -200,29 +200,29 @@ class Interpreter:
             index: The step.
             failed: Its first attempt, when that has been made already.
         """
-        step, bone = self._step(index), self.job.steps[index]
+        step, shape = self._step(index), self.job.steps[index]
         local = failed is None and index in self.beginning.local and index not in self._deferred
         while True:
             if failed is None:
                 try:
-                    return await self._attempt(step, bone, local=local)
+                    return await self._attempt(step, shape, local=local)
                 except FailureError as error:
                     failed = _attempt_failure(error)
             if failed.retry_in_ms is None:
-                raise StepFailed(Failure(path=step.path, name=bone.name, message=failed.message))
+                raise StepFailed(Failure(path=step.path, name=shape.name, message=failed.message))
             await workflow.sleep(
                 timedelta(milliseconds=failed.retry_in_ms),
-                summary=_retry_summary(failed, bone.name),
+                summary=_retry_summary(failed, shape.name),
             )
             step = step.model_copy(update={"waited_after": failed.attempt})
             local, failed = False, None
             self._continue_as_new_if_due()
 
-    async def _attempt(self, step: StepInput, bone: Bone, *, local: bool) -> StepDone:
-        summary = f"{step.type} · {bone.name}"
+    async def _attempt(self, step: StepInput, shape: StepSkeleton, *, local: bool) -> StepDone:
+        summary = f"{step.type} · {shape.name}"
         if local:
             tried, bound = step, step.timeout_ms
-            if bone.timeout_ms is None:
+            if shape.timeout_ms is None:
                 bound = self._terms.local_limit_ms
                 tried = step.model_copy(update={"tried_for_ms": bound})
             done = await attempt_locally(
@@ -252,43 +252,43 @@ class Interpreter:
 
     async def _pass_over(self, indexes: Sequence[int], *, by: str) -> None:
         paths = tuple(self.path(index) for index in indexes)
-        argument = SkipInput(**dict(self.speaker), paths=paths, by=by)
+        argument = SkipInput(**dict(self.execution), paths=paths, by=by)
         await write(contract.SKIP, argument, WriteAnswer, summary=f"skip {len(paths)} steps")
 
     async def _wait(self, index: int) -> None:
-        bone = self.job.steps[index]
+        shape = self.job.steps[index]
         if self.job.scope.is_dry_run:
             await self._pass_over([index], by="dry run")
             return
         now_ms = _now_ms()
         argument = DelayInput(
-            **dict(self.speaker),
+            **dict(self.execution),
             path=self.path(index),
             now_ms=now_ms,
-            until_ms=now_ms + bone.delay_ms,
+            until_ms=now_ms + shape.delay_ms,
         )
         begun = await write(
-            contract.START_DELAY, argument, DelayAnswer, summary=f"begin delay · {bone.name}"
+            contract.START_DELAY, argument, DelayAnswer, summary=f"begin delay · {shape.name}"
         )
         rest_ms = begun.until_ms - _now_ms()
         if rest_ms > 0:
             rest = timedelta(milliseconds=rest_ms)
-            await workflow.sleep(rest, summary=f"delay · {bone.name}")
-        argument = DelayInput(**dict(self.speaker), path=self.path(index), now_ms=_now_ms())
-        await write(contract.END_DELAY, argument, WriteAnswer, summary=f"end delay · {bone.name}")
+            await workflow.sleep(rest, summary=f"delay · {shape.name}")
+        argument = DelayInput(**dict(self.execution), path=self.path(index), now_ms=_now_ms())
+        await write(contract.END_DELAY, argument, WriteAnswer, summary=f"end delay · {shape.name}")
 
     async def _fan_out(self, index: int, *, has_started: bool = False) -> None:
         """Run every branch as a child workflow, wait for all, then fail if any failed."""
-        bone = self.job.steps[index]
+        shape = self.job.steps[index]
         path, ends = self.path(index), self._ends_with(index)
         if not has_started:
-            block = ParallelInput(**dict(self.speaker), path=path)
-            summary = f"fan out · {bone.name}"
+            block = ParallelInput(**dict(self.execution), path=path)
+            summary = f"fan out · {shape.name}"
             await write(contract.START_PARALLEL, block, WriteAnswer, summary=summary)
         ended = self.beginning.ended_branches.get(index, ())
-        open_branches = [n for n in range(len(bone.branches)) if n not in ended]
+        open_branches = [n for n in range(len(shape.branches)) if n not in ended]
         results = await asyncio.gather(
-            *(self._branch(bone, index, number) for number in open_branches),
+            *(self._branch(shape, index, number) for number in open_branches),
             return_exceptions=True,
         )
         failures: list[str] = []
@@ -297,27 +297,27 @@ class Interpreter:
             if failure is not None:
                 failures.append(f"branch {number}: {failure[:BRANCH_ERROR_CHARS]}")
         error = "; ".join(failures) or None
-        block = ParallelInput(**dict(self.speaker), path=path, error=error, ends=ends)
+        block = ParallelInput(**dict(self.execution), path=path, error=error, ends=ends)
         written = await write(
-            contract.FINISH_PARALLEL, block, WriteAnswer, summary=f"join · {bone.name}"
+            contract.FINISH_PARALLEL, block, WriteAnswer, summary=f"join · {shape.name}"
         )
         if error is not None:
-            raise StepFailed(Failure(path=path, name=bone.name, message=error))
+            raise StepFailed(Failure(path=path, name=shape.name, message=error))
         self.is_ended = written.status == "completed"
 
-    async def _branch(self, bone: Bone, index: int, number: int) -> None:
+    async def _branch(self, shape: StepSkeleton, index: int, number: int) -> None:
         path = branch_path(self.path(index), number)
         while True:
             try:
-                await self._start_branch(bone, number, path)
+                await self._start_branch(shape, number, path)
             except WorkflowAlreadyStartedError:
                 # This execution is a reset, and the branch works for the one before.
-                ending = EndBranchInput(**dict(self.speaker), path=path)
+                ending = EndBranchInput(**dict(self.execution), path=path)
                 await write(contract.END_BRANCH, ending, WriteAnswer, summary=f"restart {path}")
             else:
                 return
 
-    async def _start_branch(self, bone: Bone, number: int, path: str) -> None:
+    async def _start_branch(self, shape: StepSkeleton, number: int, path: str) -> None:
         scope = self.job.scope
         info = workflow.info()
         parent = {
@@ -330,15 +330,15 @@ class Interpreter:
             self.job.model_copy(
                 update={
                     "scope": scope.model_copy(update=parent),
-                    "title": bone.name,
-                    "steps": bone.branches[number],
+                    "title": shape.name,
+                    "steps": shape.branches[number],
                 }
             ),
             id=contract.branch_workflow_id(scope.run_id, scope.generation, path),
             task_timeout=timedelta(milliseconds=self.job.task_timeout_ms),
             parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
             search_attributes=info.typed_search_attributes,
-            static_summary=f"{bone.name} · branch {number}",
+            static_summary=f"{shape.name} · branch {number}",
         )
 
     def _continue_as_new_if_due(self) -> None:

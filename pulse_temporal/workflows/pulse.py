@@ -11,11 +11,11 @@ from temporalio.exceptions import ApplicationError, is_cancelled_exception
 from pulse_temporal import contract
 from pulse_temporal.contract import (
     CancelInput,
+    ExecutionRef,
     Failure,
     FinishInput,
     InterpreterInput,
     Refusal,
-    Speaker,
     WriteAnswer,
 )
 from pulse_temporal.model.runs import RunStatus
@@ -41,25 +41,25 @@ class PulseRun:
             failure = await _outcome(interpreter)
             if interpreter.is_ended:
                 return "completed"
-            return await self._finish(interpreter.speaker, failure)
+            return await self._finish(interpreter.execution, failure)
         except Refused as refused:
-            return await self._leave(interpreter.speaker, refused.refusal)
+            return await self._leave(interpreter.execution, refused.refusal)
         except (Exception, asyncio.CancelledError) as error:
             if is_cancelled_exception(error):
                 reason = workflow.cancellation_reason() or "canceled in Temporal"
-                status = await _record_cancel(interpreter.speaker, reason)
+                status = await _record_cancel(interpreter.execution, reason)
                 # A cancel that comes after the end of the run does not change how it ended.
                 if status == "completed":
                     return status
                 if status == "failed":
-                    raise _has_failed(interpreter.speaker) from error
+                    raise _has_failed(interpreter.execution) from error
             raise
 
-    async def _finish(self, speaker: Speaker, failure: Failure | None) -> str:
+    async def _finish(self, execution: ExecutionRef, failure: Failure | None) -> str:
         error = f"{failure.name}: {failure.message}" if failure else None
         await write(
             contract.FINISH_RUN,
-            FinishInput(**dict(speaker), error=error),
+            FinishInput(**dict(execution), error=error),
             WriteAnswer,
             summary="fail" if failure else "complete",
         )
@@ -67,12 +67,12 @@ class PulseRun:
             raise ApplicationError(error or "", failure, type=contract.RUN_FAILED)
         return "completed"
 
-    async def _leave(self, speaker: Speaker, refusal: Refusal) -> str:
+    async def _leave(self, execution: ExecutionRef, refusal: Refusal) -> str:
         """End without touching the run; a canceled run closes as canceled, a failed as failed."""
         if refusal.reason == "failed":
-            raise _has_failed(speaker)
+            raise _has_failed(execution)
         if refusal.reason == "canceled":
-            await _wait_for_cancel(speaker, refusal.message)
+            await _wait_for_cancel(execution, refusal.message)
         return refusal.reason
 
 
@@ -89,7 +89,7 @@ class PulseBranch:
             if job.has_delays:
                 await write(
                     contract.FINISH_BRANCH,
-                    interpreter.speaker,
+                    interpreter.execution,
                     WriteAnswer,
                     summary="end of branch",
                 )
@@ -103,8 +103,8 @@ class PulseBranch:
             )
 
 
-def _has_failed(speaker: Speaker) -> ApplicationError:
-    message = f"Run {speaker.scope.run_id} has failed; its timeline says why."
+def _has_failed(execution: ExecutionRef) -> ApplicationError:
+    message = f"Run {execution.scope.run_id} has failed; its timeline says why."
     return ApplicationError(message, type=contract.RUN_FAILED)
 
 
@@ -125,24 +125,24 @@ async def _outcome(interpreter: Interpreter) -> Failure | None:
     return None
 
 
-async def _wait_for_cancel(speaker: Speaker, reason: str) -> None:
+async def _wait_for_cancel(execution: ExecutionRef, reason: str) -> None:
     """Ask for Temporal's cancel until it comes, as only that closes a workflow as canceled.
 
     It ends by itself only for a run that is not there any more.
     """
     pause = CANCEL_ARRIVAL
-    while await _record_cancel(speaker, reason, tell_temporal=True) == "canceled":
+    while await _record_cancel(execution, reason, tell_temporal=True) == "canceled":
         await workflow.sleep(pause, summary="canceled; Temporal's cancel is coming")
         pause = min(2 * pause, LONGEST_ARRIVAL)
 
 
 async def _record_cancel(
-    speaker: Speaker, reason: str, *, tell_temporal: bool = False
+    execution: ExecutionRef, reason: str, *, tell_temporal: bool = False
 ) -> RunStatus | None:
     """Make a cancellation that came from Temporal final in Postgres; give how the run stands.
 
     None: another generation acts, or the run is not there any more.
     """
-    argument = CancelInput(**dict(speaker), reason=reason, tell_temporal=tell_temporal)
+    argument = CancelInput(**dict(execution), reason=reason, tell_temporal=tell_temporal)
     written = await write(contract.CANCEL_RUN, argument, WriteAnswer, summary="cancel")
     return written.status

@@ -13,7 +13,7 @@ from temporalio.testing import ActivityEnvironment
 
 from pulse_temporal import contract
 from pulse_temporal.activities.mirror import MirrorActivities
-from pulse_temporal.contract import Refusal, Scope, Speaker
+from pulse_temporal.contract import ExecutionRef, Refusal, Scope
 from pulse_temporal.failpoints import arm, parse
 from pulse_temporal.services.runs.control import RunControl
 from pulse_temporal.services.runs.mirror import Mirror
@@ -292,8 +292,10 @@ async def test_a_reset_that_was_reset_before_it_spoke_takes_nothing_over(
     observers = Observers(database, RunWaiter(database), on_step=None, on_run=None)
     mirror = Mirror(database, pulse.engine.registry, observers, pulse.engine.options)
     activities = MirrorActivities(mirror, RunControl(database, observers), lambda: None)
-    speaker = Speaker(scope=Scope(run_id=run_id, tenant_id=TENANT), first_execution_run_id=first)
-    answer = await environment.run(activities.begin, speaker)
+    execution = ExecutionRef(
+        scope=Scope(run_id=run_id, tenant_id=TENANT), first_execution_run_id=first
+    )
+    answer = await environment.run(activities.begin, execution)
     await database.close()
     assert isinstance(answer.root, Refusal)
     assert answer.root.reason == "superseded"

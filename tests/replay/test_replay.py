@@ -19,7 +19,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
-from pulse_temporal.contract import Bone, InterpreterInput
+from pulse_temporal.contract import InterpreterInput, StepSkeleton
 from pulse_temporal.workflows.pulse import PulseBranch, PulseRun
 from pulse_temporal.workflows.tick import PulseCronTick
 from tests.replay.record import HISTORIES, SCENARIOS, SCRUBBED
@@ -148,7 +148,7 @@ def two_branches_swapped(history: WorkflowHistory) -> None:
 
 
 def with_steps(
-    history: WorkflowHistory, change: Callable[[Sequence[Bone]], Sequence[Bone]]
+    history: WorkflowHistory, change: Callable[[Sequence[StepSkeleton]], Sequence[StepSkeleton]]
 ) -> None:
     """Let the interpreter read other steps than those that were interpreted."""
     attributes = history.events[0].workflow_execution_started_event_attributes

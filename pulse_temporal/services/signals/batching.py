@@ -40,7 +40,7 @@ HEAVY_CHARS = 256 * 1024
 Take = Callable[[], list[Waiting]]
 
 
-class Gatherer:
+class EmitBatcher:
     """Stores signals without idempotency keys; belongs to the event loop that first uses it.
 
     A signal that comes alone is stored at once. Those that come while ``LANES`` statements are

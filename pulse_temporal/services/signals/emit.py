@@ -16,7 +16,7 @@ from pulse_temporal.model.canonical import canonical_object
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.services.outbox.dispatch import Dispatcher, PlannedStart
-from pulse_temporal.services.signals.batching import Gatherer
+from pulse_temporal.services.signals.batching import EmitBatcher
 from pulse_temporal.services.signals.intake import Intake
 from pulse_temporal.services.signals.known import known, request_hash
 from pulse_temporal.store import outbox, triggers
@@ -49,7 +49,7 @@ class Emitter:
         self.dispatcher = dispatcher
         self.options = options
         self._joined: dict[int, list[PlannedStart]] = {}
-        self._gatherer: Gatherer | None = None
+        self._gatherer: EmitBatcher | None = None
 
     async def emit(
         self,
@@ -179,10 +179,10 @@ class Emitter:
         """How long the relay leaves starts to this process; None when it cannot make them."""
         return self.options.emit_lease if self.dispatcher.accepts else None
 
-    def _gathering(self) -> Gatherer:
+    def _gathering(self) -> EmitBatcher:
         """Give the gatherer of the running event loop."""
         if self._gatherer is None or self._gatherer.loop is not asyncio.get_running_loop():
-            self._gatherer = Gatherer(self.database)
+            self._gatherer = EmitBatcher(self.database)
         return self._gatherer
 
     async def _store_joined(

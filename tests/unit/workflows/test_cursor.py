@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pulse_temporal.contract import Bone
+from pulse_temporal.contract import StepSkeleton
 from pulse_temporal.model.commands import Call, FanOut, Finish, Progress, Wait
 from pulse_temporal.workflows.cursor import next_command, resume, skipped_after
 
-ACTION = Bone(type="action", name="act", uses="act")
-CONDITION = Bone(type="condition", name="ask", uses="ask")
-DELAY = Bone(type="delay", name="pause", delay_ms=1)
-PARALLEL = Bone(type="parallel", name="both", branches=((ACTION,), (ACTION,)))
+ACTION = StepSkeleton(type="action", name="act", uses="act")
+CONDITION = StepSkeleton(type="condition", name="ask", uses="ask")
+DELAY = StepSkeleton(type="delay", name="pause", delay_ms=1)
+PARALLEL = StepSkeleton(type="parallel", name="both", branches=((ACTION,), (ACTION,)))
 
 OnFalse: TypeAlias = Literal["complete", "skip"] | int
 
 
-def ask(on_false: OnFalse) -> Bone:
+def ask(on_false: OnFalse) -> StepSkeleton:
     return CONDITION.model_copy(update={"on_false": on_false})
 
 
@@ -83,7 +83,7 @@ def test_progress_is_the_same_however_often_a_step_ends() -> None:
 class Scenario:
     """A list of steps, and what each would answer if it were called."""
 
-    steps: tuple[Bone, ...]
+    steps: tuple[StepSkeleton, ...]
     answers: tuple[bool, ...]
 
     def answer(self, index: int) -> bool | None:
