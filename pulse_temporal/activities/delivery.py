@@ -244,6 +244,8 @@ class Delivery:
         finally:
             self.control.take_back()
         failed = called if isinstance(called, FailedAttempt) else None
+        for error in (failed.error if failed else None, self.emits.trouble):
+            loan.hear(error)
         if failed or self.emits.is_troubled:
             await loan.look()
         if loan.is_ended or (failed and failed.timed_out):

@@ -80,6 +80,11 @@ class HandlerEmits:
             self._trouble = self._trouble or _held_up()
         return self._trouble is not None
 
+    @property
+    def trouble(self) -> BaseException | None:
+        """What Postgres has failed a signal with."""
+        return self._trouble
+
     def close(self) -> None:
         """Repeat no more emits: the delivery is over, and only a thread may still wait."""
         self._is_over = True

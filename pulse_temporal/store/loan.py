@@ -146,6 +146,18 @@ class Loan:
             reason = _reason(error)
             self._is_dead = isinstance(reason, DEAD)
 
+    def hear(self, error: BaseException | None) -> None:
+        """Note what the borrower's code has raised.
+
+        A write on a connection that the server has ended closes it in the context of the writer,
+        as if the writer had done so. What it raises has a cause then, of the server or the socket.
+        """
+        while error is not None and not self._is_dead:
+            is_broken = isinstance(error, asyncpg.PostgresConnectionError)
+            is_broken = is_broken and error.__cause__ is not None
+            self._is_dead = is_broken and self._is_closed
+            error = error.__cause__
+
     def throw_away(self) -> None:
         """Cut the connection, so that nobody can send anything on it any more."""
         self._is_thrown_away = True
@@ -158,7 +170,7 @@ class Loan:
         if isinstance(error, TransactionEndedError):
             self.throw_away()
             return error
-        if self._is_closed_by_borrower:
+        if self._is_closed_by_borrower and not self._is_dead:
             return TransactionFailedError("The handler closed the connection of its transaction.")
         if await self._is_nobodys(reason):
             return _unavailable(error)

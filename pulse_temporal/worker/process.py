@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from temporalio.client import Client
 
 from pulse_temporal.clock import ServerClock
 from pulse_temporal.config import EngineOptions
-from pulse_temporal.errors import ConfigurationError, PulseError
+from pulse_temporal.errors import ConfigurationError, PulseError, StoreError
 from pulse_temporal.failpoints import arm_from_environment, warn_of_failpoints
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.health import HealthReport
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 
 STOP_PATIENCE = timedelta(seconds=30)
 LEFT_PATIENCE = timedelta(seconds=5)
+AT_ONCE = timedelta(seconds=1)
 
 
 class Process:
@@ -144,10 +146,13 @@ class Process:
             part.begin()
         self._check_pool(work=work)
         warn_of_failpoints()
-        async with self.database.session() as session:
-            await health.require_rights(session)
-        await self.presence.look_where()
-        await (self.presence.publish() if work else self.presence.check_schema())
+        # Any of these may meet a connection that is cut just then, which is over with the next.
+        for ask in (
+            self._check_rights,
+            self.presence.look_where,
+            self.presence.publish if work else self.presence.check_schema,
+        ):
+            await _twice(ask)
         self._main = asyncio.ensure_future(self._run(work=work))
         is_ready = asyncio.ensure_future(self._link.ready.wait())
         try:
@@ -157,6 +162,10 @@ class Process:
         if self._main.done():
             main, self._main = self._main, None
             _raise_first(main)
+
+    async def _check_rights(self) -> None:
+        async with self.database.session() as session:
+            await health.require_rights(session)
 
     def _check_pool(self, *, work: bool) -> None:
         """Refuse a pool whose only connection a transactional action would take.
@@ -235,6 +244,18 @@ class Process:
 
     async def _keep_reconciling(self) -> None:
         await keep_reconciling(self.reconciler, self.dispatcher, self.options)
+
+
+async def _twice(ask: Callable[[], Awaitable[None]]) -> None:
+    """Ask once more when Postgres has failed it at once; one that is silent is asked once."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    try:
+        await ask()
+    except StoreError as error:
+        if not error.retryable or clock() - began > AT_ONCE.total_seconds():
+            raise
+        await ask()
 
 
 def _raise_first(main: asyncio.Future[None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -266,6 +267,34 @@ async def test_a_connection_that_postgres_ends_costs_no_attempt(
     assert run.status == "completed", run.error_message
     assert calls == [1, 1]
     assert await attempts_paid(payments) == [1]
+
+
+async def test_a_connection_found_dead_by_a_write_costs_no_attempt(
+    pulse: PulseTest, database: str
+) -> None:
+    """The event loop has not heard of its end, when the handler's next statement finds it out."""
+    pids: list[int] = []
+
+    async def end(pid: int) -> None:
+        admin = await asyncpg.connect(database)
+        await admin.execute("SELECT pg_terminate_backend($1, 5000)", pid)
+        await admin.close()
+
+    async def pay(ctx: WorkflowContext) -> None:
+        pids.append(ctx.connection.get_server_pid())
+        if len(pids) == 1:
+            other = threading.Thread(target=asyncio.run, args=(end(pids[0]),))
+            other.start()
+            other.join()
+        await ctx.connection.execute("SELECT 1")
+
+    pulse.engine.register_action("pay", pay, transactional=True)
+    await pulse.define("order.paid", "pay")
+
+    run = await pulse.emit_and_wait("order.paid")
+
+    assert run.status == "completed", run.error_message
+    assert len(pids) == 2
 
 
 async def test_a_connection_that_breaks_again_and_again_fails_the_step(

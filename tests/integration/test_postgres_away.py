@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
+import asyncpg
 import pytest
 
 from pulse_temporal import ConfigurationError, Engine, PostgresUnavailableError, create_engine
@@ -21,6 +22,15 @@ DEFINITION: dict[str, object] = {
     "steps": [],
 }
 SECONDS = 5.0
+
+CUT_ONCE = """
+CREATE SEQUENCE cuts;
+CREATE FUNCTION cut_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF nextval('cuts') = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER cut_once AFTER INSERT ON pulse_workers EXECUTE FUNCTION cut_once();
+"""
 
 Call = Callable[[Engine], Awaitable[object]]
 CALLS: dict[str, Call] = {
@@ -96,6 +106,16 @@ async def test_an_engine_that_could_not_start_may_be_started_later(
     for _ in range(2):
         with pytest.raises(PostgresUnavailableError):
             await nothing_there.engine.start()
+
+
+async def test_a_start_outlives_a_connection_that_is_cut(
+    idle_pulse: PulseTest, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(CUT_ONCE)
+
+    await idle_pulse.engine.start()
+
+    assert await connection.fetchval("SELECT last_value FROM cuts") == 2
 
 
 @pytest.mark.parametrize("name", ["start", "emit", "get_run"])
