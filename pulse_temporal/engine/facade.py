@@ -12,17 +12,11 @@ from pulse_temporal.engine.methods import AwaitableMethods
 from pulse_temporal.engine.registration import Registration
 from pulse_temporal.engine.settings import options_by_name, options_from_environment
 from pulse_temporal.engine.tenant import TenantEngine
+from pulse_temporal.engine.wiring import wire
 from pulse_temporal.errors import ConfigurationError
 from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.handlers.registry import Registry
-from pulse_temporal.services.definitions.definitions import Definitions
-from pulse_temporal.services.runs.control import RunControl
-from pulse_temporal.services.runs.history import History
-from pulse_temporal.services.runs.observers import Observers
-from pulse_temporal.services.runs.waiting import RunWaiter
 from pulse_temporal.store.connection import Pool
-from pulse_temporal.store.database import Database
-from pulse_temporal.worker.process import Process
 
 
 def create_engine(  # noqa: PLR0913 - all but two are options, given by name
@@ -130,19 +124,16 @@ class Engine(Registration, AwaitableMethods):
     ) -> None:
         self.options = options
         self.registry = Registry()
-        self._database = Database(
-            db,
-            prefix=options.table_prefix,
-            patience=options.postgres_timeout,
-            statement_cache=options.statement_cache,
-        )
-        self._waiter = RunWaiter(self._database)
-        observers = Observers(self._database, self._waiter, on_step=on_step, on_run=on_run)
-        self._process = Process(self._database, temporal, self.registry, observers, options)
-        self._control = RunControl(self._database, observers)
-        self._definitions = Definitions(self._database, self.registry, options)
-        self._history = History(self._database)
-        self.blocking = BlockingEngine(self, self._process)
+        parts = wire(db, temporal, options, registry=self.registry, on_step=on_step, on_run=on_run)
+        self._database = parts.database
+        self._emitter = parts.emitter
+        self._definitions = parts.definitions
+        self._control = parts.control
+        self._history = parts.history
+        self._waiter = parts.waiter
+        self._care = parts.care
+        self._process = parts.process
+        self.blocking = BlockingEngine(self, parts.process)
 
     def for_tenant(self, tenant_id: str) -> TenantEngine:
         """Return a view of this engine that cannot leave its tenant.

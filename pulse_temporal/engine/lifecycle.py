@@ -11,7 +11,9 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.model.health import HealthReport
 from pulse_temporal.model.reconcile import ReconcileReport
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
+from pulse_temporal.services.care.care import Care
 from pulse_temporal.services.runs.waiting import RunWaiter
+from pulse_temporal.services.signals.emit import Emitter
 from pulse_temporal.services.signals.many import emit_many
 from pulse_temporal.store.connection import Connection
 from pulse_temporal.store.database import Database
@@ -23,7 +25,9 @@ class Lifecycle:
     """What an engine does as a whole."""
 
     options: EngineOptions
+    _care: Care
     _database: Database
+    _emitter: Emitter
     _process: Process
     _waiter: RunWaiter
 
@@ -106,7 +110,9 @@ class Lifecycle:
             PostgresUnavailableError: Postgres does not answer.
             TemporalUnavailableError: Temporal does not answer; what was found is repaired later.
         """
-        return await self._process.reconcile(dry_run=dry_run, confirm=confirm)
+        report = await self._care.reconcile(dry_run=dry_run, confirm=confirm)
+        self._process.nudge()
+        return report
 
     async def check_health(self, *, compare: bool = True) -> HealthReport:
         """Look at everything that Pulse stands on; ``pulse doctor`` prints the report.
@@ -123,7 +129,7 @@ class Lifecycle:
             compare: Check ``mirror``, which asks Temporal about up to 500 runs. False where
                 health is asked for often.
         """
-        return await self._process.check_health(compare=compare)
+        return await self._care.check_health(compare=compare)
 
     async def emit(
         self,
@@ -160,7 +166,7 @@ class Lifecycle:
             PostgresUnavailableError: Postgres does not answer. The message says when it is not
                 known whether the signal is stored; with an ``idempotency_key`` emit again.
         """
-        return await self._process.emitter.emit(signal, connection=connection)
+        return await self._emitter.emit(signal, connection=connection)
 
     async def emit_many(
         self,
@@ -191,7 +197,7 @@ class Lifecycle:
             PostgresUnavailableError: Postgres does not answer. Whether the signals are stored is
                 not known when the connection broke; with keys emit again.
         """
-        return await emit_many(self._process.emitter, signals, connection=connection)
+        return await emit_many(self._emitter, signals, connection=connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection]:
@@ -207,5 +213,5 @@ class Lifecycle:
             TransactionInDoubtError: The connection broke during the commit.
             PostgresUnavailableError: Postgres does not answer; nothing is committed.
         """
-        async with self._process.emitter.transaction() as connection:
+        async with self._emitter.transaction() as connection:
             yield connection

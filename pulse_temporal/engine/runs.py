@@ -31,6 +31,7 @@ from pulse_temporal.model.timeline import RunTimelineEntry
 from pulse_temporal.services.runs.control import RunControl
 from pulse_temporal.services.runs.history import History
 from pulse_temporal.services.runs.waiting import RunWaiter
+from pulse_temporal.services.signals.emit import Emitter
 from pulse_temporal.services.signals.replay import replay
 from pulse_temporal.worker.process import Process
 
@@ -42,6 +43,7 @@ class RunMethods:
     _history: History
     _waiter: RunWaiter
     _process: Process
+    _emitter: Emitter
 
     async def get_run(self, run_id: str, *, tenant_id: str | None = None) -> WorkflowRun | None:
         """Give a run, or None; ``context`` is computed from the results so far."""
@@ -220,7 +222,7 @@ class RunMethods:
                 could not be read then; the message names them.
         """
         return await replay(
-            self._process.emitter,
+            self._emitter,
             self._history,
             trigger_id,
             tenant_id=tenant_id,

@@ -1,34 +1,24 @@
-"""Run everything that a working process needs, and end it in good order."""
+"""Run the loops of a started engine, and end them in good order."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
-from temporalio.client import Client
-
-from pulse_temporal.clock import ServerClock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import ConfigurationError, PulseError, StoreError
 from pulse_temporal.failpoints import arm_from_environment, warn_of_failpoints
 from pulse_temporal.handlers.registry import Registry
-from pulse_temporal.model.health import HealthReport
-from pulse_temporal.model.ids import new_id
-from pulse_temporal.model.reconcile import ReconcileReport
-from pulse_temporal.services.care.health import HealthChecks
 from pulse_temporal.services.care.reconcile import Reconciler
 from pulse_temporal.services.outbox.dispatch import Dispatcher
 from pulse_temporal.services.outbox.relay import Relay
 from pulse_temporal.services.runs.observers import Observers
-from pulse_temporal.services.signals.emit import Emitter
 from pulse_temporal.store import health
 from pulse_temporal.store.database import Database
-from pulse_temporal.temporal.client import connect
-from pulse_temporal.worker.activities import Activities
-from pulse_temporal.worker.greeting import Greeting
+from pulse_temporal.store.outbox import Subject
 from pulse_temporal.worker.life import Life
 from pulse_temporal.worker.link import Link
 from pulse_temporal.worker.loops import keep_alive, keep_reconciling
@@ -42,52 +32,43 @@ AT_ONCE = timedelta(seconds=1)
 
 
 class Process:
-    """Connects to Temporal, works, relays the outbox and shows that it lives.
+    """Runs the loops of a started engine: link, relays, observers, presence, reconciler.
 
-    Attributes:
-        worker_id: Name of this process in attempts and in the table of workers.
-        clock: Postgres's, for the lines that this process writes; set when it shows that it lives.
+    Args:
+        database: Closed with the process.
+        registry: Whose transactional actions need connections of their own.
+        link: To Temporal.
+        presence: Shows that the process lives.
         dispatcher: Starts runs; has a client while Temporal is connected.
+        observers: Calls the application's hooks.
+        relays: One for each subject of the outbox.
+        reconciler: Compares with Temporal now and then.
+        options: Of the engine.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but two are given by name
         self,
         database: Database,
-        target: str | Client | None,
         registry: Registry,
+        *,
+        link: Link,
+        presence: Presence,
+        dispatcher: Dispatcher,
         observers: Observers,
+        relays: Mapping[Subject, Relay],
+        reconciler: Reconciler,
         options: EngineOptions,
     ) -> None:
         arm_from_environment()
         self.database = database
-        self.target = target
         self.registry = registry
+        self.presence = presence
+        self.dispatcher = dispatcher
         self.observers = observers
+        self.relays = relays
+        self.reconciler = reconciler
         self.options = options
-        self.worker_id = new_id("wrk")
-        self.dispatcher = Dispatcher(database, observers, options)
-        self.emitter = Emitter(database, registry, self.dispatcher, options)
-        self.relay = Relay(database, self.dispatcher, options, subject="runs")
-        self.schedule_relay = Relay(database, self.dispatcher, options, subject="schedules")
-        self.clock = ServerClock()
-        self.reconciler = Reconciler(database, observers, options, clock=self.clock)
-        self.presence = Presence(
-            database, registry, options, worker_id=self.worker_id, clock=self.clock
-        )
-        activities = Activities(
-            database,
-            registry=registry,
-            observers=observers,
-            emitter=self.emitter,
-            options=options,
-            worker_id=self.worker_id,
-            clock=self.clock,
-            doubt=self.presence.doubt,
-        )
-        greeting = Greeting(self.presence, options)
-        self._link = Link(
-            target, self.dispatcher, activities, self.presence, options, greet=greeting.say
-        )
+        self._link = link
         self._life = Life(self._end)
         self._main: asyncio.Future[None] | None = None
 
@@ -98,8 +79,8 @@ class Process:
 
     def nudge(self) -> None:
         """Look at the outbox at once: a command has just been written."""
-        self.relay.nudge()
-        self.schedule_relay.nudge()
+        for relay in self.relays.values():
+            relay.nudge()
 
     async def start(self, *, work: bool) -> None:
         """Start the loops; returns when Temporal is connected, or was found to be away.
@@ -114,24 +95,6 @@ class Process:
         """
         await self._life.start(lambda: self._begin(work=work))
 
-    async def reconcile(self, *, dry_run: bool, confirm: bool) -> ReconcileReport:
-        """Compare the mirror with Temporal; see ``Engine.reconcile``."""
-        client = await self._client()
-        report = await self.reconciler.compare(client, dry_run=dry_run, confirm=confirm)
-        self.nudge()
-        return report
-
-    async def check_health(self, *, compare: bool) -> HealthReport:
-        """Look at servers, workers and what waits; see ``Engine.check_health``."""
-        checks = HealthChecks(self.database, self.reconciler, self.options, clock=self.clock)
-        return await checks.report(self._client, compare=compare)
-
-    async def _client(self) -> Client:
-        """Give the client that is connected, or a new one."""
-        return self.dispatcher.client or await connect(
-            self.target, namespace=self.options.namespace, patience=self.options.temporal_timeout
-        )
-
     async def stop(self) -> None:
         """Take no more work, let running handlers finish within the grace, end everything.
 
@@ -142,7 +105,7 @@ class Process:
     async def _begin(self, *, work: bool) -> None:
         self._link.begin()
         self.presence.begin()
-        for part in (self.dispatcher, self.observers, self.relay, self.schedule_relay):
+        for part in (self.dispatcher, self.observers, *self.relays.values()):
             part.begin()
         self._check_pool(work=work)
         warn_of_failpoints()
@@ -215,9 +178,8 @@ class Process:
     async def _run(self, *, work: bool) -> None:
         loops = {"dispatcher": self.dispatcher.run, "observers": self.observers.run}
         if work:
+            loops |= {f"relay of {subject}": relay.run for subject, relay in self.relays.items()}
             loops |= {
-                "relay": self.relay.run,
-                "schedule relay": self.schedule_relay.run,
                 "publisher": self.presence.run,
                 "reconciler": self._keep_reconciling,
             }

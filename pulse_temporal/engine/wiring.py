@@ -1,0 +1,128 @@
+"""The one place in which the parts of an engine meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from temporalio.client import Client
+
+from pulse_temporal.clock import ServerClock
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.handlers.hooks import RunHook, StepHook
+from pulse_temporal.handlers.registry import Registry
+from pulse_temporal.model.ids import new_id
+from pulse_temporal.services.care.care import Care
+from pulse_temporal.services.care.reconcile import Reconciler
+from pulse_temporal.services.definitions.definitions import Definitions
+from pulse_temporal.services.outbox.dispatch import Dispatcher
+from pulse_temporal.services.outbox.relay import Relay
+from pulse_temporal.services.runs.control import RunControl
+from pulse_temporal.services.runs.history import History
+from pulse_temporal.services.runs.observers import Observers
+from pulse_temporal.services.runs.waiting import RunWaiter
+from pulse_temporal.services.signals.emit import Emitter
+from pulse_temporal.store.connection import Pool
+from pulse_temporal.store.database import Database
+from pulse_temporal.worker.activities import Activities
+from pulse_temporal.worker.greeting import Greeting
+from pulse_temporal.worker.link import Link
+from pulse_temporal.worker.presence import Presence
+from pulse_temporal.worker.process import Process
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an engine's methods work with.
+
+    Attributes:
+        database: Postgres.
+        emitter: Stores signals.
+        definitions: Changes and lists definitions.
+        control: Cancels and retries runs.
+        history: Reads runs.
+        waiter: Waits for runs to end.
+        care: Compares with Temporal, and checks health.
+        process: The loops of a started engine.
+    """
+
+    database: Database
+    emitter: Emitter
+    definitions: Definitions
+    control: RunControl
+    history: History
+    waiter: RunWaiter
+    care: Care
+    process: Process
+
+
+def wire(
+    db: str | Pool,
+    temporal: str | Client | None,
+    options: EngineOptions,
+    *,
+    registry: Registry,
+    on_step: StepHook | None,
+    on_run: RunHook | None,
+) -> Parts:
+    """Make the parts of an engine; nothing is connected yet.
+
+    Args:
+        db: DSN, or a pool of the application.
+        temporal: Address, client, or None for the environment's.
+        options: Of the engine.
+        registry: Handlers and signals, which may be registered later too.
+        on_step: Hook of the application.
+        on_run: Hook of the application.
+    """
+    database = Database(
+        db,
+        prefix=options.table_prefix,
+        patience=options.postgres_timeout,
+        statement_cache=options.statement_cache,
+    )
+    clock = ServerClock()
+    waiter = RunWaiter(database)
+    observers = Observers(database, waiter, on_step=on_step, on_run=on_run)
+    dispatcher = Dispatcher(database, observers, options)
+    emitter = Emitter(database, registry, dispatcher, options)
+    reconciler = Reconciler(database, observers, options, clock=clock)
+
+    # What a worker is, beside: it shows that it lives, and has a link to Temporal.
+    worker_id = new_id("wrk")
+    presence = Presence(database, registry, options, worker_id=worker_id, clock=clock)
+    activities = Activities(
+        database,
+        registry=registry,
+        observers=observers,
+        emitter=emitter,
+        options=options,
+        worker_id=worker_id,
+        clock=clock,
+        doubt=presence.doubt,
+    )
+    greeting = Greeting(presence, options)
+    link = Link(temporal, dispatcher, activities, presence, options, greet=greeting.say)
+    process = Process(
+        database,
+        registry,
+        link=link,
+        presence=presence,
+        dispatcher=dispatcher,
+        observers=observers,
+        relays={
+            subject: Relay(database, dispatcher, options, subject=subject)
+            for subject in ("runs", "schedules")
+        },
+        reconciler=reconciler,
+        options=options,
+    )
+    return Parts(
+        database=database,
+        emitter=emitter,
+        definitions=Definitions(database, registry, options),
+        control=RunControl(database, observers),
+        history=History(database),
+        waiter=waiter,
+        care=Care(database, reconciler, dispatcher, temporal, options, clock=clock),
+        process=process,
+    )
