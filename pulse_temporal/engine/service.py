@@ -41,6 +41,8 @@ def run_worker(app: str | Register, *, migrate: bool = True) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    # It tells of each shutdown with a grace that is not the engine's; ours is told below.
+    logging.getLogger("temporalio.worker._worker").setLevel(logging.WARNING)
     try:
         register = load_register(app) if isinstance(app, str) else app
         asyncio.run(_work(register, migrate=migrate))

@@ -10,11 +10,8 @@ from typing import assert_never
 
 from temporalio import workflow
 from temporalio.exceptions import (
-    ApplicationError,
-    ChildWorkflowError,
     FailureError,
     WorkflowAlreadyStartedError,
-    is_cancelled_exception,
 )
 
 from pulse_temporal import contract
@@ -29,7 +26,6 @@ from pulse_temporal.contract import (
     Failure,
     InterpreterInput,
     ParallelInput,
-    Refusal,
     SkipInput,
     StepDone,
     StepInput,
@@ -39,13 +35,12 @@ from pulse_temporal.contract import (
 from pulse_temporal.model.commands import Call, FanOut, Finish, Progress, Wait
 from pulse_temporal.model.paths import branch_path, child_path
 from pulse_temporal.workflows.calls import (
-    Refused,
     attempt_locally,
     attempt_queued,
-    is_attempt_failure,
     write,
 )
 from pulse_temporal.workflows.cursor import next_command, resume, skipped_after
+from pulse_temporal.workflows.outcomes import attempt_failure, branch_failure
 
 BRANCH_ERROR_CHARS = 500
 
@@ -120,7 +115,12 @@ class Interpreter:
         return self._beginning
 
     async def _open(self) -> Progress:
-        """Begin; a list's first execution begins along with the first step, unless it waits."""
+        """Begin; a list's first execution begins along with the first step, unless it waits.
+
+        To begin is a write of its own: it makes this execution the one that may write, and says
+        which steps have ended before. A first execution knows the latter, so both writes can be
+        one. That saves every run, and every branch, a local activity.
+        """
         if not self._is_first():
             return resume((await self._begin()).ended)
         match self.job.steps[0].type:
@@ -133,11 +133,16 @@ class Interpreter:
 
     def _is_first(self) -> bool:
         scope = self.job.scope
+        # A replay may have to pass its first action over, and a dry run calls nothing: neither
+        # has a first step that it could begin with.
         is_repeat = scope.generation > 1 or workflow.info().continued_run_id is not None
         return bool(self.job.steps) and not (is_repeat or scope.is_replay or scope.is_dry_run)
 
     async def _open_with_call(self) -> Progress:
+        """Begin along with the first step's handler; return the progress after it."""
         shape, limit = self.job.steps[0], self._terms.local_limit_ms
+        # The terms go along: a worker with other ones would have computed another timeout, so it
+        # only opens the list and leaves the call to the next delivery.
         step = self._step(0).model_copy(update={"begins": self._terms})
         if shape.timeout_ms is None:
             local = shape.type == "condition" and limit > 0
@@ -146,12 +151,16 @@ class Interpreter:
         try:
             done = await self._attempt(step, shape, local=local)
         except FailureError as error:
-            failed = _attempt_failure(error)
+            failed = attempt_failure(error)
             if failed.retry_in_ms is not None:
+                # The answer of a failed delivery has no room for what the mirror said at the
+                # beginning; the next attempt needs it.
                 await self._begin()
             return await self._after(0, await self._call(0, failed=failed), Progress())
         beginning = self._note(done.beginning) or await self._begin()
         if done.deferred:
+            # The list is open, and the handler was not called: its turn comes in the loop, through
+            # the queue.
             self._deferred.add(0)
             return resume(beginning.ended)
         return await self._after(0, done, Progress())
@@ -164,7 +173,7 @@ class Interpreter:
         )
         beginning = self._note(written.beginning) or await self._begin()
         progress = resume(beginning.ended)
-        if progress.index > 0:
+        if progress.index > 0:  # an execution before this one has joined the block already
             return progress
         await self._fan_out(0, has_started=True)
         return progress.end([0])
@@ -207,7 +216,7 @@ class Interpreter:
                 try:
                     return await self._attempt(step, shape, local=local)
                 except FailureError as error:
-                    failed = _attempt_failure(error)
+                    failed = attempt_failure(error)
             if failed.retry_in_ms is None:
                 raise StepFailed(Failure(path=step.path, name=shape.name, message=failed.message))
             await workflow.sleep(
@@ -228,8 +237,12 @@ class Interpreter:
             done = await attempt_locally(
                 tried, bound=timedelta(milliseconds=bound), summary=summary
             )
+            # Nothing is on record. Said along, because where signals could not be stored, the next
+            # delivery waits until they can, instead of being lost as well.
             if done is None:
                 step = step.model_copy(update={"was_lost": True})
+            # Deferred, it was given back because it takes too long here, and goes on below. But
+            # the first step of a list has opened it on the way: that is an answer.
             elif not (done.deferred and step.begins is None):
                 return done
         return await attempt_queued(
@@ -267,6 +280,8 @@ class Interpreter:
             now_ms=now_ms,
             until_ms=now_ms + shape.delay_ms,
         )
+        # The mirror has the last word on when it ends: an execution that was reset goes on with
+        # the delay that began before, not with a new one.
         begun = await write(
             contract.START_DELAY, argument, DelayAnswer, summary=f"begin delay · {shape.name}"
         )
@@ -287,13 +302,14 @@ class Interpreter:
             await write(contract.START_PARALLEL, block, WriteAnswer, summary=summary)
         ended = self.beginning.ended_branches.get(index, ())
         open_branches = [n for n in range(len(shape.branches)) if n not in ended]
+        # All of them end, also when one has failed: what a branch has begun must not be torn.
         results = await asyncio.gather(
             *(self._branch(shape, index, number) for number in open_branches),
             return_exceptions=True,
         )
         failures: list[str] = []
         for number, result in zip(open_branches, results, strict=True):
-            failure = _branch_failure(result)
+            failure = branch_failure(result)
             if failure is not None:
                 failures.append(f"branch {number}: {failure[:BRANCH_ERROR_CHARS]}")
         error = "; ".join(failures) or None
@@ -353,36 +369,3 @@ def _retry_summary(failure: AttemptFailure, name: str) -> str:
 
 def _now_ms() -> int:
     return math.ceil(workflow.now().timestamp() * 1000)
-
-
-def _attempt_failure(error: FailureError) -> AttemptFailure:
-    """Read what a failed attempt says of itself; raise what is no failed attempt."""
-    if is_cancelled_exception(error):
-        raise error
-    cause = error if is_attempt_failure(error) else error.cause
-    if isinstance(cause, ApplicationError) and is_attempt_failure(cause):
-        return AttemptFailure.model_validate(cause.details[0])
-    raise error
-
-
-def _branch_failure(result: BaseException | None) -> str | None:
-    """Say why a branch failed; None when it did not.
-
-    Raises:
-        Refused: The branch found the run canceled, or itself superseded.
-        BaseException: The branch was canceled with the run.
-    """
-    if result is None:
-        return None
-    if not isinstance(result, ChildWorkflowError):
-        raise result
-    if is_cancelled_exception(result):
-        message = "A branch was canceled in Temporal."
-        raise Refused(Refusal(reason="canceled", message=message)) from result
-    cause = result.cause
-    if isinstance(cause, ApplicationError) and cause.type == contract.BRANCH_REFUSED:
-        raise Refused(Refusal.model_validate(cause.details[0])) from result
-    if isinstance(cause, ApplicationError) and cause.type == contract.BRANCH_FAILED:
-        failure = Failure.model_validate(cause.details[0])
-        return f"{failure.name}: {failure.message}"
-    return f"the branch's workflow ended in Temporal: {cause or result}"

@@ -67,6 +67,16 @@ class _Offered:
 class Dispatcher:
     """Executes commands with one client; shared by the emitter and the relay.
 
+    A start that this process has emitted itself is leased by it, and does not wait for a relay::
+
+        emit --offer--> _queue --a lane--> started in Temporal --> _done --> row deleted
+                  |        |
+                  |        +--lease over: the relay may have it
+                  +--no room--> _left --> lease ended: the relay may have it at once
+
+    ``_held`` are the commands whose leases are this process's to end when it stops. Whatever is
+    lost on the way, the row is still there, and its lease runs out.
+
     Attributes:
         client: None until Temporal is connected; commands stay in the outbox till then.
     """
@@ -145,6 +155,8 @@ class Dispatcher:
         """
         offered = await self._queue.get()
         planned = offered.planned
+        # After its lease a relay may be starting it too. Temporal would make that one start, but
+        # all the work would be done twice.
         if asyncio.get_running_loop().time() >= offered.until:
             self._held.discard(planned.command_id)
             return 0
@@ -157,6 +169,8 @@ class Dispatcher:
             except Exception as error:  # noqa: BLE001 - logged; the lane goes on
                 self._tell_of_failure(planned.command_id, error)
         if done is not None:
+            # The row goes in a statement with others. Until then a crash means a second start of
+            # the same workflow id, which Temporal turns into none (tests/faults/crash_scenarios).
             await self._done.put(done)
             return 1
         if self.client is not None:  # else it was not tried
@@ -248,6 +262,7 @@ class Dispatcher:
         except NotUnderstoodError as error:
             await self._postpone(command.id, error, tries=command.tries)
             return None
+        # Canceled before it started, or retried since: the later command starts what is to run.
         if run is None or run.status in TERMINAL_RUN_STATUSES:
             return command.id
         if run.generation != command.generation:
@@ -274,6 +289,7 @@ class Dispatcher:
             await start_run(client, start, self.options, database=self.database.id)
             await reach("dispatch.after_start")
         except StartRefusedError as error:
+            # To try again would never end. The run fails, and with a retry the user decides.
             await self.control.fail_unstarted(
                 start.run_id,
                 tenant_id=start.tenant_id,
