@@ -81,13 +81,19 @@ from pulse_temporal.model.steps import (
 from pulse_temporal.model.timeline import RunTimelineEntry
 
 if TYPE_CHECKING:
+    from pulse_temporal.engine.blocking import BlockingEngine, BlockingTenant
     from pulse_temporal.engine.facade import Engine, create_engine, engine_from_environment
     from pulse_temporal.engine.service import run_worker
+    from pulse_temporal.engine.tenant import TenantEngine
+
+    __version__: str
 
 __all__ = [
     "ActionFailedError",
     "ActionResult",
     "ActionStep",
+    "BlockingEngine",
+    "BlockingTenant",
     "ConditionStep",
     "ConfigurationError",
     "DefinitionConflictError",
@@ -142,6 +148,7 @@ __all__ = [
     "StepCompleteEvent",
     "StoreError",
     "TemporalUnavailableError",
+    "TenantEngine",
     "TransactionConflictError",
     "TransactionEndedError",
     "TransactionFailedError",
@@ -159,16 +166,33 @@ __all__ = [
     "WorkflowStep",
     "WorkflowStepRun",
     "WorkflowUpdate",
+    "__version__",
     "create_engine",
     "engine_from_environment",
     "run_worker",
 ]
 
 
+_LAZY = {
+    "BlockingEngine": "pulse_temporal.engine.blocking",
+    "BlockingTenant": "pulse_temporal.engine.blocking",
+    "Engine": "pulse_temporal.engine.facade",
+    "create_engine": "pulse_temporal.engine.facade",
+    "engine_from_environment": "pulse_temporal.engine.facade",
+    "TenantEngine": "pulse_temporal.engine.tenant",
+    "run_worker": "pulse_temporal.engine.service",
+}
+
+
 def __getattr__(name: str) -> object:
     """Import the engine, and with it Temporal's SDK (0.4 s), when it is first asked for."""
-    if name in {"Engine", "create_engine", "engine_from_environment"}:
-        return getattr(import_module("pulse_temporal.engine.facade"), name)
-    if name == "run_worker":
-        return getattr(import_module("pulse_temporal.engine.service"), name)
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    if name == "__version__":
+        return import_module("importlib.metadata").version("pulse-workflows")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return all names, those too that are imported when they are first asked for."""
+    return sorted({*globals(), *_LAZY, "__version__"})

@@ -194,3 +194,10 @@ def test_every_option_of_create_engine_is_one_of_engine_from_environment() -> No
     made, read = ({*parameters} | set(get_type_hints(GivenSettings)) for parameters in both)
     assert made == read
     assert set(EngineOptions.model_fields) <= read
+
+
+def test_the_types_of_the_settings_are_those_of_the_options() -> None:
+    """The bounds are those of the options alone; what a type checker sees is the same type."""
+    settings = get_type_hints(GivenSettings)
+    options = get_type_hints(EngineOptions)
+    assert settings == {name: options[name] for name in EngineOptions.model_fields}

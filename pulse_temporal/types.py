@@ -1,0 +1,46 @@
+"""Types for the annotations of an application's own code; they do nothing at run time.
+
+```python
+from pulse_temporal import WorkflowContext
+from pulse_temporal.types import ActionReturn, Connection, RunStatus
+```
+"""
+
+from __future__ import annotations
+
+from pulse_temporal.config import EngineSettings, GivenSettings
+from pulse_temporal.handlers.hooks import RunHook, StepHook
+from pulse_temporal.handlers.registry import ActionHandler, ActionReturn, ConditionHandler
+from pulse_temporal.model.definitions import PutOutcome
+from pulse_temporal.model.health import CheckName, HealthStatus
+from pulse_temporal.model.reconcile import Found, Remedy
+from pulse_temporal.model.runs import AttemptStatus, LogLevel, RunStatus, StepStatus
+from pulse_temporal.model.steps import OnFalse, StepType
+from pulse_temporal.model.timeline import TimelineEntryType
+from pulse_temporal.model.values import JsonObject
+from pulse_temporal.store.connection import Connection, Pool
+
+__all__ = [
+    "ActionHandler",
+    "ActionReturn",
+    "AttemptStatus",
+    "CheckName",
+    "ConditionHandler",
+    "Connection",
+    "EngineSettings",
+    "Found",
+    "GivenSettings",
+    "HealthStatus",
+    "JsonObject",
+    "LogLevel",
+    "OnFalse",
+    "Pool",
+    "PutOutcome",
+    "Remedy",
+    "RunHook",
+    "RunStatus",
+    "StepHook",
+    "StepStatus",
+    "StepType",
+    "TimelineEntryType",
+]

@@ -1,0 +1,76 @@
+"""What `import pulse_temporal` offers: names, types for annotations, the version."""
+
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+
+import pytest
+
+import pulse_temporal
+from pulse_temporal import (
+    BlockingEngine,
+    Engine,
+    TenantEngine,
+    WorkflowContext,
+    create_engine,
+    engine_from_environment,
+    types,
+)
+from pulse_temporal.engine.registration import Registration
+
+STRANGERS = {
+    *("None", "Self", "Unpack", "Callable", "Mapping", "Sequence", "Collection"),
+    *("AsyncGenerator", "Awaitable", "Coroutine", "Client", "BaseModel"),
+    *("AnyAction", "AnyCondition", "Answer"),
+}
+"""What is not ours, and type variables."""
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    assert pulse_temporal.__version__ == version("pulse-workflows")
+
+
+def test_dir_lists_what_is_imported_when_it_is_asked_for() -> None:
+    listing = (
+        "import pulse_temporal, sys; print(*dir(pulse_temporal), 'temporalio' in sys.modules)"
+    )
+    told = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", listing], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert set(pulse_temporal.__all__) <= set(told)
+    assert told[-1] == "False"
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'pulse_temporal' has no attribute 'Pulse'"):
+        _ = vars(pulse_temporal)["__getattr__"]("Pulse")
+
+
+@pytest.mark.parametrize("name", types.__all__)
+def test_a_type_for_annotations_is_there(name: str) -> None:
+    assert getattr(types, name) is not None
+
+
+def test_no_signature_needs_a_type_that_is_private() -> None:
+    """Whoever wraps a method can write down the types of its parameters and its answer."""
+    public = {*pulse_temporal.__all__, *types.__all__}
+    missing: set[str] = set()
+    for function in public_functions():
+        for annotation in inspect.get_annotations(function).values():
+            missing |= {*re.findall(r"\b[A-Z]\w+", str(annotation))} - public - STRANGERS
+    assert not missing
+
+
+def public_functions() -> list[Callable[..., object]]:
+    found: list[Callable[..., object]] = [create_engine, engine_from_environment]
+    for part in (*Engine.__mro__, Registration, TenantEngine, BlockingEngine, WorkflowContext):
+        if part.__module__.startswith("pulse_temporal"):
+            found += [
+                member
+                for name, member in vars(part).items()
+                if inspect.isfunction(member) and not name.startswith("_")
+            ]
+    return found
