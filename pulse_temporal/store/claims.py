@@ -12,6 +12,7 @@ from pulse_temporal.model.runs import WorkflowRun, WorkflowStepRun
 from pulse_temporal.model.signals import TriggerEnvelope
 from pulse_temporal.store import rows
 from pulse_temporal.store.connection import Record
+from pulse_temporal.store.contexts import KeptResults, KnownResults
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.snapshots import own_snapshot, snapshot
@@ -64,13 +65,24 @@ class Terms:
     begins: bool = False
 
 
-async def claim(session: Session, fence: Fence, path: str, *, terms: Terms) -> Claimed | None:
+async def claim(
+    session: Session, fence: Fence, path: str, *, terms: Terms, kept: KeptResults | None = None
+) -> Claimed | None:
     """Take a step that nobody works on; None leaves the reason to ``lock_step``.
+
+    Args:
+        session: Outside of a transaction.
+        fence: The execution that asks.
+        path: The step.
+        terms: On what terms.
+        kept: Results of the run that need not be read again, and what this claim reads.
 
     Raises:
         NotUnderstoodError: This release cannot read the run's definition. The step is as it was
             before, so that a worker of a newer release can take it.
     """
+    kept = kept or KeptResults()
+    known = kept.before(fence.run_id, path)
     row = await session.row(
         "steps.claim",
         fence.run_id,
@@ -83,11 +95,14 @@ async def claim(session: Session, fence: Fence, path: str, *, terms: Terms) -> C
         terms.bound,
         terms.waited_after,
         fence.first_execution_run_id if terms.begins else None,
+        known.depth,
+        known.index,
+        known.mark,
     )
     if row is None:
         return None
     try:
-        return _claimed(row, fence)
+        return _claimed(row, fence, results=kept.learn(fence.run_id, path, known, row))
     except NotUnderstoodError:
         await session.run("steps.unclaim", row["s_id"], row["claim"])
         raise
@@ -117,7 +132,7 @@ async def give_back(session: Session, claimed: Claimed, *, reason: str) -> None:
     )
 
 
-def _claimed(row: Record, fence: Fence) -> Claimed:
+def _claimed(row: Record, fence: Fence, *, results: KnownResults) -> Claimed:
     text: str = row["r_definition_snapshot"]
     definition = snapshot(text)
     owner = {"tenant_id": fence.tenant_id}
@@ -129,7 +144,7 @@ def _claimed(row: Record, fence: Fence) -> Claimed:
             "trigger_id": row["t_id"],
             "definition_snapshot": own_snapshot(text),
             "generation": fence.generation,
-            "context": rows.json_object(row["context"]),
+            "context": results.read(),
         }
     )
     step = _columns(row, "s_")

@@ -35,6 +35,7 @@ from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.services.runs.verdicts import judge_running
 from pulse_temporal.store import claims, steps, timeline
 from pulse_temporal.store.claims import Claimed, Terms, Ticket
+from pulse_temporal.store.contexts import KeptResults
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.sessions import Session
@@ -82,6 +83,7 @@ class Ledger:
         self.options = options
         self.clock = clock
         self.worker_id = worker_id
+        self.kept = KeptResults()
 
     async def claim(
         self, fence: Fence, path: str, *, bound: timedelta, waited_after: int
@@ -97,7 +99,9 @@ class Ledger:
         terms = Terms(self.worker_id, bound, waited_after=waited_after)
         for _ in range(CLAIM_ROUNDS):
             async with self.database.session() as session:
-                claimed = await claims.claim(session, fence, path, terms=terms)
+                claimed = await claims.claim(
+                    session, fence, path, terms=terms, kept=self.kept
+                )
             if claimed is not None:
                 return claimed
             recorded = await self._settle(fence, path)
@@ -112,7 +116,7 @@ class Ledger:
         """
         terms = Terms(self.worker_id, bound, begins=True)
         async with self.database.session() as session:
-            return await claims.claim(session, fence, path, terms=terms)
+            return await claims.claim(session, fence, path, terms=terms, kept=self.kept)
 
     async def pass_over(self, fence: Fence, path: str, *, reason: str) -> Recorded:
         """Skip an action of a replay; later steps see what the original run recorded for it."""

@@ -4,7 +4,10 @@
 -- $1 run_id, $2 tenant_id, $3 path, $4 generation, $5 branch, $6 temporal_run_id,
 -- $7 worker_id, $8 time until the attempt's deadline, $9 failed attempt whose pause Temporal's
 -- timer has let pass, 0 for none, $10 first_execution_run_id of an execution that begins with
--- this step, as the first to speak for its run or branch and generation; NULL: it has begun
+-- this step, as the first to speak for its run or branch and generation; NULL: it has begun,
+-- $11 and $12 place before which the results are known to the caller: its depth in path_numbers
+-- and index there, 1 and 0 for none, $13 mark of the rows that they were read from
+-- context: the results that are not known, or all of them when the known ones are others by now.
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
@@ -78,6 +81,31 @@ WITH control AS (
     SELECT run_id, tenant_id, generation, 'step_started', path, now(),
         jsonb_build_object('attempt', attempt)
     FROM step
+), earlier AS MATERIALIZED (
+    -- What a handler may see: the earlier siblings in each list that its path goes through,
+    -- and all below them; never a step of a sibling branch, so never the run's own context,
+    -- which takes in all branches while the run waits and when it has failed.
+    -- A result is not read here: one of more than 2 KiB lies elsewhere, and is named only.
+    SELECT
+        e.step_name, e.result, lists.is_new,
+        hashtextextended(
+            e.id, coalesce(extract(epoch FROM e.completed_at) * 1000000, 0)::bigint
+        ) AS mark
+    FROM step AS s
+    JOIN pulse_workflow_step_runs AS e ON e.run_id = $1
+    CROSS JOIN LATERAL (
+        SELECT bool_or(d.depth > $11 OR d.depth = $11 AND e.path_numbers[d.depth] >= $12) AS is_new
+        FROM generate_series(1, cardinality(s.path_numbers), 2) AS d (depth)
+        WHERE e.path_numbers[1:d.depth - 1] = s.path_numbers[1:d.depth - 1]
+            AND e.path_numbers[d.depth] < s.path_numbers[d.depth]
+    ) AS lists
+    WHERE e.step_type = 'action' AND e.result IS NOT NULL
+        AND e.status IN ('completed', 'skipped') AND lists.is_new IS NOT NULL
+), known AS (
+    SELECT
+        coalesce(sum(mark), 0)::text AS context_mark,
+        coalesce(sum(mark) FILTER (WHERE NOT is_new), 0)::text = $13::text AS is_known
+    FROM earlier
 )
 SELECT
     s.id AS s_id, s.step_index AS s_step_index, s.step_type AS s_step_type,
@@ -97,20 +125,13 @@ SELECT
     t.payload::text AS t_payload, t.idempotency_key AS t_idempotency_key,
     t.caused_by_run_id AS t_caused_by_run_id, t.root_trigger_id AS t_root_trigger_id,
     t.depth AS t_depth, t.is_replay AS t_is_replay, t.created_at AS t_created_at,
-    -- What a handler may see: the earlier siblings in each list that its path goes through,
-    -- and all below them; never a step of a sibling branch, so never the run's own context,
-    -- which takes in all branches while the run waits and when it has failed.
+    known.context_mark, known.is_known,
     coalesce((
-        SELECT jsonb_object_agg(e.step_name, e.result) FROM pulse_workflow_step_runs AS e
-        WHERE e.run_id = $1 AND e.step_type = 'action' AND e.result IS NOT NULL
-            AND e.status IN ('completed', 'skipped')
-            AND EXISTS (
-                SELECT 1 FROM generate_series(1, cardinality(s.path_numbers), 2) AS d (depth)
-                WHERE e.path_numbers[1:d.depth - 1] = s.path_numbers[1:d.depth - 1]
-                    AND e.path_numbers[d.depth] < s.path_numbers[d.depth]
-            )
+        SELECT jsonb_object_agg(e.step_name, e.result) FROM earlier AS e
+        WHERE e.is_new OR NOT known.is_known
     ), '{}')::text AS context
 FROM step AS s
+CROSS JOIN known
 JOIN pulse_workflow_runs AS r ON r.id = s.run_id
 JOIN pulse_triggers AS t ON t.id = r.trigger_id;
 
