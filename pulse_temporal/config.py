@@ -78,8 +78,8 @@ class Limits(Options):
     Attributes:
         payload_bytes: Canonical JSON of a trigger's payload, UTF-8.
         result_bytes: Canonical JSON of what one handler returns.
-        context_bytes: Recorded results of one run altogether, at most 64 MiB; all of them are
-            read for every step. Branches that record at the same moment may pass it by a little.
+        context_bytes: Recorded results of one run altogether, at most 64 MiB; ``ctx.run``
+            is a copy of them. Branches that record at the same moment may pass it by a little.
         definition_bytes: Canonical JSON of a whole definition.
         log_data_bytes: ``data`` of one log line; longer data is cut.
         log_lines: Log lines that one attempt may write; the rest is counted, not kept.

@@ -23,7 +23,7 @@ from pulse_temporal.errors import (
     TransactionFailedError,
 )
 from pulse_temporal.failpoints import reach
-from pulse_temporal.handlers.context import ContextControl, LogBook, WorkflowContext
+from pulse_temporal.handlers.context import ContextControl, LentRun, LogBook, WorkflowContext
 from pulse_temporal.handlers.logs import attempt_failed, attempt_lost, step_failed
 from pulse_temporal.handlers.registry import Action, Condition
 from pulse_temporal.handlers.threads import HandlerThread
@@ -104,7 +104,7 @@ class Delivery:
         self.book = LogBook(services.clock, limits.log_lines, limits.log_data_bytes)
         self.control = ContextControl(self.emits.emit)
         self.ctx = WorkflowContext(
-            run=claimed.run,
+            run=LentRun(claimed.run.is_replay, claimed.run.read),
             step=claimed.step,
             trigger=claimed.trigger,
             config=_config(claimed, defined),

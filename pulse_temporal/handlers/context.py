@@ -151,13 +151,25 @@ class ContextControl:
                 emitting.close()
 
 
+@dataclass(frozen=True, slots=True)
+class LentRun:
+    """The run of a handler's step, which is read when the handler looks at it.
+
+    Attributes:
+        is_replay: Whether the run is a replay.
+        read: Makes the run, which the handler may change.
+    """
+
+    is_replay: bool
+    read: Callable[[], WorkflowRun]
+
+
 class WorkflowContext:
     """Given to every action and condition.
 
     Attributes:
         tenant_id: Tenant of the run.
         trigger: The signal that started the run.
-        run: The run; ``run.context`` has the results of the actions before this step.
         step: The step run; ``step.attempt`` counts from 1.
         config: The definition's config, with the step's own merged over it.
         is_replay: The run is a replay.
@@ -167,9 +179,10 @@ class WorkflowContext:
         "_book",
         "_control",
         "_loop",
+        "_read_run",
+        "_run",
         "config",
         "is_replay",
-        "run",
         "step",
         "tenant_id",
         "trigger",
@@ -178,22 +191,30 @@ class WorkflowContext:
     def __init__(
         self,
         *,
-        run: WorkflowRun,
+        run: LentRun,
         step: WorkflowStepRun,
         trigger: TriggerEnvelope,
         config: JsonObject,
         book: LogBook,
         control: ContextControl,
     ) -> None:
-        self.tenant_id = run.tenant_id
-        self.run = run
+        self.tenant_id = step.tenant_id
         self.step = step
         self.trigger = trigger
         self.config = config
         self.is_replay = run.is_replay
+        self._run: WorkflowRun | None = None
+        self._read_run = run.read
         self._book = book
         self._control = control
         self._loop = running_loop()
+
+    @property
+    def run(self) -> WorkflowRun:
+        """The run; ``run.context`` has the results of the actions before this step."""
+        if self._run is None:
+            self._run = self._read_run()
+        return self._run
 
     @property
     def idempotency_key(self) -> str:
@@ -201,7 +222,7 @@ class WorkflowContext:
 
         Hand it to providers that drop duplicates: actions run at least once.
         """
-        return f"{self.run.id}:{self.step.path}"
+        return f"{self.step.run_id}:{self.step.path}"
 
     @property
     def connection(self) -> HandlerConnection:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pulse_temporal.errors import NotUnderstoodError
@@ -33,16 +34,33 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimedRun:
+    """The run of a claimed step: what Pulse itself needs, and the rest for who asks.
+
+    Attributes:
+        read: Makes the whole run, with its definition and results, which its caller may change.
+            That takes the longer the more the run holds, and most handlers never look.
+    """
+
+    id: str
+    tenant_id: str
+    is_replay: bool
+    is_dry_run: bool
+    updated_at: datetime
+    read: Callable[[], WorkflowRun]
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     """A step that this process may work on, with all that its handler needs.
 
     Attributes:
         definition: What the run follows, for Pulse itself; shared, never for handlers.
-        run: For the handler, which may change what it holds; so are step and trigger.
+        step: For the handler, which may change what it holds; so is trigger.
     """
 
     definition: DefinitionSnapshot
-    run: WorkflowRun
+    run: ClaimedRun
     step: WorkflowStepRun
     trigger: TriggerEnvelope
     ticket: Ticket
@@ -133,19 +151,15 @@ async def give_back(session: Session, claimed: Claimed, *, reason: str) -> None:
 
 
 def _claimed(row: Record, fence: Fence, *, results: KnownResults) -> Claimed:
-    text: str = row["r_definition_snapshot"]
-    definition = snapshot(text)
+    definition = snapshot(row["r_definition_snapshot"])
     owner = {"tenant_id": fence.tenant_id}
-    run = WorkflowRun.model_validate(
-        owner
-        | _columns(row, "r_")
-        | {
-            "id": fence.run_id,
-            "trigger_id": row["t_id"],
-            "definition_snapshot": own_snapshot(text),
-            "generation": fence.generation,
-            "context": results.read(),
-        }
+    run = ClaimedRun(
+        id=fence.run_id,
+        tenant_id=fence.tenant_id,
+        is_replay=row["r_is_replay"],
+        is_dry_run=row["r_is_dry_run"],
+        updated_at=row["r_updated_at"],
+        read=lambda: _run(row, fence, results),
     )
     step = _columns(row, "s_")
     handler = step.pop("handler")
@@ -162,6 +176,20 @@ def _claimed(row: Record, fence: Fence, *, results: KnownResults) -> Claimed:
         step=WorkflowStepRun.model_validate(owner | step),
         trigger=TriggerEnvelope.model_validate(trigger),
         ticket=Ticket(fence=fence, path=row["s_path"], claim=row["claim"]),
+    )
+
+
+def _run(row: Record, fence: Fence, results: KnownResults) -> WorkflowRun:
+    return WorkflowRun.model_validate(
+        _columns(row, "r_")
+        | {
+            "id": fence.run_id,
+            "tenant_id": fence.tenant_id,
+            "trigger_id": row["t_id"],
+            "definition_snapshot": own_snapshot(row["r_definition_snapshot"]),
+            "generation": fence.generation,
+            "context": results.read(),
+        }
     )
 
 

@@ -23,7 +23,7 @@ from pulse_temporal.model.values import JsonObject
 from pulse_temporal.testing.signals import SOURCE, TENANT, owned
 
 if TYPE_CHECKING:
-    from pulse_temporal.handlers.context import HandlerConnection
+    from pulse_temporal.handlers.context import HandlerConnection, LentRun
 
 LOG_LINES = 1_000
 LOG_BYTES = 16 * 1024
@@ -168,7 +168,12 @@ class _BenchContext(WorkflowContext):
     ) -> None:
         self._kept = kept
         super().__init__(
-            run=kept.run, step=step, trigger=trigger, config=config, book=book, control=control
+            run=LentRun(kept.run.is_replay, lambda: kept.run),
+            step=step,
+            trigger=trigger,
+            config=config,
+            book=book,
+            control=control,
         )
 
     @override

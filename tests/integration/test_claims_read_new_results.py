@@ -9,6 +9,7 @@ from itertools import cycle
 
 import asyncpg
 import pytest
+from typing_extensions import override
 
 from pulse_temporal.store import claims, steps
 from pulse_temporal.store.connection import Record
@@ -16,7 +17,7 @@ from pulse_temporal.store.contexts import KeptResults, KnownResults
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.statements import statements
-from tests.harness import TENANT, PulseTest, action, parallel
+from tests.harness import TENANT, PulseTest, StepLike, action, parallel
 from tests.integration.explain import undone
 
 BOUND = timedelta(minutes=5)
@@ -31,6 +32,7 @@ class Reading(KeptResults):
         super().__init__(limit)
         self.read: list[int] = []
 
+    @override
     def learn(self, run_id: str, path: str, known: KnownResults, row: Record) -> KnownResults:
         self.read.append(len(row["context"]))
         return super().learn(run_id, path, known, row)
@@ -72,10 +74,11 @@ class Walk:
         return claimed
 
 
-async def walking(pulse: PulseTest, connection: asyncpg.Connection, *made: object) -> Walk:
+async def walking(pulse: PulseTest, connection: asyncpg.Connection, *made: StepLike) -> Walk:
     """Give a run of such steps that nobody works on."""
-    pulse.action("act")
-    await pulse.define("walk", *made)  # pyright: ignore[reportArgumentType]
+    for name in ("act", *"abcdefghijk"):
+        pulse.action(name)
+    await pulse.define("walk", *made)
     (run_id,) = (await pulse.emit("walk")).run_ids
     texts = statements(prefix="pulse_", schema="public")
     return Walk(Session(connection, texts, 10.0, is_joined=True), run_id)
@@ -91,13 +94,15 @@ async def test_what_a_claim_reads_does_not_grow(
     async with undone(connection):
         for n in range(MANY):
             claimed = await walk.make(str(n), kept, result={"x": "y" * RESULT_CHARS})
-            assert list(claimed.run.context) == [f"s{before}" for before in range(n)]
+            assert list(claimed.run.read().context) == [f"s{before}" for before in range(n)]
 
     assert kept.read[0] == 2
     assert {size // 100 for size in kept.read[1:]} == {RESULT_CHARS // 100}
 
 
-NESTED = ("a", "b", (("c", "d"), ("e", (("f", "g"), ("h",)), "i")), "j", "k")
+INNER = parallel("inner", ["f", "g"], ["h"])
+BLOCK = parallel("block", ["c", "d"], ["e", INNER, "i"])
+NESTED = ("a", "b", BLOCK, "j", "k")
 ORDER = (
     *("0", "1", "2/b0/0", "2/b1/0", "2/b0/1", "2/b1/1/b0/0", "2/b1/1/b1/0", "2/b1/1/b0/1"),
     *("2/b1/2", "3", "4"),
@@ -117,50 +122,40 @@ SEEN = {
 }
 
 
-def tree(made: object) -> object:
-    """Make a step of a letter, and a parallel block of lists of them."""
-    if isinstance(made, str):
-        return action(made, uses="act")
-    assert isinstance(made, tuple)
-    return parallel(
-        *(f"block {made}"[:60], *([tree(step) for step in branch] for branch in made))
-    )  # pyright: ignore[reportArgumentType]
-
-
 @pytest.mark.parametrize("limit", [1_000_000, 40, 0])
 @pytest.mark.parametrize("workers", [1, 2, 3])
 async def test_a_step_sees_what_comes_before_it_whatever_is_known(
     idle_pulse: PulseTest, connection: asyncpg.Connection, workers: int, limit: int
 ) -> None:
     """Workers take turns, results fall out of what is kept, and workers are made anew."""
-    walk = await walking(idle_pulse, connection, *map(tree, NESTED))
+    walk = await walking(idle_pulse, connection, *NESTED)
     kept = cycle(KeptResults(limit) for _ in range(workers))
 
     async with undone(connection):
         for path in ORDER:
             claimed = await walk.make(path, next(kept))
             expected = {name: {"of": name} for name in SEEN[path]}
-            assert (path, claimed.run.context) == (path, expected)
+            assert (path, claimed.run.read().context) == (path, expected)
 
 
 async def test_what_is_known_and_others_by_now_is_read_again(
     idle_pulse: PulseTest, connection: asyncpg.Connection
 ) -> None:
     """A server that has lost its last commits may record a step anew."""
-    walk = await walking(idle_pulse, connection, *(action(name, uses="act") for name in "abcd"))
+    walk = await walking(idle_pulse, connection, *"abcd")
     kept = KeptResults()
 
     async with undone(connection):
         for path in "012":
             await walk.make(path, kept)
         await connection.execute(
-            "UPDATE pulse_workflow_step_runs SET result = '{\"of\": \"another\"}',"
+            'UPDATE pulse_workflow_step_runs SET result = \'{"of": "another"}\','
             " completed_at = completed_at + interval '1 s' WHERE run_id = $1 AND path = '1'",
             walk.run_id,
         )
         claimed = await walk.take("3", kept)
 
-    assert claimed.run.context == {
+    assert claimed.run.read().context == {
         "a": {"of": "a"},
         "b": {"of": "another"},
         "c": {"of": "c"},
@@ -170,13 +165,13 @@ async def test_what_is_known_and_others_by_now_is_read_again(
 async def test_what_a_step_does_to_its_context_reaches_no_other(
     idle_pulse: PulseTest, connection: asyncpg.Connection
 ) -> None:
-    walk = await walking(idle_pulse, connection, *(action(name, uses="act") for name in "abc"))
+    walk = await walking(idle_pulse, connection, *"abc")
     kept = KeptResults()
 
     async with undone(connection):
         await walk.make("0", kept)
         second = await walk.make("1", kept)
-        second.run.context.clear()
+        second.run.read().context.clear()
         third = await walk.take("2", kept)
 
-    assert third.run.context == {"a": {"of": "a"}, "b": {"of": "b"}}
+    assert third.run.read().context == {"a": {"of": "a"}, "b": {"of": "b"}}

@@ -99,9 +99,7 @@ class Ledger:
         terms = Terms(self.worker_id, bound, waited_after=waited_after)
         for _ in range(CLAIM_ROUNDS):
             async with self.database.session() as session:
-                claimed = await claims.claim(
-                    session, fence, path, terms=terms, kept=self.kept
-                )
+                claimed = await claims.claim(session, fence, path, terms=terms, kept=self.kept)
             if claimed is not None:
                 return claimed
             recorded = await self._settle(fence, path)

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from pulse_temporal.errors import SignalError
 from pulse_temporal.model.ids import new_id
-from pulse_temporal.model.runs import WorkflowRun
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.services.signals.emit import Emitter
 from pulse_temporal.store import triggers
+from pulse_temporal.store.claims import ClaimedRun
 from pulse_temporal.store.connection import Connection
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.triggers import Cause, NewTrigger
@@ -36,7 +36,7 @@ class StepEmits:
     """
 
     def __init__(
-        self, emitter: Emitter, *, run: WorkflowRun, trigger: TriggerEnvelope, path: str
+        self, emitter: Emitter, *, run: ClaimedRun, trigger: TriggerEnvelope, path: str
     ) -> None:
         self.emitter = emitter
         self.run = run
