@@ -61,7 +61,7 @@ def panel(view: RunView, *, lines: int, now: datetime) -> Panel:
     if hidden > 0:
         earlier = Text(f"      … {hidden + 1} earlier", style="dim")
         shown = [earlier, *shown[hidden + 1 :]]
-    style = STATUS_STYLES[view.run.status]
+    style = STATUS_STYLES.get(view.run.status, "")
     return Panel(
         Group(*shown),
         title=Text(view.run.definition_snapshot.name, style="bold"),

@@ -30,7 +30,7 @@ RETRY_MARK = ("↻", "yellow")
 NEWER_MARK = ("·", "")
 DETAIL_STYLE = "dim"
 
-STATUS_STYLES: Mapping[RunStatus, str] = {
+STATUS_STYLES: Mapping[RunStatus | str, str] = {
     "pending": "dim",
     "running": "cyan",
     "waiting": "yellow",

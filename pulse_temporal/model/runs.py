@@ -16,6 +16,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from typing_extensions import TypeIs
 
 from pulse_temporal.errors import InvalidInputError, RunTransitionError
 from pulse_temporal.model.definitions import DefinitionSnapshot
@@ -62,12 +63,23 @@ only in a new generation of the run (``running`` for a parallel step).
 """
 
 
-def check_run_transition(run_id: str, current: RunStatus, target: RunStatus) -> None:
+def is_run_status(status: str) -> TypeIs[RunStatus]:
+    """Return whether this release knows what a run's status means."""
+    return status in RUN_TRANSITIONS
+
+
+def check_run_transition(run_id: str, current: RunStatus | str, target: RunStatus) -> None:
     """Do nothing when a run may change from ``current`` to ``target``.
 
     Raises:
-        RunTransitionError: It may not; the message names the statuses that may follow.
+        RunTransitionError: It may not; the message names the statuses that may follow, or says
+            that only a newer release knows them.
     """
+    if not is_run_status(current):
+        raise RunTransitionError(
+            f"Run {run_id} is {current!r}, a status of a newer Pulse than this process runs; "
+            f"update this process before it changes the run."
+        )
     allowed = RUN_TRANSITIONS[current]
     if target not in allowed:
         raise RunTransitionError(
@@ -81,6 +93,7 @@ class WorkflowRun(Value):
 
     Attributes:
         id: ``run_`` + UUIDv7.
+        status: How it stands; a status of a newer release is given as it is stored.
         context: Results of completed actions by step name.
         current_step_index: Position in the root list of the step that is active.
         is_replay: Started by a replay.
@@ -94,7 +107,7 @@ class WorkflowRun(Value):
     definition_id: str
     tenant_id: str
     trigger_id: str
-    status: RunStatus
+    status: RunStatus | str
     context: JsonObject = Field(default_factory=dict)
     current_step_index: int = 0
     is_replay: Flag = False
@@ -123,6 +136,7 @@ class WorkflowStepRun(Value):
         id: ``stp_`` + UUIDv7.
         step_index: Position in its list, from 0.
         step_type: Kind of step; one of a newer release is named as it is stored.
+        status: How it stands; one of a newer release is given as it is stored, too.
         path: Position in the run, for example ``2/b0/1``.
         uses: The handler's name when it differs from ``step_name``.
         result: What the handler returned; ``{"value": ...}`` for a condition.
@@ -142,7 +156,7 @@ class WorkflowStepRun(Value):
     step_index: int
     step_type: str
     step_name: str
-    status: StepStatus
+    status: StepStatus | str
     path: Path
     uses: str | None = None
     scheduled_for: AwareDatetime | None = None
@@ -173,7 +187,8 @@ class StepAttempt(Value):
         path: Of the step.
         claim: Counts the deliveries of the step, from 1.
         attempt: Counts the calls of this generation; a call after a lost worker keeps the number.
-        status: ``lost`` and ``released`` cost no attempt.
+        status: ``lost`` and ``released`` cost no attempt; one of a newer release is given as it is
+            stored.
         worker_id: The process that had it.
         deadline_at: When its time was over.
         error_message: Why it failed or was lost; None otherwise.
@@ -189,7 +204,7 @@ class StepAttempt(Value):
     generation: int
     claim: int
     attempt: int
-    status: AttemptStatus
+    status: AttemptStatus | str
     worker_id: str
     started_at: AwareDatetime
     deadline_at: AwareDatetime
@@ -284,7 +299,7 @@ class RunCompleteEvent(Value):
     """Handed to ``on_run_complete`` when a run is over."""
 
     run: WorkflowRun
-    status: RunStatus
+    status: RunStatus | str
 
 
 class ExecutionLog(Value):
@@ -293,6 +308,7 @@ class ExecutionLog(Value):
     Attributes:
         id: ``log_`` + UUIDv7.
         step_run_id: None for lines about the whole run.
+        level: How grave it is; a level of a newer release is given as it is stored.
         seq: Position among all events and lines; the only order that holds.
     """
 
@@ -300,7 +316,7 @@ class ExecutionLog(Value):
     run_id: str
     step_run_id: str | None = None
     tenant_id: str
-    level: LogLevel
+    level: LogLevel | str
     message: str
     data: JsonObject | None = None
     created_at: AwareDatetime

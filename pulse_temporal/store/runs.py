@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pulse_temporal.model.definitions import DefinitionSnapshot
-from pulse_temporal.model.runs import RUN_TRANSITIONS, RunFilter, RunStatus, WorkflowRun
+from pulse_temporal.model.runs import RunFilter, RunStatus, WorkflowRun
 from pulse_temporal.store import rows
+from pulse_temporal.store.connection import Record
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.places import PAGE_BYTES, Place
 from pulse_temporal.store.sessions import Session
@@ -68,8 +69,11 @@ async def list_places(
     until = after.not_before(wanted.created_before)
     span = (wanted.created_after, until.at, until.id, limit)
     tenant_id, definition_id = wanted.tenant_id, wanted.definition_id
-    statuses = list(dict.fromkeys(wanted.statuses or RUN_TRANSITIONS))
-    if wanted.trigger_id is not None or wanted.resource_id is not None:
+    of_signal = wanted.trigger_id is not None or wanted.resource_id is not None
+    if tenant_id and not (of_signal or definition_id or wanted.statuses):
+        return _places(await session.rows("runs.list_tenant", *span, tenant_id))
+    statuses = list(dict.fromkeys(wanted.statuses or await _stored_statuses(session)))
+    if of_signal:
         signal = (wanted.trigger_id, wanted.resource_id, definition_id)
         found = await session.rows("runs.list_signal", statuses, *span, tenant_id, *signal)
     elif definition_id is not None:
@@ -78,10 +82,17 @@ async def list_places(
         )
     elif tenant_id is None:
         found = await session.rows("runs.list_status", statuses, *span)
-    elif wanted.statuses is None:
-        found = await session.rows("runs.list_tenant", *span, tenant_id)
     else:
         found = await session.rows("runs.list_tenant_status", statuses, *span, tenant_id)
+    return _places(found)
+
+
+async def _stored_statuses(session: Session) -> list[str]:
+    """Read which statuses runs have, also those that only a newer release knows."""
+    return [row["status"] for row in await session.rows("runs.stored_statuses")]
+
+
+def _places(found: Sequence[Record]) -> list[Place]:
     return [Place(row["created_at"], row["id"]) for row in found]
 
 

@@ -42,7 +42,7 @@ class RunResult:
         return self.run.id
 
     @property
-    def status(self) -> RunStatus:
+    def status(self) -> RunStatus | str:
         """Status of the run."""
         return self.run.status
 

@@ -7,7 +7,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from pulse_temporal import NotUnderstoodError
+from pulse_temporal import NotUnderstoodError, RunFilter, RunTransitionError
 from tests.harness import PulseTest, eventually
 
 pytestmark = pytest.mark.faults
@@ -16,6 +16,12 @@ TOMORROW = {
     "kind": '[{"type": "approval", "name": "boss"}]',
     "field": '[{"type": "action", "name": "pay", "runIf": "payload.total > 10"}]',
 }
+
+SET_STATUS = (
+    "UPDATE pulse_workflow_runs SET status = $1 WHERE id = $2",
+    "UPDATE pulse_workflow_step_runs SET status = $1 WHERE run_id = $2",
+    "UPDATE pulse_step_attempts SET status = $1 WHERE run_id = $2",
+)
 
 
 @pytest.fixture(params=TOMORROW)
@@ -91,6 +97,52 @@ async def test_a_step_and_an_event_of_a_newer_kind_are_shown(
     assert [(entry.type, entry.step_type) for entry in timeline[1:]] == [
         ("step_approved", "approval")
     ]
+
+
+async def test_unknown_statuses_and_levels_are_shown_as_they_are(
+    pulse: PulseTest, connection: asyncpg.Connection
+) -> None:
+    """One row of a newer release never takes the rest of a list away."""
+    pulse.action("pay")
+    definition = await pulse.define("order.paid", "pay")
+    first, second = [
+        (await pulse.emit("order.paid", resource_id="o1")).run_ids[0] for _ in range(2)
+    ]
+    for run_id in (first, second):
+        await pulse.engine.wait_for_run(run_id, 60)
+    await connection.execute(
+        "INSERT INTO pulse_execution_logs (id, run_id, tenant_id, level, message, created_at)"
+        " SELECT 'log_' || id, id, tenant_id, 'audit', 'seen', now() FROM pulse_workflow_runs"
+    )
+    for statement in SET_STATUS:
+        await connection.execute(statement, "paused", first)
+
+    engine = pulse.engine
+    wanted = [
+        RunFilter(),
+        RunFilter(tenant_id=definition.tenant_id),
+        RunFilter(definition_id=definition.id),
+        RunFilter(resource_id="o1"),
+    ]
+    for each in wanted:
+        found = (await engine.list_runs(each)).items
+        assert [(run.id, run.status) for run in found] == [
+            (second, "completed"),
+            (first, "paused"),
+        ], each
+    run = await engine.get_run(first)
+    assert run is not None
+    assert run.status == "paused"
+    assert [step.status for step in await engine.get_run_steps(first)] == ["paused"]
+    assert [each.status for each in await engine.get_step_attempts(first)] == ["paused"]
+    assert [line.level for line in await engine.get_run_logs(first)] == ["audit"]
+    assert (await engine.get_run_timeline(first))[-1].detail["level"] == "audit"
+    for change in (engine.cancel_run, engine.retry_run):
+        with pytest.raises(RunTransitionError, match="'paused'"):
+            await change(first)
+
+    for statement in SET_STATUS:
+        await connection.execute(statement, "completed", first)
 
 
 async def test_an_older_release_does_not_change_it(

@@ -68,7 +68,7 @@ class StepStory:
         is_open_again: A retry of the run has taken it back.
     """
 
-    status: StepStatus = "pending"
+    status: StepStatus | str = "pending"
     attempt: int = 0
     skipped_by: str | None = None
     result: JsonObject | None = None
