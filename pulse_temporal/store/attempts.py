@@ -13,7 +13,9 @@ async def list_attempts(
     session: Session, run_id: str, *, tenant_id: str | None, path: str | None
 ) -> list[StepAttempt]:
     """Read the attempts of a run, or of one of its steps, in document order."""
-    found = await session.rows("attempts.list_attempts", run_id, tenant_id, path)
+    found = await session.rows(
+        "attempts.list_attempts", run_id=run_id, tenant_id=tenant_id, path=path
+    )
     return [StepAttempt.model_validate(dict(row.items())) for row in found]
 
 
@@ -34,7 +36,7 @@ async def hold(session: Session, holds: Sequence[Hold]) -> None:
     """Say of open attempts that they are at work, for a few seconds."""
     await session.run(
         "attempts.hold",
-        [each.step_run_id for each in holds],
-        [each.claim for each in holds],
-        [each.holds_loop for each in holds],
+        step_run_ids=[each.step_run_id for each in holds],
+        claims=[each.claim for each in holds],
+        hold_loops=[each.holds_loop for each in holds],
     )

@@ -18,7 +18,7 @@ from pulse_temporal.store.dsn import Target, read_dsn
 from pulse_temporal.store.failures import AWAY, connect_errors, typed_errors
 from pulse_temporal.store.rows import required
 from pulse_temporal.store.sessions import Session, transact
-from pulse_temporal.store.statements import statements
+from pulse_temporal.store.statements import Statement, statements
 
 POOL_SIZE = 20
 CACHED_STATEMENTS = 100
@@ -120,7 +120,7 @@ class Database:
             place = self._place or await self._find(connection)
             session = Session(
                 connection,
-                self._texts(place),
+                self._statements(place),
                 self.timeout,
                 is_read_committed=place.is_read_committed,
                 rights=rights_of(user=place.user, role=place.role) if to_others else "",
@@ -150,7 +150,7 @@ class Database:
             async with self.session():
                 pass
         place = self._place or await self._find(connection)
-        return Session(connection, self._texts(place), self.timeout, is_joined=True)
+        return Session(connection, self._statements(place), self.timeout, is_joined=True)
 
     async def close(self) -> None:
         """Close the pool, unless it is the application's."""
@@ -242,7 +242,7 @@ class Database:
         Raises:
             ConfigurationError: This database, or this role, is of no use.
         """
-        text = statements(prefix=self.prefix, schema="public")["migrations.find_place"]
+        text = statements(prefix=self.prefix, schema="public")["migrations.find_place"].text
         with typed_errors():
             row = required(
                 await connection.fetchrow(text, f"{self.prefix}triggers"), "the database"
@@ -266,5 +266,5 @@ class Database:
         )
         return self._place
 
-    def _texts(self, place: _Place) -> Mapping[str, str]:
+    def _statements(self, place: _Place) -> Mapping[str, Statement]:
         return statements(prefix=self.prefix, schema=place.schema)

@@ -70,7 +70,7 @@ def emit_function(*, prefix: str, schema: str) -> str:
     known = statements(prefix=prefix, schema=schema)
     file = files("pulse_temporal.store").joinpath("functions", "emit.sql")
     text = relations_in(file.read_text(encoding="utf-8"), prefix=prefix, schema=schema)
-    text = STATEMENT.sub(lambda match: known[match[1]].rstrip(";"), text)
+    text = STATEMENT.sub(lambda match: known[match[1]].text.rstrip(";"), text)
     return text.strip().rstrip(";")
 
 

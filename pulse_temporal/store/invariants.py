@@ -10,7 +10,7 @@ PREFIX = "invariants."
 async def violations(session: Session) -> dict[str, list[str]]:
     """Give the broken invariants by name, with the ids that break them; empty when all hold."""
     found: dict[str, list[str]] = {}
-    for name in session.texts:
+    for name in session.statements:
         if name.startswith(PREFIX):
             rows = await session.rows(name)
             if rows:

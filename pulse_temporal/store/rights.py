@@ -44,9 +44,9 @@ def needed_rights() -> Mapping[str, tuple[Right, ...]]:
     """Return what an engine does to each table and sequence, named as with the default prefix."""
     found: defaultdict[str, set[Right]] = defaultdict(set)
     found["pulse_migrations"].add("SELECT")
-    for name, text in statements(prefix="pulse_", schema="public").items():
+    for name, statement in statements(prefix="pulse_", schema="public").items():
         if not name.startswith(NOT_FOR_WORK):
-            for table, rights in rights_in(text).items():
+            for table, rights in rights_in(statement.text).items():
                 found[table] |= rights
     for file in files("pulse_temporal.store").joinpath("migrations").iterdir():
         if file.name.endswith(".sql"):

@@ -21,6 +21,7 @@ from pulse_temporal.errors import (
 )
 from pulse_temporal.store.connection import Connection, Record
 from pulse_temporal.store.failures import AWAY, IN_DOUBT, typed_errors
+from pulse_temporal.store.statements import Statement
 
 Answer = TypeVar("Answer")
 Parameters = ParamSpec("Parameters")
@@ -48,39 +49,51 @@ class Session:
     """
 
     connection: Connection
-    texts: Mapping[str, str]
+    statements: Mapping[str, Statement]
     seconds: float
     is_read_committed: bool = True
     is_joined: bool = False
     rights: str = ""
 
-    async def row(self, name: str, /, *arguments: object) -> Record | None:
-        """Run a statement and give its first row; None when it gave none."""
-        text = self.texts[name]
-        return await self._send(text, lambda: self.connection.fetchrow(text, *arguments))
+    async def row(self, name: str, /, *by_place: object, **arguments: object) -> Record | None:
+        """Run a statement with its parameters by name; return its first row, None without one."""
+        text, values = self._prepared(name, by_place, arguments)
+        return await self._send(text, lambda: self.connection.fetchrow(text, *values))
 
     async def rows(
-        self, name: str, /, *arguments: object, patience: timedelta | None = None
+        self,
+        name: str,
+        /,
+        *by_place: object,
+        patience: timedelta | None = None,
+        **arguments: object,
     ) -> list[Record]:
-        """Run a statement and give all its rows.
+        """Run a statement with its parameters by name, and return all its rows.
 
         Args:
             name: The statement.
-            arguments: Its parameters, in order.
+            by_place: Parameters of a statement that numbers them.
             patience: Bound of this statement when it differs from the connection's.
+            arguments: Parameters of a statement that names them.
         """
-        text = self.texts[name]
+        text, values = self._prepared(name, by_place, arguments)
         seconds = patience.total_seconds() if patience else None
         return await self._send(
-            text, lambda: self.connection.fetch(text, *arguments, timeout=seconds)
+            text, lambda: self.connection.fetch(text, *values, timeout=seconds)
         )
 
-    async def run(self, name: str, /, *arguments: object) -> int:
-        """Run a statement and say how many rows it changed."""
-        text = self.texts[name]
-        tag = await self._send(text, lambda: self.connection.execute(text, *arguments))
+    async def run(self, name: str, /, *by_place: object, **arguments: object) -> int:
+        """Run a statement with its parameters by name; return how many rows it changed."""
+        text, values = self._prepared(name, by_place, arguments)
+        tag = await self._send(text, lambda: self.connection.execute(text, *values))
         count = tag.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
+
+    def _prepared(
+        self, name: str, by_place: Sequence[object], arguments: Mapping[str, object]
+    ) -> tuple[str, Sequence[object]]:
+        statement = self.statements[name]
+        return statement.text, by_place or statement.arguments(arguments)
 
     async def count_at_end(self, name: str, /, numbers: Sequence[int]) -> int:
         """Count the rows of a statement at the end of a transaction that was lent.
@@ -95,7 +108,7 @@ class Session:
         Raises:
             TransactionFailedError: A statement has failed before, and its error was swallowed.
         """
-        text = self.texts[name].replace("$1", f"'{{{','.join(map(str, numbers))}}}'")
+        text = self.statements[name].text.replace("$1", f"'{{{','.join(map(str, numbers))}}}'")
         with typed_errors(text):
             tag = await self.connection.execute(
                 self.rights + text if numbers else "SELECT", timeout=self.seconds

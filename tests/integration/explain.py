@@ -103,9 +103,9 @@ class Recorder:
 async def explain(connection: asyncpg.Connection, ask: Ask, *, planning: Planning) -> list[Plan]:
     """Give the executed plan of each statement that ``ask`` sends; what it changes is undone."""
     recorder = Recorder(connection)
-    texts = statements(prefix="pulse_", schema="public")
+    known = statements(prefix="pulse_", schema="public")
     async with undone(connection):
-        await ask(Session(recorder, texts, 10.0))  # pyright: ignore[reportArgumentType] - it has what a session uses
+        await ask(Session(recorder, known, 10.0))  # pyright: ignore[reportArgumentType] - it has what a session uses
     plans: list[Plan] = []
     async with undone(connection):
         await connection.execute(f"SET LOCAL plan_cache_mode = {planning}")

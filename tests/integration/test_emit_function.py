@@ -175,6 +175,6 @@ async def test_the_rights_are_the_callers(connection: asyncpg.Connection) -> Non
 def test_the_function_holds_the_statement_of_the_engine() -> None:
     text = emit_function.emit_function(prefix="acme_", schema="app")
 
-    statement = statements(prefix="acme_", schema="app")["triggers.emit_signal"]
+    statement = statements(prefix="acme_", schema="app")["triggers.emit_signal"].text
     assert statement.rstrip(";") in text
     assert "pulse_" not in text.replace("-- statement", "")

@@ -386,13 +386,13 @@ async def test_rows_that_go_with_others_are_found_by_an_index(filled: asyncpg.Co
 
 async def test_an_emit_is_not_planned_anew_each_time(filled: asyncpg.Connection) -> None:
     """Postgres keeps a plan once it finds that those for the given parameters are no cheaper."""
-    texts = statements(prefix="pulse_", schema="public")
+    known = statements(prefix="pulse_", schema="public")
     async with undone(filled):
         for _ in range(12):
-            await emitting("type_0")(Session(filled, texts, 10.0))
+            await emitting("type_0")(Session(filled, known, 10.0))
         custom = await filled.fetchval(
             "SELECT custom_plans FROM pg_prepared_statements WHERE statement = $1",
-            texts["triggers.emit_signal"],
+            known["triggers.emit_signal"].text,
         )
 
     assert custom <= FIRST_PLANS

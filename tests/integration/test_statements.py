@@ -35,7 +35,7 @@ async def migrated(servers: EmbeddedServices) -> AsyncGenerator[asyncpg.Connecti
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("name", NAMES)
 async def test_postgres_accepts(migrated: asyncpg.Connection, name: str, prefix: str) -> None:
-    text = statements(prefix=prefix, schema="public")[name]
+    text = statements(prefix=prefix, schema="public")[name].text
 
     prepared = await migrated.prepare(text)
 
@@ -45,7 +45,7 @@ async def test_postgres_accepts(migrated: asyncpg.Connection, name: str, prefix:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_statement_names_a_table_without_its_prefix_and_schema(name: str) -> None:
-    text = statements(prefix="acme_", schema='S p"ace')[name]
+    text = statements(prefix="acme_", schema='S p"ace')[name].text
 
     assert "pulse_" not in text
     assert text.count("acme_") == text.count('"S p""ace".acme_')
