@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pulse_temporal.config import EngineSettings, GivenSettings
 from pulse_temporal.handlers.hooks import RunHook, StepHook
+from pulse_temporal.handlers.middleware import CallNext, Middleware
 from pulse_temporal.handlers.registry import ActionHandler, ActionReturn, ConditionHandler
 from pulse_temporal.model.definitions import PutOutcome
 from pulse_temporal.model.health import CheckName, HealthStatus
@@ -24,6 +25,7 @@ __all__ = [
     "ActionHandler",
     "ActionReturn",
     "AttemptStatus",
+    "CallNext",
     "CheckName",
     "ConditionHandler",
     "Connection",
@@ -33,6 +35,7 @@ __all__ = [
     "HealthStatus",
     "JsonObject",
     "LogLevel",
+    "Middleware",
     "OnFalse",
     "Pool",
     "PutOutcome",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from itertools import chain
 from typing import TypeAlias, TypeVar
 
 from temporalio import activity
@@ -21,6 +22,7 @@ from pulse_temporal.errors import (
 from pulse_temporal.handlers.callables import settled
 from pulse_temporal.handlers.context import ContextControl, WorkflowContext
 from pulse_temporal.handlers.logs import HOW_NOT_TO_BLOCK, Subject, current_subject
+from pulse_temporal.handlers.middleware import Middleware, pass_through
 from pulse_temporal.handlers.registry import Action, Condition
 from pulse_temporal.handlers.threads import HandlerThread
 from pulse_temporal.handlers.tracebacks import frames_of_task, frames_of_thread, stack_of
@@ -42,6 +44,7 @@ async def call(  # noqa: PLR0913 - all but two are given by name
     handler: Action | Condition,
     ctx: WorkflowContext,
     *,
+    middleware: Sequence[Middleware],
     control: ContextControl,
     bound: timedelta,
     limits: Limits,
@@ -53,6 +56,7 @@ async def call(  # noqa: PLR0913 - all but two are given by name
     Args:
         handler: The handler.
         ctx: For the handler.
+        middleware: Runs round the call, within its time; the first one is the outermost.
         control: What lies behind ``ctx``.
         bound: Longest time; after it the handler is canceled and the attempt has failed.
         limits: Sizes of result and error.
@@ -60,7 +64,8 @@ async def call(  # noqa: PLR0913 - all but two are given by name
         at_work: What the watchdog knows of it.
     """
     started_at = asyncio.get_running_loop().time()
-    task = asyncio.ensure_future(_guarded(handler, ctx, thread, at_work.subject))
+    calling = _guarded(handler, ctx, thread, at_work.subject, middleware)
+    task = asyncio.ensure_future(calling)
     at_work.task = task if thread is None else None
     try:
         is_done = await outlast(task, at_work, within=bound)
@@ -72,7 +77,9 @@ async def call(  # noqa: PLR0913 - all but two are given by name
     took = asyncio.get_running_loop().time() - started_at
     try:
         if not is_done or (at_work.blocked_for and took > bound.total_seconds()):
-            frames = frames_of_task(task) if thread is None else frames_of_thread(thread.ident)
+            frames = frames_of_task(task)
+            if thread is not None:
+                frames = chain(frames, frames_of_thread(thread.ident))
             stack = at_work.stack or stack_of(frames)
             control.cancel()
             await _stop(task)
@@ -184,25 +191,32 @@ async def _guarded(
     ctx: WorkflowContext,
     thread: HandlerThread | None,
     subject: Subject,
+    middleware: Sequence[Middleware],
 ) -> object:
     """Keep what would end the process inside the step."""
     current_subject.set(subject)
     try:
-        if thread is None:
-            return await settled(handler.handler(ctx))
-        context = contextvars.copy_context()
-
-        def call_there() -> object:
-            try:
-                return context.run(handler.handler, ctx)
-            except StopIteration as error:  # no future takes it: its waiter would wait for ever
-                raise RuntimeError("handler raised StopIteration") from error
-
-        return await settled(await thread.run(call_there))
+        return await pass_through(middleware, ctx, lambda: _call_handler(handler, ctx, thread))
     except (SystemExit, KeyboardInterrupt) as error:
         raise NonRetryableError(
             f"The handler tried to end the process: {cut_repr(error)}"
         ) from error
+
+
+async def _call_handler(
+    handler: Action | Condition, ctx: WorkflowContext, thread: HandlerThread | None
+) -> object:
+    if thread is None:
+        return await settled(handler.handler(ctx))
+    context = contextvars.copy_context()  # with what middleware has set
+
+    def call_there() -> object:
+        try:
+            return context.run(handler.handler, ctx)
+        except StopIteration as error:  # no future takes it: its waiter would wait for ever
+            raise RuntimeError("handler raised StopIteration") from error
+
+    return await settled(await thread.run(call_there))
 
 
 def subject_of(handler: Action | Condition, step: WorkflowStepRun) -> Subject:

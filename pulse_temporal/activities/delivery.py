@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -25,6 +26,7 @@ from pulse_temporal.errors import (
 from pulse_temporal.failpoints import reach
 from pulse_temporal.handlers.context import ContextControl, LentRun, LogBook, WorkflowContext
 from pulse_temporal.handlers.logs import attempt_failed, attempt_lost, step_failed
+from pulse_temporal.handlers.middleware import Middleware
 from pulse_temporal.handlers.registry import Action, Condition
 from pulse_temporal.handlers.threads import HandlerThread
 from pulse_temporal.model.canonical import scrub_text
@@ -55,6 +57,7 @@ class StepServices:
         clock: Of ``ctx.log`` lines.
         watchdog: Knows of deliveries that are at work.
         handover: Cuts them off when the worker's grace is over.
+        middleware: Runs round every call of a handler.
     """
 
     ledger: Ledger
@@ -63,6 +66,7 @@ class StepServices:
     clock: Clock
     watchdog: Watchdog
     handover: Handover
+    middleware: Sequence[Middleware]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +158,7 @@ class Delivery:
         called = await call(
             self.handler,
             self.ctx,
+            middleware=self.services.middleware,
             control=self.control,
             bound=self.bound,
             limits=self.services.options.limits,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Unpack
 
 from temporalio.client import Client
@@ -15,6 +16,7 @@ from pulse_temporal.engine.tenant import TenantEngine
 from pulse_temporal.engine.wiring import wire
 from pulse_temporal.errors import ConfigurationError
 from pulse_temporal.handlers.hooks import RunHook, StepHook
+from pulse_temporal.handlers.middleware import Middleware
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.store.connection import Pool
 
@@ -29,6 +31,7 @@ def create_engine(  # noqa: PLR0913 - all but two are options, given by name
     concurrency: int = 100,
     on_step_complete: StepHook | None = None,
     on_run_complete: RunHook | None = None,
+    handler_middleware: Sequence[Middleware] = (),
     **settings: Unpack[EngineSettings],
 ) -> Engine:
     """Make an engine; nothing is connected yet.
@@ -44,10 +47,12 @@ def create_engine(  # noqa: PLR0913 - all but two are options, given by name
         on_step_complete: Called with a ``StepCompleteEvent`` when this process has ended a step.
         on_run_complete: Called with a ``RunCompleteEvent`` when this process has ended a run.
             Hooks run in the background of a started engine; what they do hurts no run.
+        handler_middleware: Async functions ``(ctx, call_next)`` that run round every call of a
+            handler, the first one outermost; docs/how-to/middleware.md says how.
         settings: Any other field of ``EngineOptions``.
 
     Raises:
-        ConfigurationError: An option is outside its bounds.
+        ConfigurationError: An option is outside its bounds, or a middleware cannot work.
     """
     options = options_by_name(
         {
@@ -58,7 +63,14 @@ def create_engine(  # noqa: PLR0913 - all but two are options, given by name
             **settings,
         }
     )
-    return Engine(db, temporal, options, on_step=on_step_complete, on_run=on_run_complete)
+    return Engine(
+        db,
+        temporal,
+        options,
+        on_step=on_step_complete,
+        on_run=on_run_complete,
+        middleware=handler_middleware,
+    )
 
 
 def engine_from_environment(
@@ -67,6 +79,7 @@ def engine_from_environment(
     *,
     on_step_complete: StepHook | None = None,
     on_run_complete: RunHook | None = None,
+    handler_middleware: Sequence[Middleware] = (),
     **settings: Unpack[GivenSettings],
 ) -> Engine:
     """Make an engine from environment variables, for worker processes.
@@ -79,6 +92,7 @@ def engine_from_environment(
         temporal: As of ``create_engine``.
         on_step_complete: As of ``create_engine``.
         on_run_complete: As of ``create_engine``.
+        handler_middleware: As of ``create_engine``.
         settings: Any field of ``EngineOptions``.
 
     Raises:
@@ -95,6 +109,7 @@ def engine_from_environment(
         options,
         on_step=on_step_complete,
         on_run=on_run_complete,
+        middleware=handler_middleware,
     )
 
 
@@ -121,9 +136,10 @@ class Engine(Registration, AwaitableMethods):
         *,
         on_step: StepHook | None = None,
         on_run: RunHook | None = None,
+        middleware: Sequence[Middleware] = (),
     ) -> None:
         self.options = options
-        self.registry = Registry()
+        self.registry = Registry(middleware)
         parts = wire(db, temporal, options, registry=self.registry, on_step=on_step, on_run=on_run)
         self._database = parts.database
         self._emitter = parts.emitter

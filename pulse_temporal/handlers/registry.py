@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -12,6 +12,7 @@ from pulse_temporal.contract import RESERVED_PREFIX
 from pulse_temporal.errors import ConfigurationError, DuplicateHandlerError
 from pulse_temporal.handlers.callables import check_callable, is_async
 from pulse_temporal.handlers.context import WorkflowContext
+from pulse_temporal.handlers.middleware import Middleware, checked_middleware
 from pulse_temporal.model.plain import cut_repr
 from pulse_temporal.model.runs import ActionResult
 from pulse_temporal.model.signals import TriggerRegistration
@@ -63,9 +64,14 @@ class Condition:
 
 
 class Registry:
-    """Names and what is registered under them; each name once per kind."""
+    """Names and what is registered under them; each name once per kind.
 
-    def __init__(self) -> None:
+    Attributes:
+        middleware: Runs round every call of a handler; the first one is the outermost.
+    """
+
+    def __init__(self, middleware: Sequence[Middleware] = ()) -> None:
+        self.middleware = checked_middleware(middleware)
         self.triggers: dict[str, TriggerRegistration] = {}
         self.actions: dict[str, Action] = {}
         self.conditions: dict[str, Condition] = {}

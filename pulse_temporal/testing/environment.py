@@ -16,6 +16,7 @@ from pulse_temporal.config import EngineSettings
 from pulse_temporal.embedded import embedded_postgres, embedded_test_server, scratch_database
 from pulse_temporal.engine.facade import Engine, create_engine
 from pulse_temporal.errors import NotFoundError
+from pulse_temporal.handlers.middleware import Middleware
 from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowInput
 from pulse_temporal.model.runs import ActionResult, RunFilter, WorkflowRun, WorkflowStepRun
 from pulse_temporal.model.signals import TriggerInput
@@ -67,6 +68,7 @@ class PulseTestEnvironment:
         *,
         postgres: str | None = None,
         patience: timedelta = timedelta(seconds=10),
+        handler_middleware: Sequence[Middleware] = (),
         **settings: Unpack[EngineSettings],
     ) -> AsyncGenerator[Self]:
         """Start the servers and an engine for the length of the block; takes 1 to 2 seconds.
@@ -75,6 +77,7 @@ class PulseTestEnvironment:
             postgres: DSN of a Postgres 15 or newer in which a database is made for this
                 environment and dropped after it; without it a Postgres is started too.
             patience: Longest real time that one call waits for work to be done.
+            handler_middleware: As of ``create_engine``.
             settings: Fields of ``EngineOptions``.
 
         Raises:
@@ -96,7 +99,7 @@ class PulseTestEnvironment:
                 "shutdown_grace": timedelta(seconds=1),
                 **settings,
             }
-            engine = create_engine(dsn, client, **chosen)
+            engine = create_engine(dsn, client, handler_middleware=handler_middleware, **chosen)
             stack.push_async_callback(engine.stop)
             await engine.migrate()
             await engine.start()

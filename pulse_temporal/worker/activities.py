@@ -115,7 +115,13 @@ class Activities:
         )
         steps = StepActivities(
             services=StepServices(
-                ledger, self.emitter, self.options, self.clock, watchdog, handover
+                ledger,
+                self.emitter,
+                self.options,
+                self.clock,
+                watchdog,
+                handover,
+                self.registry.middleware,
             ),
             mirror=mirror,
             registry=self.registry,

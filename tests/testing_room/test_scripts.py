@@ -13,7 +13,9 @@ from pulse_temporal import (
     UnknownSignalError,
     WorkflowContext,
 )
+from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.testing import PulseTestEnvironment
+from pulse_temporal.types import CallNext
 from tests.harness import action, condition
 
 RETRY = {"maxAttempts": 3, "backoffMs": 60_000}
@@ -183,3 +185,19 @@ async def test_the_rules_of_production_can_be_asked_for() -> None:
     async with PulseTestEnvironment.start(unregistered_signals="refuse") as env:
         with pytest.raises(UnknownSignalError):
             await env.run(definition())
+
+
+async def test_middleware_runs_round_scripted_handlers_too(servers: EmbeddedServices) -> None:
+    told: list[str] = []
+
+    async def telling(ctx: WorkflowContext, call_next: CallNext) -> object:
+        told.append(ctx.step.step_name)
+        return await call_next()
+
+    async with PulseTestEnvironment.start(
+        postgres=servers.dsn, handler_middleware=[telling]
+    ) as env:
+        env.script_action("send_email")
+        result = await env.run(definition(action("send_email")))
+
+    assert (result.status, told) == ("completed", ["send_email"])

@@ -1,0 +1,169 @@
+"""What an application puts round every call of a handler."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Protocol, TypeAlias
+
+from pulse_temporal.errors import ConfigurationError, NonRetryableError
+from pulse_temporal.handlers.callables import is_async
+from pulse_temporal.handlers.context import WorkflowContext
+from pulse_temporal.model.plain import article, is_list
+
+CallNext: TypeAlias = Callable[[], Awaitable[object]]
+"""Calls what lies inside a middleware: the next one, or at last the handler."""
+
+
+class Middleware(Protocol):
+    """Runs round every call of an action or a condition, in the worker's event loop.
+
+    ```python
+    async def timed(ctx, call_next):
+        started = time.perf_counter()
+        try:
+            return await call_next()
+        finally:
+            print(ctx.step.step_name, time.perf_counter() - started)
+    ```
+    """
+
+    async def __call__(self, ctx: WorkflowContext, call_next: CallNext, /) -> object:
+        """Do something, await ``call_next()`` at most once, do something.
+
+        Args:
+            ctx: The same that the handler is given.
+            call_next: Returns what the handler returns, and raises what it raises.
+
+        Returns:
+            What counts as the handler's answer; None leaves it at what ``call_next`` returned
+            or raised.
+        """
+        ...
+
+
+def checked_middleware(given: Sequence[Middleware]) -> tuple[Middleware, ...]:
+    """Return the middleware that an engine was given, first the outermost.
+
+    Raises:
+        ConfigurationError: It is no list of async callables that take two arguments.
+    """
+    listed: object = given
+    if not is_list(listed):
+        raise ConfigurationError(
+            f"handler_middleware must be a list of async functions, not {article(listed)}."
+        )
+    for flaw in map(_flaw, listed):
+        if flaw:
+            raise ConfigurationError(f"handler_middleware: {flaw}")
+    return tuple(given)
+
+
+async def pass_through(
+    middleware: Sequence[Middleware],
+    ctx: WorkflowContext,
+    call_handler: Callable[[], Coroutine[object, object, object]],
+) -> object:
+    """Call a handler with all middleware round it, the first one outermost."""
+    inner = call_handler
+    for each in reversed(middleware):
+        inner = functools.partial(_pass_one, each, ctx, inner)
+    return await inner()
+
+
+async def _pass_one(
+    middleware: Middleware,
+    ctx: WorkflowContext,
+    inner: Callable[[], Coroutine[object, object, object]],
+) -> object:
+    """Call one middleware, and let no mistake in it turn into a success.
+
+    What it has not said is what came from inside. So one that forgets its ``return``, or that
+    logs a failure and goes on, changes nothing.
+    """
+    inside = _Inside(_name_of(middleware), inner)
+    try:
+        given = await middleware(ctx, inside.call_next)
+        inside.check(answered=given is not None)
+        return await inside.outcome() if given is None else given
+    finally:
+        inside.close()
+
+
+class _Inside:
+    """What one middleware calls, and what came of it."""
+
+    def __init__(self, name: str, inner: Callable[[], Coroutine[object, object, object]]) -> None:
+        self._name = name
+        self._inner = inner
+        self._calling: Coroutine[object, object, object] | None = None
+        self._is_over = False
+        self._answer: object = None
+        self._error: BaseException | None = None
+
+    def call_next(self) -> Coroutine[object, object, object]:
+        """Call what lies inside; not async, so that a call without ``await`` is noticed."""
+        if self._calling is not None:
+            self._error = self._mistake("called call_next() twice; retries are the step's policy")
+            raise self._error
+        self._calling = self._call()
+        return self._calling
+
+    def check(self, *, answered: bool) -> None:
+        """Raise what the middleware has done wrong, if anything.
+
+        Raises:
+            NonRetryableError: The handler was not called, and nothing stands for its answer. Or
+                it is still at work.
+        """
+        if self._calling is None and not answered:
+            raise self._mistake("returned None without call_next(); return what stands for it")
+        if self._calling is not None and not self._is_over:
+            raise self._mistake("returned before its call_next() was over; await it")
+
+    async def outcome(self) -> object:
+        """Return what came from inside, or raise it."""
+        if self._error is not None:
+            raise self._error
+        return self._answer
+
+    def close(self) -> None:
+        """Let nobody complain of a call that was never awaited: the attempt has failed by it."""
+        calling = self._calling
+        if calling is not None and inspect.getcoroutinestate(calling) == inspect.CORO_CREATED:
+            calling.close()
+
+    async def _call(self) -> object:
+        try:
+            self._answer = await self._inner()
+        except BaseException as error:
+            self._error = error
+            raise
+        finally:
+            self._is_over = True
+        return self._answer
+
+    def _mistake(self, what: str) -> NonRetryableError:
+        return NonRetryableError(f"Handler middleware {self._name} {what}.")
+
+
+def _flaw(given: object) -> str | None:
+    """Return why something cannot be a middleware; None: nothing speaks against it."""
+    wanted = "give async functions that take a context and call_next"
+    if isinstance(given, type):
+        return f"{given.__name__!r} is a class; give an instance of it."
+    if not callable(given) or not is_async(given):
+        return f"{_name_of(given)} is not async; {wanted}."
+    try:
+        inspect.signature(given).bind("ctx", "call_next")
+    except TypeError:
+        return f"{_name_of(given)} cannot be called with two arguments; {wanted}."
+    except ValueError:  # has no signature that could be read
+        return None
+    return None
+
+
+def _name_of(middleware: object) -> str:
+    name: object = getattr(middleware, "__qualname__", None)
+    return repr(name if isinstance(name, str) else type(middleware).__qualname__)
