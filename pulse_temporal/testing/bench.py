@@ -12,6 +12,7 @@ from pulse_temporal.clock import utc_now
 from pulse_temporal.handlers.context import (
     ContextControl,
     ContextLine,
+    LentRun,
     LogBook,
     WorkflowContext,
 )
@@ -23,7 +24,7 @@ from pulse_temporal.model.values import JsonObject
 from pulse_temporal.testing.signals import SOURCE, TENANT, owned
 
 if TYPE_CHECKING:
-    from pulse_temporal.handlers.context import HandlerConnection, LentRun
+    from pulse_temporal.handlers.context import HandlerConnection
 
 LOG_LINES = 1_000
 LOG_BYTES = 16 * 1024
