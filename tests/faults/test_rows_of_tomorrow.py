@@ -23,6 +23,21 @@ SET_STATUS = (
     "UPDATE pulse_step_attempts SET status = $1 WHERE run_id = $2",
 )
 
+CHECKED = (
+    "pulse_run_events_kind",
+    "pulse_step_attempts_status",
+    "pulse_workflow_runs_status",
+    "pulse_workflow_step_runs_status",
+)
+
+
+@pytest.fixture(autouse=True)
+async def replaced_checks(connection: asyncpg.Connection) -> None:
+    """Let in what the newer release's own checks let in."""
+    for each in CHECKED:
+        table = each.rpartition("_")[0]
+        await connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {each}_known")
+
 
 @pytest.fixture(params=TOMORROW)
 def steps(request: pytest.FixtureRequest) -> str:

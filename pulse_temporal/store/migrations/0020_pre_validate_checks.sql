@@ -1,0 +1,7 @@
+-- Reads each table once, beside reads and writes.
+ALTER TABLE pulse_outbox VALIDATE CONSTRAINT pulse_outbox_kind_known;
+ALTER TABLE pulse_run_control VALIDATE CONSTRAINT pulse_run_control_closed_as_known;
+ALTER TABLE pulse_step_attempts VALIDATE CONSTRAINT pulse_step_attempts_status_known;
+ALTER TABLE pulse_run_events VALIDATE CONSTRAINT pulse_run_events_kind_known;
+ALTER TABLE pulse_definition_versions VALIDATE CONSTRAINT pulse_definition_versions_kind_known;
+ALTER TABLE pulse_workflow_runs VALIDATE CONSTRAINT pulse_workflow_runs_status_known;
