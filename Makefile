@@ -5,6 +5,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+WORKERS ?= auto
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -14,7 +15,7 @@ LOWEST_PINS := requirements/lowest.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest chaos check fmt docs bench scale soak lock clean
+.PHONY: help demo test fast test-lowest chaos check fmt docs bench scale soak lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,8 +23,12 @@ help: ## List the targets
 demo: $(READY) ## Start Postgres and Temporal, run the sample workflow, show its timeline
 	@$(BIN)/pulse demo $(ARGS)
 
-test: $(READY) ## Run the whole test suite; it starts the servers it needs
-	@$(BIN)/python -m pytest $(ARGS)
+# Each worker process starts servers of its own; --pdb and -s need WORKERS=0.
+test: $(READY) ## Run the whole test suite in parallel (ARGS=path, WORKERS=0: in one process)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+fast: $(READY) ## Run the tests that need no server
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(or $(ARGS),tests/unit)
 
 test-lowest: $(LOWEST)/.ready ## Run unit and acceptance tests on the lowest versions that are allowed
 	@$(LOWEST)/bin/python -m pytest $(or $(ARGS),tests/unit tests/acceptance)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from itertools import count
+from typing import TypeAlias
 
 import asyncpg
 import pytest
@@ -14,13 +16,64 @@ from pulse_temporal import create_engine
 from pulse_temporal.embedded import EmbeddedServices, embedded_services
 from tests.harness import PulseTest, checked_invariants, make_pulse
 from tests.leaks import assert_nothing_left
+from tests.scratch import close_scratch, open_scratch
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("pulse", deadline=None)
 settings.load_profile("pulse")
 
+Sent: TypeAlias = "str | float | list[Sent] | tuple[Sent, ...] | dict[str, Sent] | None"
+"""What a worker process may report."""
+
 TEMPLATE = "pulse_template"
+MOST_WORKERS = 12
+"""Each has a Postgres and a Temporal, which take half a gigabyte."""
+
 _databases = count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run a folder, in memory where there is room."""
+    folder = open_scratch()
+    config.add_cleanup(lambda: close_scratch(folder))
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Give more processes than cores: about half of the time a test waits for something."""
+    return min(2 * (os.cpu_count() or 1), MOST_WORKERS)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that share a fixture of their module in one worker process.
+
+    All others go to whichever is free; each worker process has servers of its own.
+    """
+    for item in items:
+        if isinstance(item, pytest.Function) and any(
+            found.scope == "module"
+            for fixtures in item._fixtureinfo.name2fixturedefs.values()  # pyright: ignore[reportPrivateUsage] - no other way
+            for found in fixtures
+        ):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Sent, Sent]:
+    """Escape what has no UTF-8 in a report: a log of poison cannot leave its worker otherwise."""
+    return _encodable((yield))
+
+
+def _encodable(value: Sent) -> Sent:
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode("utf-8")
+        case dict():
+            return {key: _encodable(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_encodable(inner) for inner in value]
+        case _:
+            return value
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +109,7 @@ async def empty_database(servers: EmbeddedServices) -> AsyncGenerator[str]:
 async def database(servers: EmbeddedServices, template: str) -> AsyncGenerator[str]:
     """Give the DSN of a migrated database; afterwards its invariants must hold."""
     name = f"pulse_test_{next(_databases)}"
-    await run_sql(servers.dsn, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    await copy_template(servers.dsn, template, name=name)
     dsn = dsn_of(servers.dsn, name)
     async with checked_invariants(dsn):
         yield dsn
@@ -94,6 +147,11 @@ async def run_sql(dsn: str, text: str) -> None:
         await opened.execute(text)
     finally:
         await opened.close()
+
+
+async def copy_template(dsn: str, template: str, *, name: str) -> None:
+    """Make a database like the template; copying files takes half the time of logging them."""
+    await run_sql(dsn, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
 
 
 def dsn_of(dsn: str, name: str) -> str:

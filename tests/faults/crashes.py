@@ -21,7 +21,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from pulse_temporal import contract
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.failpoints import FAILPOINTS
-from tests.conftest import dsn_of, run_sql
+from tests.conftest import copy_template, dsn_of, run_sql
 from tests.faults.crash_process import Order
 from tests.faults.crash_scenarios import EFFECTS, SCENARIOS, Scenario, Stage
 from tests.harness import checked_invariants, eventually
@@ -264,9 +264,7 @@ class Theatre:
         folder = self.folder / place
         folder.mkdir()
         async with self._copying:
-            await run_sql(
-                self.services.dsn, f'CREATE DATABASE "{place}" TEMPLATE "{self.template}"'
-            )
+            await copy_template(self.services.dsn, self.template, name=place)
         dsn = dsn_of(self.services.dsn, place)
         queue = f"{self.folder.name}-{place}"
         stage = Stage(dsn, self.services.temporal_address, queue, folder / "calls")

@@ -12,7 +12,7 @@ import pytest
 
 from pulse_temporal import PulseError
 from pulse_temporal.embedded import EmbeddedServices
-from tests.conftest import dsn_of, run_sql
+from tests.conftest import copy_template, dsn_of, run_sql
 from tests.faults.run_transactions import Stage, Transactions
 from tests.harness import PulseTest, eventually
 
@@ -43,7 +43,7 @@ RANKS = ("control", "run", "step", "attempt")
 @pytest.fixture
 async def database(servers: EmbeddedServices, template: str) -> AsyncGenerator[str]:
     """Give a migrated database whose runs need make no sense: transactions come in any order."""
-    await run_sql(servers.dsn, f'CREATE DATABASE "pulse_locks" TEMPLATE "{template}"')
+    await copy_template(servers.dsn, template, name="pulse_locks")
     yield dsn_of(servers.dsn, "pulse_locks")
     await run_sql(servers.dsn, 'DROP DATABASE "pulse_locks" WITH (FORCE)')
 

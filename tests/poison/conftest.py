@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from pulse_temporal.embedded import EmbeddedServices
-from tests.conftest import dsn_of, run_sql
+from tests.conftest import copy_template, dsn_of, run_sql
 from tests.harness import PulseTest, checked_invariants, eventually, make_pulse
 
 FILLED = (
@@ -28,7 +28,7 @@ _databases = count(1)
 async def poisoned(servers: EmbeddedServices, template: str) -> AsyncGenerator[PulseTest]:
     """Give an engine that works; at the end it still does, and all that it began is over."""
     name = f"pulse_poison_{next(_databases)}"
-    await run_sql(servers.dsn, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    await copy_template(servers.dsn, template, name=name)
     dsn = dsn_of(servers.dsn, name)
     async with checked_invariants(dsn):
         # Some poison keeps the event loop busy: that must not look like the death of the worker.
