@@ -26,7 +26,10 @@ async def insert(
 ) -> WorkflowDefinition | None:
     """Store a new definition, in a transaction; None when the tenant has one of its key."""
     row = await session.row(
-        "definitions.insert_definition", definition_id, content.tenant_id, *_columns(content)
+        "definitions.insert_definition",
+        definition_id=definition_id,
+        tenant_id=content.tenant_id,
+        **_columns(content),
     )
     return await _noted(session, rows.definition(row)) if row else None
 
@@ -41,7 +44,10 @@ async def update(
     """
     try:
         row = await session.row(
-            "definitions.update_definition", definition_id, content.tenant_id, *_columns(content)
+            "definitions.update_definition",
+            definition_id=definition_id,
+            tenant_id=content.tenant_id,
+            **_columns(content),
         )
     except asyncpg.UniqueViolationError:
         raise DefinitionConflictError(
@@ -58,20 +64,27 @@ async def _noted(session: Session, stored: WorkflowDefinition) -> WorkflowDefini
 
 async def _note(session: Session, changed: WorkflowDefinition, kind: VersionKind) -> None:
     """Keep a definition's new version, in the transaction that made it."""
-    await session.run("definitions.note_version", changed.id, changed.tenant_id, kind)
+    await session.run(
+        "definitions.note_version",
+        definition_id=changed.id,
+        tenant_id=changed.tenant_id,
+        kind=kind,
+    )
 
 
 async def lock(
     session: Session, definition_id: str, *, tenant_id: str | None
 ) -> WorkflowDefinition | None:
     """Read a definition and keep others from changing it until the transaction ends."""
-    row = await session.row("definitions.lock_definition", definition_id, tenant_id)
+    row = await session.row(
+        "definitions.lock_definition", definition_id=definition_id, tenant_id=tenant_id
+    )
     return rows.definition(row) if row else None
 
 
 async def lock_by_key(session: Session, *, tenant_id: str, key: str) -> WorkflowDefinition | None:
     """Read and lock the definition that a tenant has under a key."""
-    row = await session.row("definitions.lock_by_key", tenant_id, key)
+    row = await session.row("definitions.lock_by_key", tenant_id=tenant_id, key=key)
     return rows.definition(row) if row else None
 
 
@@ -79,7 +92,9 @@ async def get(
     session: Session, definition_id: str, *, tenant_id: str | None
 ) -> WorkflowDefinition | None:
     """Read a definition; with a tenant, only that tenant's."""
-    row = await session.row("definitions.get_definition", definition_id, tenant_id)
+    row = await session.row(
+        "definitions.get_definition", definition_id=definition_id, tenant_id=tenant_id
+    )
     return rows.definition(row) if row else None
 
 
@@ -98,24 +113,38 @@ async def list_page(
         As many as have room in ``PAGE_BYTES``, and how many there were to choose from: at most
         one more than ``limit``, so that a next page is seen.
     """
-    wanted = (after.at, after.id, limit + 1, trigger_type, is_enabled, PAGE_BYTES)
+    wanted: dict[str, object] = {
+        "before_at": after.at,
+        "before_id": after.id,
+        "row_limit": limit + 1,
+        "trigger_type": trigger_type,
+        "is_enabled": is_enabled,
+        "room": PAGE_BYTES,
+    }
     if tenant_id is None:
-        found = await session.rows("definitions.list_all", *wanted)
+        found = await session.rows("definitions.list_all", **wanted)
     else:
-        found = await session.rows("definitions.list_tenant", *wanted, tenant_id)
+        found = await session.rows("definitions.list_tenant", **wanted, tenant_id=tenant_id)
     looked = found[0]["looked"] if found else 0
     return [rows.definition(row) for row in found[:limit]], looked
 
 
 async def set_enabled(session: Session, locked: WorkflowDefinition, *, is_enabled: bool) -> None:
     """Enable or disable a locked definition, which is not yet so."""
-    await session.run("definitions.set_enabled", locked.id, locked.tenant_id, is_enabled)
+    await session.run(
+        "definitions.set_enabled",
+        definition_id=locked.id,
+        tenant_id=locked.tenant_id,
+        is_enabled=is_enabled,
+    )
     await _note(session, locked, "enabled" if is_enabled else "disabled")
 
 
 async def delete(session: Session, locked: WorkflowDefinition) -> None:
     """Hide a locked definition for good."""
-    await session.run("definitions.delete_definition", locked.id, locked.tenant_id)
+    await session.run(
+        "definitions.delete_definition", definition_id=locked.id, tenant_id=locked.tenant_id
+    )
     await _note(session, locked, "deleted")
 
 
@@ -128,7 +157,7 @@ async def adopt(session: Session, *, task_queue: str) -> list[str]:
         except ValidationError:
             unreadable.append(row["id"])
             continue
-        await session.run("definitions.set_plan", found.id, *_plan_columns(found))
+        await session.run("definitions.set_plan", definition_id=found.id, **_plan_columns(found))
         if found.cron_expression is not None:
             await outbox.put_schedule(
                 session, tenant_id=found.tenant_id, definition_id=found.id, task_queue=task_queue
@@ -159,25 +188,23 @@ def step_plan(steps: list[WorkflowStep]) -> list[JsonObject]:
     return plan
 
 
-def _columns(content: WorkflowInput) -> tuple[object, ...]:
-    steps, plan = _plan_columns(content)
-    return (
-        content.name,
-        content.description,
-        content.trigger_type,
-        content.environment_filter,
-        content.resource_type_filter,
-        steps,
-        to_json(content.config).decode(),
-        content.is_enabled,
-        content.cron_expression,
-        content.timezone,
-        content.key,
-        plan,
-    )
+def _columns(content: WorkflowInput) -> dict[str, object]:
+    return {
+        "name": content.name,
+        "description": content.description,
+        "trigger_type": content.trigger_type,
+        "environment_filter": content.environment_filter,
+        "resource_type_filter": content.resource_type_filter,
+        "config": to_json(content.config).decode(),
+        "is_enabled": content.is_enabled,
+        "cron_expression": content.cron_expression,
+        "timezone": content.timezone,
+        "key": content.key,
+        **_plan_columns(content),
+    }
 
 
-def _plan_columns(content: WorkflowInput) -> tuple[str, str]:
+def _plan_columns(content: WorkflowInput) -> dict[str, object]:
     # pydantic 2.12.0 warns about the absent fields of steps in branches, and writes them well.
     steps = to_json([step.model_dump(warnings=False) for step in content.steps]).decode()
-    return steps, to_json(step_plan(content.steps)).decode()
+    return {"steps": steps, "step_plan": to_json(step_plan(content.steps)).decode()}

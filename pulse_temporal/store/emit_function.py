@@ -1,8 +1,9 @@
 """SQL functions for callers that have no engine: made from the engine's own statements.
 
 A file of ``functions/`` holds one function. A line ``-- statement: x.y`` in it stands for the
-named statement, so that there is one source for both. Functions are made anew when their text
-changes, which the comment on each tells: it names the newest migration and a checksum.
+named statement, so that there is one source for both. It is executed USING lines of
+``name => value``, which are put in the order of its numbers. Functions are made anew when their
+text changes, which the comment on each tells: it names the newest migration and a checksum.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from importlib.resources import files
 from pulse_temporal.store.failures import typed_errors
 from pulse_temporal.store.rows import required
 from pulse_temporal.store.sessions import Session
-from pulse_temporal.store.statements import relations_in, statements
+from pulse_temporal.store.statements import Statement, relations_in, statements
 
 STATEMENT = re.compile(r"^-- statement: ([\w.]+)$", re.MULTILINE)
+ARGUMENTS = re.compile(r"(?<= USING\n)(?:.*[^;]\n)+.*(?=;\n)")
+ARGUMENT = re.compile(r"^ *(\w+) => (.+?),?$", re.MULTILINE)
 MIGRATED_BY = "migrated_by CONSTANT text := 'pulse'"
 MARK = re.compile(r"^(migration (\d+), sha256 [0-9a-f]{64})(?:, queue .+)?$")
 
@@ -41,12 +44,12 @@ async def install(session: Session, *, prefix: str, version: int, task_queue: st
         Whether something was made.
     """
     name = f"{prefix}emit"
-    row = await session.row("migrations.find_place", f"{prefix}triggers")
+    row = await session.row("migrations.find_place", table_name=f"{prefix}triggers")
     schema = required(row, "the schema of the tables")["schema"]
     text = emit_function(prefix=prefix, schema=schema)
     mark = f"migration {version}, sha256 {hashlib.sha256(text.encode()).hexdigest()}"
     told = f"{mark}, queue {task_queue}"
-    found = await session.row("migrations.find_function", schema, name)
+    found = await session.row("migrations.find_function", schema=schema, name=name)
     if found is not None:
         enough = told if found["is_replaceable"] else mark
         if not _is_outdated(found["comment"], version=version, enough=enough):
@@ -70,8 +73,17 @@ def emit_function(*, prefix: str, schema: str) -> str:
     known = statements(prefix=prefix, schema=schema)
     file = files("pulse_temporal.store").joinpath("functions", "emit.sql")
     text = relations_in(file.read_text(encoding="utf-8"), prefix=prefix, schema=schema)
-    text = STATEMENT.sub(lambda match: known[match[1]].text.rstrip(";"), text)
+    named = STATEMENT.search(text)
+    statement = known[required(named, "a statement")[1]]
+    text = ARGUMENTS.sub(lambda match: _in_order(match[0], statement), text)
+    text = STATEMENT.sub(lambda _: statement.text.rstrip(";"), text)
     return text.strip().rstrip(";")
+
+
+def _in_order(lines: str, statement: Statement) -> str:
+    """Return the values of lines of ``name => value``, in the order of a statement's numbers."""
+    values = statement.arguments(dict(ARGUMENT.findall(lines)))
+    return ",\n".join(f"        {value}" for value in values)
 
 
 def _is_outdated(comment: str | None, *, version: int, enough: str) -> bool:

@@ -104,7 +104,9 @@ async def server(session: Session) -> Server:
 
 async def workers(session: Session, *, task_queue: str, silence: timedelta) -> Workers:
     """Read who works; a process that has been silent for so long counts as gone."""
-    row = required(await session.row("health.workers", task_queue, silence), "the workers")
+    row = required(
+        await session.row("health.workers", task_queue=task_queue, silence=silence), "the workers"
+    )
     return Workers(
         row["alive"],
         row["silent_for"],
@@ -117,7 +119,9 @@ async def workers(session: Session, *, task_queue: str, silence: timedelta) -> W
 
 async def outbox(session: Session, *, task_queue: str, limit: int) -> Outbox:
     """Read what waits, looking at the oldest ``limit`` commands."""
-    row = required(await session.row("health.outbox", task_queue, limit), "the outbox")
+    row = required(
+        await session.row("health.outbox", task_queue=task_queue, row_limit=limit), "the outbox"
+    )
     return Outbox(**dict(row.items()))
 
 
@@ -125,13 +129,13 @@ async def pending_runs(
     session: Session, *, task_queue: str, age: timedelta, limit: int
 ) -> PendingRuns:
     """Read which runs are pending for so long, looking at the oldest ``limit`` of them."""
-    row = await session.row("health.pending_runs", task_queue, age, limit)
+    row = await session.row("health.pending_runs", task_queue=task_queue, age=age, row_limit=limit)
     return PendingRuns(**dict(required(row, "the pending runs").items()))
 
 
 async def blocked_steps(session: Session, *, task_queue: str, limit: int) -> list[BlockedSteps]:
     """Read why steps cannot start, looking at ``limit`` of them, the commonest reason first."""
-    found = await session.rows("health.blocked_steps", task_queue, limit)
+    found = await session.rows("health.blocked_steps", task_queue=task_queue, row_limit=limit)
     return [BlockedSteps(**dict(row.items())) for row in found]
 
 
@@ -139,7 +143,9 @@ async def idle_queues(
     session: Session, *, task_queue: str, silence: timedelta, commands: int, runs: int
 ) -> list[IdleQueue]:
     """Read on which other queues work waits for nobody, looking at so many of the oldest rows."""
-    found = await session.rows("health.idle_queues", task_queue, silence, commands, runs)
+    found = await session.rows(
+        "health.idle_queues", task_queue=task_queue, silence=silence, commands=commands, runs=runs
+    )
     return [IdleQueue(**dict(row.items())) for row in found]
 
 
@@ -150,7 +156,10 @@ async def rights(session: Session) -> Rights:
         for name, needed in needed_rights().items()
         for right in needed
     ]
-    row = required(await session.row("health.rights", *zip(*pairs, strict=True)), "the rights")
+    names, needed_ones = zip(*pairs, strict=True)
+    row = required(
+        await session.row("health.rights", names=names, rights=needed_ones), "the rights"
+    )
     missing: defaultdict[str, list[str]] = defaultdict(list)
     for relation, right in row["missing"]:
         missing[relation].append(right)

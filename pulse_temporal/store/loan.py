@@ -198,7 +198,7 @@ class Loan:
         with suppress(StoreError, TimeoutError, asyncpg.PostgresError):
             async with asyncio.timeout(self._session.seconds):
                 for name in names:
-                    row = await self._session.row("transactions.default_setting", name)
+                    row = await self._session.row("transactions.default_setting", setting=name)
                     return row is not None and row["value"] == "0"
         return False
 

@@ -84,7 +84,9 @@ async def migrate(database: Database, *, task_queue: str) -> list[str]:
     database.forget_schema()
     async with database.transaction() as session:
         await session.rows("migrations.lift_bounds")
-        await session.rows("migrations.lock", f"{database.prefix}migrations", patience=PATIENCE)
+        await session.rows_within(
+            "migrations.lock", PATIENCE, tables=f"{database.prefix}migrations"
+        )
         await install(
             session,
             prefix=database.prefix,
@@ -129,7 +131,7 @@ async def missing(session: Session) -> list[str]:
 
 async def _apply(session: Session, migration: Migration, *, prefix: str) -> bool:
     await session.rows("migrations.lift_bounds")
-    await session.rows("migrations.lock", f"{prefix}migrations", patience=PATIENCE)
+    await session.rows_within("migrations.lock", PATIENCE, tables=f"{prefix}migrations")
     await session.run("migrations.create_ledger")
     done = await session.rows("migrations.applied")
     _compare(done)
@@ -138,7 +140,12 @@ async def _apply(session: Session, migration: Migration, *, prefix: str) -> bool
     text = RELATION.sub(prefix, migration.text)
     with typed_errors():
         await session.connection.execute(text, timeout=PATIENCE.total_seconds())
-    await session.run("migrations.record", migration.version, migration.name, migration.checksum)
+    await session.run(
+        "migrations.record",
+        version=migration.version,
+        name=migration.name,
+        checksum=migration.checksum,
+    )
     return True
 
 

@@ -66,12 +66,12 @@ class ScheduledDefinition:
 
 async def take_turn(session: Session, *, task_queue: str, pause: timedelta) -> bool:
     """Say whether this process is to compare now; nobody else is, until the pause is over."""
-    return await session.row("reconcile.take_turn", task_queue, pause) is not None
+    return await session.row("reconcile.take_turn", task_queue=task_queue, pause=pause) is not None
 
 
 async def state(session: Session, *, task_queue: str) -> ReconcilerState:
     """Read where the comparison stands."""
-    row = await session.row("reconcile.state", task_queue)
+    row = await session.row("reconcile.state", task_queue=task_queue)
     if row is None:
         return ReconcilerState()
     report = row["report"]
@@ -88,11 +88,11 @@ async def note(session: Session, state: ReconcilerState, *, task_queue: str) -> 
     report = state.report.model_dump_json() if state.report else None
     await session.run(
         "reconcile.note",
-        task_queue,
-        state.namespace_id,
-        state.position,
-        state.listed_before,
-        report,
+        task_queue=task_queue,
+        namespace_id=state.namespace_id,
+        position=state.position,
+        listed_before=state.listed_before,
+        report=report,
     )
 
 
@@ -108,13 +108,15 @@ async def open_runs(
         age: Leaves out what has changed since.
         limit: Rows.
     """
-    found = await session.rows("reconcile.open_runs", task_queue, after, age, limit)
+    found = await session.rows(
+        "reconcile.open_runs", task_queue=task_queue, after=after, age=age, row_limit=limit
+    )
     return [OpenRun(**dict(row.items())) for row in found]
 
 
 async def count_open(session: Session, *, limit: int) -> int:
     """Count the runs that are not over, of all queues, up to a limit."""
-    row = await session.row("reconcile.count_open", limit)
+    row = await session.row("reconcile.count_open", row_limit=limit)
     return required(row, "a count")["runs"]
 
 
@@ -122,18 +124,20 @@ async def standing(
     session: Session, run_ids: Sequence[str], *, age: timedelta
 ) -> dict[str, StandingRun]:
     """Read how the runs stand that exist among these ids; settled are those of this age."""
-    found = await session.rows("reconcile.standing", run_ids, age)
+    found = await session.rows("reconcile.standing", run_ids=run_ids, age=age)
     return {row["id"]: StandingRun(**dict(row.items())) for row in found}
 
 
 async def has_command(session: Session, run_id: str, *, tenant_id: str) -> bool:
     """Say whether a command about a run is on its way to Temporal."""
-    return await session.row("reconcile.has_command", run_id, tenant_id) is not None
+    return (
+        await session.row("reconcile.has_command", run_id=run_id, tenant_id=tenant_id) is not None
+    )
 
 
 async def restarts(session: Session, run_id: str, *, tenant_id: str) -> int:
     """Say how often the reconciler has restarted a run."""
-    row = await session.row("reconcile.restarts", run_id, tenant_id)
+    row = await session.row("reconcile.restarts", run_id=run_id, tenant_id=tenant_id)
     return required(row, "a count")["restarts"]
 
 
@@ -141,18 +145,26 @@ async def fail_run(
     session: Session, run_id: str, *, tenant_id: str, generation: int, error: str
 ) -> None:
     """Fail a run from outside; its control and run row are locked."""
-    await session.run("reconcile.fail_run", run_id, tenant_id, generation, error)
+    await session.run(
+        "reconcile.fail_run",
+        run_id=run_id,
+        tenant_id=tenant_id,
+        generation=generation,
+        error_message=error,
+    )
 
 
 async def unscheduled(
     session: Session, definition_ids: Sequence[str], *, task_queue: str
 ) -> dict[str, str]:
     """Give id and tenant of the definitions, among these, that should have no schedule."""
-    found = await session.rows("reconcile.unscheduled", definition_ids, task_queue)
+    found = await session.rows(
+        "reconcile.unscheduled", definition_ids=definition_ids, task_queue=task_queue
+    )
     return {row["id"]: row["tenant_id"] for row in found}
 
 
 async def scheduled(session: Session, *, task_queue: str) -> list[ScheduledDefinition]:
     """Read the definitions whose schedules a queue keeps."""
-    found = await session.rows("reconcile.scheduled", task_queue)
+    found = await session.rows("reconcile.scheduled", task_queue=task_queue)
     return [ScheduledDefinition(**dict(row.items())) for row in found]

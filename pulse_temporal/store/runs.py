@@ -42,13 +42,13 @@ class StartableRun:
 
 async def get_run(session: Session, run_id: str, *, tenant_id: str | None) -> WorkflowRun | None:
     """Read a run; with a tenant, only that tenant's."""
-    row = await session.row("runs.get_run", run_id, tenant_id)
+    row = await session.row("runs.get_run", run_id=run_id, tenant_id=tenant_id)
     return rows.run(row) if row else None
 
 
 async def get_run_as_kept(session: Session, run_id: str, *, tenant_id: str) -> WorkflowRun | None:
     """Read a run without the results of its steps; ``context`` as of the last wait or join."""
-    row = await session.row("runs.get_run_as_kept", run_id, tenant_id)
+    row = await session.row("runs.get_run_as_kept", run_id=run_id, tenant_id=tenant_id)
     return rows.run(row) if row else None
 
 
@@ -67,23 +67,41 @@ async def list_places(
         limit: Rows.
     """
     until = after.not_before(wanted.created_before)
-    span = (wanted.created_after, until.at, until.id, limit)
+    span: dict[str, object] = {
+        "since": wanted.created_after,
+        "before_at": until.at,
+        "before_id": until.id,
+        "row_limit": limit,
+    }
     tenant_id, definition_id = wanted.tenant_id, wanted.definition_id
     of_signal = wanted.trigger_id is not None or wanted.resource_id is not None
     if tenant_id and not (of_signal or definition_id or wanted.statuses):
-        return _places(await session.rows("runs.list_tenant", *span, tenant_id))
+        return _places(await session.rows("runs.list_tenant", **span, tenant_id=tenant_id))
     statuses = list(dict.fromkeys(wanted.statuses or await _stored_statuses(session)))
     if of_signal:
-        signal = (wanted.trigger_id, wanted.resource_id, definition_id)
-        found = await session.rows("runs.list_signal", statuses, *span, tenant_id, *signal)
+        found = await session.rows(
+            "runs.list_signal",
+            statuses=statuses,
+            **span,
+            tenant_id=tenant_id,
+            trigger_id=wanted.trigger_id,
+            resource_id=wanted.resource_id,
+            definition_id=definition_id,
+        )
     elif definition_id is not None:
         found = await session.rows(
-            "runs.list_definition", statuses, *span, tenant_id, definition_id
+            "runs.list_definition",
+            statuses=statuses,
+            **span,
+            tenant_id=tenant_id,
+            definition_id=definition_id,
         )
     elif tenant_id is None:
-        found = await session.rows("runs.list_status", statuses, *span)
+        found = await session.rows("runs.list_status", statuses=statuses, **span)
     else:
-        found = await session.rows("runs.list_tenant_status", statuses, *span, tenant_id)
+        found = await session.rows(
+            "runs.list_tenant_status", statuses=statuses, **span, tenant_id=tenant_id
+        )
     return _places(found)
 
 
@@ -108,18 +126,20 @@ async def read_runs(
     """
     if not run_ids:
         return []
-    return [rows.run(row) for row in await session.rows("runs.read_runs", run_ids, room)]
+    return [
+        rows.run(row) for row in await session.rows("runs.read_runs", run_ids=run_ids, room=room)
+    ]
 
 
 async def statuses(session: Session, run_ids: Sequence[str]) -> list[KnownRun]:
     """Read how the runs stand that exist among these ids."""
-    found = await session.rows("runs.statuses", run_ids)
+    found = await session.rows("runs.statuses", run_ids=run_ids)
     return [KnownRun(row["id"], row["tenant_id"], row["status"]) for row in found]
 
 
 async def for_start(session: Session, run_id: str, *, tenant_id: str) -> StartableRun | None:
     """Read what is needed to start a run's workflow; None when there is no such run."""
-    row = await session.row("runs.for_start", run_id, tenant_id)
+    row = await session.row("runs.for_start", run_id=run_id, tenant_id=tenant_id)
     if row is None:
         return None
     return StartableRun(
@@ -139,12 +159,12 @@ async def finish(session: Session, fence: Fence, *, status: RunStatus, error: st
     """End a run; False: it is canceled, has ended before, or the fence is superseded."""
     row = await session.row(
         "runs.finish",
-        fence.run_id,
-        fence.tenant_id,
-        fence.generation,
-        fence.temporal_run_id,
-        status,
-        error,
+        run_id=fence.run_id,
+        tenant_id=fence.tenant_id,
+        generation=fence.generation,
+        temporal_run_id=fence.temporal_run_id,
+        status=status,
+        error_message=error,
     )
     return row is not None
 
@@ -153,31 +173,39 @@ async def fail_unstarted(
     session: Session, run_id: str, *, tenant_id: str, generation: int, error: str
 ) -> bool:
     """Fail a run whose workflow can never start; False when it has begun or ended."""
-    row = await session.row("runs.fail_unstarted", run_id, tenant_id, error, generation)
+    row = await session.row(
+        "runs.fail_unstarted",
+        run_id=run_id,
+        tenant_id=tenant_id,
+        error_message=error,
+        generation=generation,
+    )
     return row is not None
 
 
 async def reach(session: Session, fence: Fence, path: str) -> None:
     """Note that a step of the root list is active; the run row is locked."""
     if not fence.branch:
-        await session.run("runs.reach", fence.run_id, fence.tenant_id, int(path))
+        await session.run(
+            "runs.reach", run_id=fence.run_id, tenant_id=fence.tenant_id, index=int(path)
+        )
 
 
 async def status_of(session: Session, run_id: str, *, tenant_id: str) -> RunStatus | None:
     """Read a run's status."""
-    row = await session.row("runs.status_of", run_id, tenant_id)
+    row = await session.row("runs.status_of", run_id=run_id, tenant_id=tenant_id)
     return row["status"] if row else None
 
 
 async def lock_run(session: Session, run_id: str, *, tenant_id: str) -> RunStatus | None:
     """Read a run's status for a change; the control row is locked already."""
-    row = await session.row("runs.lock_run", run_id, tenant_id)
+    row = await session.row("runs.lock_run", run_id=run_id, tenant_id=tenant_id)
     return row["status"] if row else None
 
 
 async def refresh_waiting(session: Session, fence: Fence) -> None:
     """Say whether the run waits; its row is locked by an earlier statement."""
-    await session.run("runs.refresh_waiting", fence.run_id, fence.tenant_id)
+    await session.run("runs.refresh_waiting", run_id=fence.run_id, tenant_id=fence.tenant_id)
 
 
 async def start_delay(

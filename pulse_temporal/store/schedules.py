@@ -52,19 +52,23 @@ class ScheduleState:
 
 async def lock(session: Session, definition_id: str) -> None:
     """Keep others from changing a definition's schedule until the transaction ends."""
-    await session.row("schedules.lock", definition_id)
+    await session.row("schedules.lock", definition_id=definition_id)
 
 
 async def keep(session: Session, definition_id: str, *, tenant_id: str, task_queue: str) -> None:
     """Note whose engines keep a definition's schedule."""
-    await session.run("schedules.keep", definition_id, tenant_id, task_queue)
+    await session.run(
+        "schedules.keep", definition_id=definition_id, tenant_id=tenant_id, task_queue=task_queue
+    )
 
 
 async def find_owner(
     session: Session, definition_id: str, *, tenant_id: str | None
 ) -> ScheduleOwner | None:
     """Read a definition, deleted ones too; None when this database has never heard of it."""
-    row = await session.row("schedules.find_owner", definition_id, tenant_id)
+    row = await session.row(
+        "schedules.find_owner", definition_id=definition_id, tenant_id=tenant_id
+    )
     return ScheduleOwner(**dict(row.items())) if row else None
 
 
@@ -83,7 +87,9 @@ async def story(
     The first state may be younger: the definition was created later, or its past is not on
     record.
     """
-    found = await session.rows("schedules.story", owner.id, owner.tenant_id, since)
+    found = await session.rows(
+        "schedules.story", definition_id=owner.id, tenant_id=owner.tenant_id, since=since
+    )
     # Where the first rows have no content, a release that kept no versions has written it.
     state = ScheduleState(
         since=found[0]["valid_from"],
@@ -111,4 +117,6 @@ async def story(
 
 async def note_error(session: Session, owner: ScheduleOwner, error: str | None) -> None:
     """Keep why Temporal refuses a definition's schedule; None: it does not."""
-    await session.run("schedules.note_error", owner.id, owner.tenant_id, error)
+    await session.run(
+        "schedules.note_error", definition_id=owner.id, tenant_id=owner.tenant_id, error=error
+    )

@@ -60,22 +60,15 @@ class Session:
         text, values = self._prepared(name, by_place, arguments)
         return await self._send(text, lambda: self.connection.fetchrow(text, *values))
 
-    async def rows(
-        self,
-        name: str,
-        /,
-        *by_place: object,
-        patience: timedelta | None = None,
-        **arguments: object,
-    ) -> list[Record]:
-        """Run a statement with its parameters by name, and return all its rows.
+    async def rows(self, name: str, /, *by_place: object, **arguments: object) -> list[Record]:
+        """Run a statement with its parameters by name, and return all its rows."""
+        text, values = self._prepared(name, by_place, arguments)
+        return await self._send(text, lambda: self.connection.fetch(text, *values))
 
-        Args:
-            name: The statement.
-            by_place: Parameters of a statement that numbers them.
-            patience: Bound of this statement when it differs from the connection's.
-            arguments: Parameters of a statement that names them.
-        """
+    async def rows_within(
+        self, name: str, patience: timedelta | None, /, *by_place: object, **arguments: object
+    ) -> list[Record]:
+        """Do as ``rows``, with a bound of its own; None: the connection's."""
         text, values = self._prepared(name, by_place, arguments)
         seconds = patience.total_seconds() if patience else None
         return await self._send(

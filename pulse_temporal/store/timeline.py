@@ -25,7 +25,10 @@ class LogLine:
 
 async def events(session: Session, run_id: str, *, tenant_id: str | None) -> list[TimelineEvent]:
     """Read what happened to a run and its steps, in order."""
-    return [rows.event(row) for row in await session.rows("timeline.events", run_id, tenant_id)]
+    return [
+        rows.event(row)
+        for row in await session.rows("timeline.events", run_id=run_id, tenant_id=tenant_id)
+    ]
 
 
 async def logs(
@@ -37,7 +40,7 @@ async def logs(
 ) -> list[ExecutionLog]:
     """Read a run's log lines, in order; without levels, all of them."""
     wanted = list(levels) if levels is not None else None
-    found = await session.rows("timeline.logs", run_id, tenant_id, wanted)
+    found = await session.rows("timeline.logs", run_id=run_id, tenant_id=tenant_id, levels=wanted)
     return [rows.log(row) for row in found]
 
 
@@ -47,12 +50,12 @@ async def add_log(
     """Write one line outside of an attempt."""
     await session.run(
         "timeline.add_log",
-        line.id,
-        run_id,
-        step_run_id,
-        tenant_id,
-        line.level,
-        line.message,
-        line.data,
-        line.at,
+        id=line.id,
+        run_id=run_id,
+        step_run_id=step_run_id,
+        tenant_id=tenant_id,
+        level=line.level,
+        message=line.message,
+        data=line.data,
+        at=line.at,
     )

@@ -193,7 +193,7 @@ async def emit_all(
 
 
 async def _bound_waits(session: Session, bound: str, *, patience: timedelta | None) -> str:
-    found = await session.rows("triggers.bound_waits", bound, patience=patience)
+    found = await session.rows_within("triggers.bound_waits", patience, bound=bound)
     return found[0]["before"]
 
 
@@ -271,38 +271,32 @@ async def send_signals(
     """
     first = signals[0]
     cause = first.cause
-    contents = [
-        (
-            each.id,
-            each.signal.tenant_id,
-            each.signal.source,
-            each.signal.type,
-            each.signal.resource_type,
-            each.signal.resource_id,
-            each.signal.environment,
-            each.payload,
-            each.signal.idempotency_key,
-            each.request_hash,
-        )
-        for each in signals
-    ]
     try:
-        return await session.rows(
+        return await session.rows_within(
             _statement(signals),
-            *zip(*contents, strict=True),
-            cause.run_id if cause else None,
-            cause.root_trigger_id if cause else None,
-            cause.depth if cause else 0,
-            first.is_replay,
-            lease,
-            first.owner,
-            first.is_stored,
-            first.is_dry_run,
-            first.task_queue,
-            DIALECT,
-            first.most_runs,
-            first.most_steps,
-            patience=patience,
+            patience,
+            ids=[each.id for each in signals],
+            tenant_ids=[each.signal.tenant_id for each in signals],
+            sources=[each.signal.source for each in signals],
+            types=[each.signal.type for each in signals],
+            resource_types=[each.signal.resource_type for each in signals],
+            resource_ids=[each.signal.resource_id for each in signals],
+            environments=[each.signal.environment for each in signals],
+            payloads=[each.payload for each in signals],
+            idempotency_keys=[each.signal.idempotency_key for each in signals],
+            request_hashes=[each.request_hash for each in signals],
+            caused_by_run_id=cause.run_id if cause else None,
+            root_trigger_id=cause.root_trigger_id if cause else None,
+            depth=cause.depth if cause else 0,
+            is_replay=first.is_replay,
+            lease=lease,
+            owner=first.owner,
+            replayed=first.is_stored,
+            is_dry_run=first.is_dry_run,
+            task_queue=first.task_queue,
+            dialect=DIALECT,
+            most_runs=first.most_runs,
+            most_steps=first.most_steps,
         )
     except asyncpg.ProgramLimitExceededError as error:
         if error.constraint_name is None:  # a bound of Postgres itself
@@ -355,7 +349,9 @@ async def send_again(
     try:
         return await send_signals(session, signals, lease=lease, patience=patience)
     except asyncpg.UniqueViolationError:
-        found = await session.rows("triggers.find_stored", [each.id for each in signals])
+        found = await session.rows(
+            "triggers.find_stored", trigger_ids=[each.id for each in signals]
+        )
         if len({row["id"] for row in found}) < len(signals):
             raise  # it was another unique index
         return found
@@ -370,7 +366,12 @@ async def count_caused(
     session: Session, *, tenant_id: str, root_trigger_id: str, limit: int
 ) -> int:
     """Say how many signals a first signal has caused, at most ``limit``."""
-    row = await session.row("triggers.count_caused", tenant_id, root_trigger_id, limit)
+    row = await session.row(
+        "triggers.count_caused",
+        tenant_id=tenant_id,
+        root_trigger_id=root_trigger_id,
+        row_limit=limit,
+    )
     return rows.required(row, "a count")["caused"]
 
 
@@ -380,8 +381,8 @@ async def find_by_keys(
     """Read the triggers that tenants' idempotency keys belong to; unknown keys are left out."""
     found = await session.rows(
         "triggers.find_by_keys",
-        [key.tenant_id for key in keys],
-        [key.text for key in keys],
+        tenant_ids=[key.tenant_id for key in keys],
+        idempotency_keys=[key.text for key in keys],
     )
     return {
         IdempotencyKey(row["tenant_id"], row["idempotency_key"]): KnownTrigger(
@@ -395,5 +396,5 @@ async def get_trigger(
     session: Session, trigger_id: str, *, tenant_id: str | None
 ) -> TriggerEnvelope | None:
     """Read a trigger; with a tenant, only that tenant's."""
-    row = await session.row("triggers.get_trigger", trigger_id, tenant_id)
+    row = await session.row("triggers.get_trigger", trigger_id=trigger_id, tenant_id=tenant_id)
     return rows.trigger(row) if row else None

@@ -62,20 +62,28 @@ async def publish(  # noqa: PLR0913 - all but two are given by name
         was_present: It could write to Postgres all the time since it said so last. An attempt
             that it has left open was not recorded for another reason than Postgres, then.
     """
-    names = (sorted(actions), sorted(conditions), sorted(signals))
-    row = await session.row("workers.publish", worker_id, task_queue, *names, DIALECT, was_present)
+    row = await session.row(
+        "workers.publish",
+        worker_id=worker_id,
+        task_queue=task_queue,
+        actions=sorted(actions),
+        conditions=sorted(conditions),
+        signals=sorted(signals),
+        dialect=DIALECT,
+        was_able=was_present,
+    )
     published_at: datetime = required(row, "the worker's row")["at"]
     return published_at
 
 
 async def withdraw(session: Session, worker_id: str) -> None:
     """Say that a process is gone."""
-    await session.run("workers.withdraw", worker_id)
+    await session.run("workers.withdraw", worker_id=worker_id)
 
 
 async def forget(session: Session, *, silence: timedelta) -> None:
     """Drop processes that have been silent for so long."""
-    await session.run("workers.forget", silence)
+    await session.run("workers.forget", silence=silence)
 
 
 async def published_names(
@@ -83,7 +91,8 @@ async def published_names(
 ) -> PublishedNames:
     """Read which handlers and signal types live processes know."""
     row = required(
-        await session.row("workers.published_names", task_queue, silence), "the published names"
+        await session.row("workers.published_names", task_queue=task_queue, silence=silence),
+        "the published names",
     )
     return PublishedNames(
         actions=frozenset(row["actions"]),

@@ -72,7 +72,9 @@ def calls(tree: ast.Module) -> Iterator[tuple[ast.Call, Scope]]:
     for scope in scopes:
         for node in ast.walk(scope):
             match node:
-                case ast.Call(func=ast.Attribute(attr="row" | "rows" | "run"), args=[_, *_]):
+                case ast.Call(
+                    func=ast.Attribute(attr="row" | "rows" | "rows_within" | "run"), args=[_, *_]
+                ):
                     if names_in(node.args[0]):
                         yield node, scope
                 case _:
@@ -87,11 +89,12 @@ def names_in(node: ast.expr) -> list[str]:
 
 def given_names(call: ast.Call, scope: Scope, tree: ast.Module) -> list[str]:
     """Return the names of a call's arguments; values that are passed by place have none."""
-    given = ["by place" for _ in call.args[1:]]
+    before = 2 if isinstance(call.func, ast.Attribute) and call.func.attr == "rows_within" else 1
+    given = ["by place" for _ in call.args[before:]]
     for keyword in call.keywords:
         if keyword.arg is None:
             given += keys_of(keyword.value, scope, tree)
-        elif keyword.arg != "patience":
+        else:
             given.append(keyword.arg)
     return given
 
@@ -100,7 +103,10 @@ def keys_of(node: ast.expr, scope: Scope, tree: ast.Module) -> list[str]:
     """Return the keys of a mapping that is written down, here or where it comes from."""
     match node:
         case ast.Dict():
-            return [str(ast.literal_eval(key)) for key in node.keys if key]
+            keys: list[str] = []
+            for key, value in zip(node.keys, node.values, strict=True):
+                keys += [ast.literal_eval(key)] if key else keys_of(value, scope, tree)
+            return keys
         case ast.Call(func=ast.Name(id="dict")):
             return [keyword.arg or "?" for keyword in node.keywords]
         case ast.Name(id=name):

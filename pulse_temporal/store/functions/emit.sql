@@ -94,16 +94,32 @@ BEGIN
     EXECUTE $statement$
 -- statement: triggers.emit_signal
     $statement$ INTO stored USING
-        ARRAY[new_id], ARRAY[tenant_id], ARRAY[source], ARRAY[type], ARRAY[resource_type],
-        ARRAY[resource_id], ARRAY[environment], ARRAY[payload::text], ARRAY[idempotency_key],
+        ids => ARRAY[new_id],
+        tenant_ids => ARRAY[tenant_id],
+        sources => ARRAY[source],
+        types => ARRAY[type],
+        resource_types => ARRAY[resource_type],
+        resource_ids => ARRAY[resource_id],
+        environments => ARRAY[environment],
+        payloads => ARRAY[payload::text],
+        idempotency_keys => ARRAY[idempotency_key],
         -- No hash, which Python makes of its own form of the content: contents are compared.
-        ARRAY[NULL::text],
-        -- No cause, root and depth; no replay; no lease, so that the relay may begin at once.
-        NULL::text, NULL::text, 0, false, NULL::interval,
-        -- No owner, not replayed, no dry run; no dialect, for nothing is started here.
-        NULL::text, false, false, queue, 0,
+        request_hashes => ARRAY[NULL::text],
+        caused_by_run_id => NULL::text,
+        root_trigger_id => NULL::text,
+        depth => 0,
+        is_replay => false,
+        -- No lease, so that the relay may begin at once.
+        lease => NULL::interval,
+        owner => NULL::text,
+        replayed => false,
+        is_dry_run => false,
+        task_queue => queue,
+        -- No dialect, for nothing is started here.
+        dialect => 0,
         -- limits.runs_per_signal and limits.steps_per_signal as they are without a setting.
-        1000, 50000;
+        most_runs => 1000,
+        most_steps => 50000;
     IF stored.id IS NOT NULL THEN
         RETURN stored.id;
     END IF;

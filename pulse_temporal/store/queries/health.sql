@@ -7,20 +7,22 @@ SELECT
 
 -- name: workers
 -- Processes of a queue, and the queues of the others.
--- $1 task_queue, $2 silence after which a process counts as gone
+-- silence: after which a process counts as gone.
 SELECT
-    count(*) FILTER (WHERE task_queue = $1 AND seen_at > now() - $2::interval) AS alive,
-    now() - max(seen_at) FILTER (WHERE task_queue = $1) AS silent_for,
+    count(*) FILTER (WHERE task_queue = :task_queue AND seen_at > now() - :silence::interval)
+        AS alive,
+    now() - max(seen_at) FILTER (WHERE task_queue = :task_queue) AS silent_for,
     now() - min(started_at) FILTER (
-        WHERE task_queue = $1 AND seen_at > now() - $2::interval
+        WHERE task_queue = :task_queue AND seen_at > now() - :silence::interval
     ) AS alive_for,
-    count(*) FILTER (WHERE task_queue = $1 AND seen_at <= now() - $2::interval) AS silent,
+    count(*) FILTER (WHERE task_queue = :task_queue AND seen_at <= now() - :silence::interval)
+        AS silent,
     now() - max(seen_at) FILTER (
-        WHERE task_queue = $1 AND seen_at <= now() - $2::interval
+        WHERE task_queue = :task_queue AND seen_at <= now() - :silence::interval
     ) AS others_silent_for,
     coalesce(
         array_agg(DISTINCT task_queue) FILTER (
-            WHERE task_queue <> $1 AND seen_at > now() - $2::interval
+            WHERE task_queue <> :task_queue AND seen_at > now() - :silence::interval
         ),
         '{}'
     ) AS other_queues
@@ -28,46 +30,46 @@ FROM pulse_workers;
 
 -- name: outbox
 -- Commands of a queue that wait, as far as the oldest ones tell.
--- $1 task_queue, $2 rows to look at
+-- row_limit: rows to look at.
 SELECT
     count(*) AS commands, now() - min(created_at) AS age, coalesce(max(tries), 0) AS tries,
     (array_agg(last_error ORDER BY tries DESC, id) FILTER (WHERE last_error IS NOT NULL))[1]
         AS error
 FROM (
     SELECT id, created_at, tries, last_error FROM pulse_outbox
-    WHERE task_queue = $1
+    WHERE task_queue = :task_queue
     ORDER BY id
-    LIMIT $2
+    LIMIT :row_limit
 ) AS oldest;
 
 -- name: pending_runs
 -- Runs of a queue that have not begun for a while, oldest first.
--- $1 task_queue, $2 age, $3 rows to look at
+-- row_limit: rows to look at.
 SELECT
     count(*) AS runs, now() - min(created_at) AS age,
     (array_agg(id ORDER BY created_at, id))[1] AS oldest_id
 FROM (
     SELECT r.id, r.created_at FROM pulse_workflow_runs AS r
-    JOIN pulse_run_control AS c ON c.run_id = r.id AND c.task_queue = $1
+    JOIN pulse_run_control AS c ON c.run_id = r.id AND c.task_queue = :task_queue
     WHERE r.status = 'pending' AND r.engine = 'temporal'
-        AND r.created_at <= now() - $2::interval
+        AND r.created_at <= now() - :age::interval
     ORDER BY r.created_at, r.id
-    LIMIT $3
+    LIMIT :row_limit
 ) AS oldest;
 
 -- name: blocked_steps
 -- Why steps of a queue's open runs cannot start, the commonest reason first.
--- $1 task_queue, $2 rows to look at
+-- row_limit: rows to look at.
 SELECT
     blocked_reason AS reason, count(*) AS steps, max(now() - blocked_since) AS age,
     min(run_id) AS run_id
 FROM (
     SELECT s.run_id, s.blocked_reason, s.blocked_since FROM pulse_workflow_step_runs AS s
     JOIN pulse_workflow_runs AS r ON r.id = s.run_id
-    JOIN pulse_run_control AS c ON c.run_id = s.run_id AND c.task_queue = $1
+    JOIN pulse_run_control AS c ON c.run_id = s.run_id AND c.task_queue = :task_queue
     WHERE s.blocked_reason IS NOT NULL
         AND r.status IN ('pending', 'running', 'waiting')
-    LIMIT $2
+    LIMIT :row_limit
 ) AS found
 GROUP BY blocked_reason
 ORDER BY steps DESC, reason;
@@ -75,27 +77,27 @@ ORDER BY steps DESC, reason;
 -- name: idle_queues
 -- Queues of this database on which something waits and nobody works, as far as the oldest rows
 -- tell.
--- $1 task_queue to leave out, $2 silence after which a process counts as gone, $3 commands to look
--- at, $4 runs to look at
+-- task_queue: to leave out; silence: after which a process counts as gone; commands, runs: how many
+-- to look at.
 SELECT
     found.task_queue, sum(found.commands)::bigint AS commands, sum(found.runs)::bigint AS runs,
     now() - min(found.since) AS age
 FROM (
     SELECT o.task_queue, 1 AS commands, 0 AS runs, o.created_at AS since
-    FROM (SELECT task_queue, created_at FROM pulse_outbox ORDER BY id LIMIT $3) AS o
+    FROM (SELECT task_queue, created_at FROM pulse_outbox ORDER BY id LIMIT :commands) AS o
     UNION ALL
     SELECT c.task_queue, 0, 1, r.created_at
     FROM (
         SELECT id, created_at FROM pulse_workflow_runs
         WHERE status IN ('pending', 'running', 'waiting') AND engine = 'temporal'
         ORDER BY id
-        LIMIT $4
+        LIMIT :runs
     ) AS r
     JOIN pulse_run_control AS c ON c.run_id = r.id
 ) AS found
-WHERE found.task_queue <> $1 AND NOT EXISTS (
+WHERE found.task_queue <> :task_queue AND NOT EXISTS (
     SELECT 1 FROM pulse_workers AS w
-    WHERE w.task_queue = found.task_queue AND w.seen_at > now() - $2::interval
+    WHERE w.task_queue = found.task_queue AND w.seen_at > now() - :silence::interval
 )
 GROUP BY found.task_queue
 ORDER BY age DESC, found.task_queue;
@@ -103,10 +105,10 @@ ORDER BY age DESC, found.task_queue;
 -- name: rights
 -- What the role lacks of the rights that statements need; a column grant for each column is as
 -- good as one for the table. And the tables of which row-level security may hide rows from it.
--- $1 names without the prefix, $2 a right for each of them
+-- names: without the prefix; rights: one for each of them.
 WITH wanted AS (
     SELECT c.oid, c.relname, c.relkind, w.wanted_right
-    FROM unnest($1::text[], $2::text[]) AS w (name, wanted_right)
+    FROM unnest(:names::text[], :rights::text[]) AS w (name, wanted_right)
     JOIN pg_class AS c
         ON c.oid = to_regclass(left('pulse_x', -1) || w.name)
 ), judged AS (

@@ -1,13 +1,13 @@
 -- name: find_place
 -- The schema that holds this engine's tables; before the first migration, the one that will.
 -- And what a connection is like before anybody has changed it.
--- $1 name of the trigger table
+-- table_name: of the triggers.
 SELECT
     coalesce(
         (
             SELECT n.nspname FROM pg_class AS c
             JOIN pg_namespace AS n ON n.oid = c.relnamespace
-            WHERE c.oid = to_regclass($1)
+            WHERE c.oid = to_regclass(:table_name)
         ),
         current_schema()
     ) AS schema,
@@ -23,8 +23,8 @@ SELECT
 
 -- name: lock
 -- One migrating process at a time; released at the end of the transaction.
--- $1 any text that names this set of tables
-SELECT pg_advisory_xact_lock(hashtextextended($1, 0));
+-- tables: any text that names this set of them.
+SELECT pg_advisory_xact_lock(hashtextextended(:tables, 0));
 
 -- name: create_ledger
 CREATE TABLE IF NOT EXISTS pulse_migrations (
@@ -38,16 +38,14 @@ CREATE TABLE IF NOT EXISTS pulse_migrations (
 SELECT version, name, checksum FROM pulse_migrations ORDER BY version;
 
 -- name: record
--- $1 version, $2 name, $3 checksum
-INSERT INTO pulse_migrations (version, name, checksum) VALUES ($1, $2, $3);
+INSERT INTO pulse_migrations (version, name, checksum) VALUES (:version, :name, :checksum);
 
 -- name: find_function
 -- What the comment on a function says, and whether this role may replace it; no row: there is no
 -- such function.
--- $1 schema, $2 name
 SELECT
     obj_description(p.oid, 'pg_proc') AS comment,
     pg_has_role(p.proowner, 'USAGE') AND has_schema_privilege(n.oid, 'CREATE') AS is_replaceable
 FROM pg_proc AS p
 JOIN pg_namespace AS n ON n.oid = p.pronamespace
-WHERE n.nspname = $1 AND p.proname = $2;
+WHERE n.nspname = :schema AND p.proname = :name;

@@ -1,28 +1,28 @@
 -- name: take_turn
 -- Let one process a period compare this queue's runs with Temporal. No row: it is not yet due.
--- $1 task_queue, $2 pause until the next turn
-INSERT INTO pulse_reconcilers AS r (task_queue, due_at) VALUES ($1, now() + $2)
-ON CONFLICT (task_queue) DO UPDATE SET due_at = now() + $2 WHERE r.due_at <= now()
+-- pause: until the next turn.
+INSERT INTO pulse_reconcilers AS r (task_queue, due_at) VALUES (:task_queue, now() + :pause)
+ON CONFLICT (task_queue) DO UPDATE SET due_at = now() + :pause WHERE r.due_at <= now()
 RETURNING task_queue;
 
 -- name: state
--- $1 task_queue
 SELECT namespace_id, position, listed_before, report::text AS report
-FROM pulse_reconcilers WHERE task_queue = $1;
+FROM pulse_reconcilers WHERE task_queue = :task_queue;
 
 -- name: note
 -- Keep what a comparison has found.
--- $1 task_queue, $2 namespace_id, $3 position, $4 listed_before, $5 report as text
+-- report: JSON text.
 INSERT INTO pulse_reconcilers (task_queue, namespace_id, position, listed_before, report)
-VALUES ($1, $2, $3, $4, $5::text::jsonb)
+VALUES (:task_queue, :namespace_id, :position, :listed_before, :report::text::jsonb)
 ON CONFLICT (task_queue) DO UPDATE
-SET namespace_id = $2, position = $3, listed_before = $4, report = $5::text::jsonb;
+SET namespace_id = :namespace_id, position = :position, listed_before = :listed_before,
+    report = :report::text::jsonb;
 
 -- name: open_runs
 -- Runs that are not over and about which no command is on its way to Temporal, in id order. All of
 -- them were started once: a start command is deleted when Temporal has answered it. Those of the
 -- TypeScript Pulse were not, and are left out.
--- $1 task_queue, $2 id to continue after or NULL, $3 age of the last change at least, $4 rows
+-- after: id to continue after, or NULL; age: of the last change at least.
 SELECT
     r.id, r.tenant_id, c.generation,
     EXISTS (
@@ -32,89 +32,86 @@ SELECT
 FROM pulse_workflow_runs AS r
 JOIN pulse_run_control AS c ON c.run_id = r.id
 WHERE r.status IN ('pending', 'running', 'waiting') AND r.engine = 'temporal'
-    AND c.task_queue = $1 AND r.id > coalesce($2, '') AND r.updated_at <= now() - $3::interval
+    AND c.task_queue = :task_queue AND r.id > coalesce(:after, '')
+        AND r.updated_at <= now() - :age::interval
     AND NOT EXISTS (SELECT 1 FROM pulse_outbox AS o WHERE o.run_id = r.id)
 ORDER BY r.id
-LIMIT $4;
+LIMIT :row_limit;
 
 -- name: count_open
 -- How many runs are not over, of all queues; counting ends at the limit.
--- $1 limit
 SELECT count(*) AS runs FROM (
     SELECT 1 FROM pulse_workflow_runs
     WHERE status IN ('pending', 'running', 'waiting')
-    LIMIT $1
+    LIMIT :row_limit
 ) AS counted;
 
 -- name: standing
--- $1 run ids; an id that is missing from the answer is unknown, $2 age of the last change
+-- An id that is missing from the answer is unknown. age: of the last change.
 SELECT
     r.id, r.tenant_id, r.status, c.generation,
-    r.updated_at <= now() - $2::interval
+    r.updated_at <= now() - :age::interval
         AND NOT EXISTS (SELECT 1 FROM pulse_outbox AS o WHERE o.run_id = r.id) AS is_settled
 FROM pulse_workflow_runs AS r
 JOIN pulse_run_control AS c ON c.run_id = r.id
-WHERE r.id = ANY ($1::text[]);
+WHERE r.id = ANY (:run_ids::text[]);
 
 -- name: has_command
 -- Whether a command about a run is on its way to Temporal.
--- $1 run_id, $2 tenant_id
-SELECT id FROM pulse_outbox WHERE run_id = $1 AND tenant_id = $2 LIMIT 1;
+SELECT id FROM pulse_outbox WHERE run_id = :run_id AND tenant_id = :tenant_id LIMIT 1;
 
 -- name: restarts
 -- How often a run was restarted since somebody has retried it.
--- $1 run_id, $2 tenant_id
 SELECT count(*) AS restarts FROM pulse_execution_logs AS l
-WHERE l.run_id = $1 AND l.tenant_id = $2 AND l.step_run_id IS NULL
+WHERE l.run_id = :run_id AND l.tenant_id = :tenant_id AND l.step_run_id IS NULL
     AND l.data ->> 'source' = 'reconciler' AND l.data ->> 'repair' = 'restart'
     AND l.seq > coalesce((
         SELECT max(e.seq) FROM pulse_run_events AS e
-        WHERE e.run_id = $1 AND e.detail ->> 'reason' = 'retry'
+        WHERE e.run_id = :run_id AND e.detail ->> 'reason' = 'retry'
     ), 0);
 
 -- name: fail_run
 -- Fail a run whose workflow has ended without saying so; its control and run row are locked.
--- $1 id, $2 tenant_id, $3 generation, $4 error_message
 WITH run AS (
     UPDATE pulse_workflow_runs AS r
     SET
-        status = 'failed', error_message = $4, failed_at = now(), updated_at = now(),
+        status = 'failed', error_message = :error_message, failed_at = now(), updated_at = now(),
         started_at = coalesce(r.started_at, now()),
         context = r.context || coalesce((
             SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
-            WHERE s.run_id = $1 AND s.step_type = 'action' AND s.result IS NOT NULL
+            WHERE s.run_id = :run_id AND s.step_type = 'action' AND s.result IS NOT NULL
                 AND s.status IN ('completed', 'skipped')
         ), '{}')
-    WHERE r.id = $1 AND r.tenant_id = $2 AND r.status IN ('pending', 'running', 'waiting')
+    WHERE r.id = :run_id AND r.tenant_id = :tenant_id
+        AND r.status IN ('pending', 'running', 'waiting')
     RETURNING r.id
 )
 INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at, detail)
-SELECT id, $2, $3, 'run_failed', now(),
-    jsonb_build_object('error', $4::text, 'source', 'reconciler')
+SELECT id, :tenant_id, :generation, 'run_failed', now(),
+    jsonb_build_object('error', :error_message::text, 'source', 'reconciler')
 FROM run;
 
 -- name: scheduled
 -- Definitions whose schedule this queue keeps, but for those with a command on its way, and those
 -- whose schedule Temporal refuses.
--- $1 task_queue
 SELECT
     d.id, d.tenant_id, d.is_enabled, d.cron_expression, coalesce(d.timezone, 'UTC') AS timezone
 FROM pulse_workflow_definitions AS d
-WHERE d.schedule_queue = $1 AND d.deleted_at IS NULL AND d.cron_expression IS NOT NULL
+WHERE d.schedule_queue = :task_queue AND d.deleted_at IS NULL AND d.cron_expression IS NOT NULL
     AND d.schedule_error IS NULL
     AND NOT EXISTS (
         SELECT 1 FROM pulse_outbox AS o
-        WHERE o.kind = 'schedule' AND o.definition_id = d.id AND o.task_queue = $1
+        WHERE o.kind = 'schedule' AND o.definition_id = d.id AND o.task_queue = :task_queue
     );
 
 -- name: unscheduled
 -- Definitions of this database, among these, that should have no schedule: deleted, or without
 -- cron. What it does not know is another database's, and what another queue keeps is left alone.
 -- Those with a command on its way are left out too.
--- $1 definition ids, $2 task_queue
 SELECT d.id, d.tenant_id FROM pulse_workflow_definitions AS d
-WHERE d.id = ANY ($1::text[]) AND (d.deleted_at IS NOT NULL OR d.cron_expression IS NULL)
+WHERE d.id = ANY (:definition_ids::text[])
+    AND (d.deleted_at IS NOT NULL OR d.cron_expression IS NULL)
     AND NOT EXISTS (
         SELECT 1 FROM pulse_outbox AS o
-        WHERE o.kind = 'schedule' AND o.definition_id = d.id AND o.task_queue = $2
+        WHERE o.kind = 'schedule' AND o.definition_id = d.id AND o.task_queue = :task_queue
     );

@@ -1,6 +1,6 @@
 -- name: get_run
 -- One run; its context is computed from the results recorded so far.
--- $1 id, $2 tenant_id, NULL for any
+-- tenant_id: NULL for any.
 SELECT
     r.id, r.definition_id, r.tenant_id, r.trigger_id, r.status, r.current_step_index,
     r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot, r.generation,
@@ -12,19 +12,18 @@ SELECT
             AND s.status IN ('completed', 'skipped')
     ), '{}'))::text AS context
 FROM pulse_workflow_runs AS r
-WHERE r.id = $1 AND ($2::text IS NULL OR r.tenant_id = $2);
+WHERE r.id = :run_id AND (:tenant_id::text IS NULL OR r.tenant_id = :tenant_id);
 
 -- name: get_run_as_kept
 -- One run; its context is that of the last join, wait or end, so that the results of its steps are
 -- not read.
--- $1 id, $2 tenant_id
 SELECT
     r.id, r.definition_id, r.tenant_id, r.trigger_id, r.status, r.current_step_index,
     r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot, r.generation,
     r.error_message, r.started_at, r.completed_at, r.failed_at, r.canceled_at, r.cancel_reason,
     r.created_at, r.updated_at, r.context::text AS context
 FROM pulse_workflow_runs AS r
-WHERE r.id = $1 AND r.tenant_id = $2;
+WHERE r.id = :run_id AND r.tenant_id = :tenant_id;
 
 -- name: stored_statuses
 -- Which statuses runs have: one jump along the index for each, and no run is read. A newer release
@@ -43,92 +42,94 @@ SELECT status FROM stored;
 -- name: list_tenant
 -- One page of a tenant's runs, newest first; ``read_runs`` reads them. Each kind of list has a
 -- statement of its own, so that its plan fits, also one made before the parameters are known.
--- $1 since (inclusive), NULL from the first, $2 and $3 created_at and id that the page ends before,
--- NULL and '' from the newest, $4 rows, $5 tenant_id
+-- since: inclusive, NULL from the first; before_at, before_id: created_at and id that the page ends
+-- before, NULL and '' from the newest.
 SELECT r.id, r.created_at FROM pulse_workflow_runs AS r
-WHERE r.tenant_id = $5
-    AND r.created_at >= coalesce($1::timestamptz, '-infinity')
-    AND (r.created_at, r.id) < (coalesce($2::timestamptz, 'infinity'), $3)
+WHERE r.tenant_id = :tenant_id
+    AND r.created_at >= coalesce(:since::timestamptz, '-infinity')
+    AND (r.created_at, r.id) < (coalesce(:before_at::timestamptz, 'infinity'), :before_id)
 ORDER BY r.created_at DESC, r.id DESC
-LIMIT $4;
+LIMIT :row_limit;
 
 -- name: list_tenant_status
 -- The same of some statuses: the newest of each, merged.
--- $1 statuses, each once, $2 … $5 as $1 … $4 of list_tenant, $6 tenant_id
-SELECT newest.id, newest.created_at FROM unnest($1::text[]) AS wanted (status)
+-- statuses: each once; the others as of list_tenant.
+SELECT newest.id, newest.created_at FROM unnest(:statuses::text[]) AS wanted (status)
 CROSS JOIN LATERAL (
     SELECT n.id, n.created_at FROM pulse_workflow_runs AS n
-    WHERE n.tenant_id = $6 AND n.status = wanted.status
-        AND n.created_at >= coalesce($2::timestamptz, '-infinity')
-        AND (n.created_at, n.id) < (coalesce($3::timestamptz, 'infinity'), $4)
+    WHERE n.tenant_id = :tenant_id AND n.status = wanted.status
+        AND n.created_at >= coalesce(:since::timestamptz, '-infinity')
+        AND (n.created_at, n.id) < (coalesce(:before_at::timestamptz, 'infinity'), :before_id)
     ORDER BY n.created_at DESC, n.id DESC
-    LIMIT $5
+    LIMIT :row_limit
 ) AS newest
 ORDER BY newest.created_at DESC, newest.id DESC
-LIMIT $5;
+LIMIT :row_limit;
 
 -- name: list_definition
 -- The same of one definition; without a tenant, of the definition's.
--- $1 … $6 as in list_tenant_status, $6 NULL for any, $7 definition_id
-SELECT newest.id, newest.created_at FROM unnest($1::text[]) AS wanted (status)
+-- tenant_id: NULL for any; the others as of list_tenant_status.
+SELECT newest.id, newest.created_at FROM unnest(:statuses::text[]) AS wanted (status)
 CROSS JOIN LATERAL (
     SELECT n.id, n.created_at FROM pulse_workflow_runs AS n
-    WHERE n.definition_id = $7 AND n.status = wanted.status
-        AND n.tenant_id = coalesce($6, (
-            SELECT d.tenant_id FROM pulse_workflow_definitions AS d WHERE d.id = $7
+    WHERE n.definition_id = :definition_id AND n.status = wanted.status
+        AND n.tenant_id = coalesce(:tenant_id, (
+            SELECT d.tenant_id FROM pulse_workflow_definitions AS d WHERE d.id = :definition_id
         ))
-        AND n.created_at >= coalesce($2::timestamptz, '-infinity')
-        AND (n.created_at, n.id) < (coalesce($3::timestamptz, 'infinity'), $4)
+        AND n.created_at >= coalesce(:since::timestamptz, '-infinity')
+        AND (n.created_at, n.id) < (coalesce(:before_at::timestamptz, 'infinity'), :before_id)
     ORDER BY n.created_at DESC, n.id DESC
-    LIMIT $5
+    LIMIT :row_limit
 ) AS newest
 ORDER BY newest.created_at DESC, newest.id DESC
-LIMIT $5;
+LIMIT :row_limit;
 
 -- name: list_status
 -- The same of all tenants, for operators.
--- $1 … $5 as in list_tenant_status
-SELECT newest.id, newest.created_at FROM unnest($1::text[]) AS wanted (status)
+-- Parameters as of list_tenant_status.
+SELECT newest.id, newest.created_at FROM unnest(:statuses::text[]) AS wanted (status)
 CROSS JOIN LATERAL (
     SELECT n.id, n.created_at FROM pulse_workflow_runs AS n
     WHERE n.status = wanted.status
-        AND n.created_at >= coalesce($2::timestamptz, '-infinity')
-        AND (n.created_at, n.id) < (coalesce($3::timestamptz, 'infinity'), $4)
+        AND n.created_at >= coalesce(:since::timestamptz, '-infinity')
+        AND (n.created_at, n.id) < (coalesce(:before_at::timestamptz, 'infinity'), :before_id)
     ORDER BY n.created_at DESC, n.id DESC
-    LIMIT $5
+    LIMIT :row_limit
 ) AS newest
 ORDER BY newest.created_at DESC, newest.id DESC
-LIMIT $5;
+LIMIT :row_limit;
 
 -- name: list_signal
 -- The same of one signal, or of all signals about one resource: all their runs are read and
 -- sorted. A walk along the signals, newest first, could not stop early, as a replay makes a new run
 -- of an old signal. docs/operate/postgres.md says what that costs, and what to do about it.
--- $1 … $6 as in list_tenant_status, $6 NULL for any, $7 trigger_id, NULL for any, $8 resource_id,
--- NULL for any when $7 is given, $9 definition_id, NULL for any
+-- tenant_id, trigger_id, definition_id: NULL for any; resource_id: NULL for any when trigger_id is
+-- given; the others as of list_tenant_status.
 SELECT n.id, n.created_at FROM (
-    SELECT t.id FROM pulse_triggers AS t WHERE t.resource_id = $8 AND t.tenant_id = $6
+    SELECT t.id FROM pulse_triggers AS t WHERE t.resource_id = :resource_id
+        AND t.tenant_id = :tenant_id
     UNION ALL
-    SELECT t.id FROM pulse_triggers AS t WHERE t.resource_id = $8 AND $6::text IS NULL
+    SELECT t.id FROM pulse_triggers AS t WHERE t.resource_id = :resource_id
+        AND :tenant_id::text IS NULL
     UNION ALL
-    SELECT $7::text WHERE $8::text IS NULL
+    SELECT :trigger_id::text WHERE :resource_id::text IS NULL
 ) AS signal
 JOIN pulse_workflow_runs AS n ON n.trigger_id = signal.id
-WHERE n.status = ANY ($1::text[])
-    AND n.created_at >= coalesce($2::timestamptz, '-infinity')
-    AND (n.created_at, n.id) < (coalesce($3::timestamptz, 'infinity'), $4)
-    AND ($6::text IS NULL OR n.tenant_id = $6)
-    AND ($7::text IS NULL OR n.trigger_id = $7)
-    AND ($9::text IS NULL OR n.definition_id = $9)
+WHERE n.status = ANY (:statuses::text[])
+    AND n.created_at >= coalesce(:since::timestamptz, '-infinity')
+    AND (n.created_at, n.id) < (coalesce(:before_at::timestamptz, 'infinity'), :before_id)
+    AND (:tenant_id::text IS NULL OR n.tenant_id = :tenant_id)
+    AND (:trigger_id::text IS NULL OR n.trigger_id = :trigger_id)
+    AND (:definition_id::text IS NULL OR n.definition_id = :definition_id)
 ORDER BY n.created_at DESC, n.id DESC
-LIMIT $5;
+LIMIT :row_limit;
 
 -- name: read_runs
 -- Runs by their ids, in this order, as far as their definitions and contexts have room together;
 -- the first one always has. A context is as of the last join, wait or end. What Postgres has
 -- compressed is first counted as eight times its size there, so that no page is unpacked that is
 -- then thrown away, and measured when it is unpacked.
--- $1 ids, $2 bytes
+-- room: bytes.
 WITH stored AS (
     SELECT
         r.*, row_number() OVER (ORDER BY wanted.position) AS number,
@@ -138,7 +139,7 @@ WITH stored AS (
             + pg_column_size(r.context)
                 * CASE WHEN pg_column_compression(r.context) IS NULL THEN 1 ELSE 8 END
         ) OVER (ORDER BY wanted.position) AS bytes
-    FROM unnest($1::text[]) WITH ORDINALITY AS wanted (id, position)
+    FROM unnest(:run_ids::text[]) WITH ORDINALITY AS wanted (id, position)
     JOIN pulse_workflow_runs AS r ON r.id = wanted.id
 ), unpacked AS MATERIALIZED (
     SELECT
@@ -147,7 +148,7 @@ WITH stored AS (
         s.generation, s.error_message, s.started_at, s.completed_at, s.failed_at, s.canceled_at,
         s.cancel_reason, s.created_at, s.updated_at, s.context::text AS context, s.number
     FROM stored AS s
-    WHERE s.number = 1 OR s.bytes <= $2
+    WHERE s.number = 1 OR s.bytes <= :room
 ), measured AS (
     SELECT
         u.*,
@@ -160,62 +161,60 @@ SELECT
     definition_snapshot, generation, error_message, started_at, completed_at, failed_at,
     canceled_at, cancel_reason, created_at, updated_at, context
 FROM measured
-WHERE number = 1 OR bytes <= $2
+WHERE number = 1 OR bytes <= :room
 ORDER BY number;
 
 -- name: statuses
--- $1 run ids; an id that is missing from the answer is not (yet) known
-SELECT id, tenant_id, status FROM pulse_workflow_runs WHERE id = ANY ($1::text[]);
+-- An id that is missing from the answer is not (yet) known.
+SELECT id, tenant_id, status FROM pulse_workflow_runs WHERE id = ANY (:run_ids::text[]);
 
 -- name: status_of
--- $1 id, $2 tenant_id
 SELECT status, cancel_reason, error_message FROM pulse_workflow_runs
-WHERE id = $1 AND tenant_id = $2;
+WHERE id = :run_id AND tenant_id = :tenant_id;
 
 -- name: for_start
 -- What a start command needs to start its workflow.
--- $1 id, $2 tenant_id
 SELECT r.id, r.tenant_id, r.trigger_id, r.definition_id, r.status, c.generation,
     r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot
 FROM pulse_workflow_runs AS r
 JOIN pulse_run_control AS c ON c.run_id = r.id
-WHERE r.id = $1 AND r.tenant_id = $2;
+WHERE r.id = :run_id AND r.tenant_id = :tenant_id;
 
 -- name: finish
 -- End a run as completed or failed. No row: it is canceled, ended already or superseded.
--- $1 id, $2 tenant_id, $3 generation, $4 temporal_run_id, $5 status, $6 error_message
 WITH control AS (
     SELECT c.generation FROM pulse_run_control AS c
-    WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $3
+    WHERE c.run_id = :run_id AND c.tenant_id = :tenant_id AND c.generation = :generation
         AND c.closed_as IS NULL
     FOR SHARE
 ), run AS (
     UPDATE pulse_workflow_runs AS r
     SET
-        status = $5, error_message = $6, updated_at = now(),
-        completed_at = CASE WHEN $5 = 'completed' THEN now() END,
-        failed_at = CASE WHEN $5 = 'failed' THEN now() END,
+        status = :status, error_message = :error_message, updated_at = now(),
+        completed_at = CASE WHEN :status = 'completed' THEN now() END,
+        failed_at = CASE WHEN :status = 'failed' THEN now() END,
         context = r.context || coalesce((
             SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
-            WHERE s.run_id = $1 AND s.step_type = 'action' AND s.result IS NOT NULL
+            WHERE s.run_id = :run_id AND s.step_type = 'action' AND s.result IS NOT NULL
                 AND s.status IN ('completed', 'skipped')
         ), '{}')
     FROM control AS c
     JOIN pulse_run_lineages AS l
-        ON l.run_id = $1 AND l.generation = c.generation AND l.branch = ''
-        AND l.temporal_run_id = $4
-    WHERE r.id = $1 AND r.tenant_id = $2 AND r.status IN ('pending', 'running', 'waiting')
+        ON l.run_id = :run_id AND l.generation = c.generation AND l.branch = ''
+        AND l.temporal_run_id = :temporal_run_id
+    WHERE r.id = :run_id AND r.tenant_id = :tenant_id
+        AND r.status IN ('pending', 'running', 'waiting')
     RETURNING r.id
 ), event AS (
     INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at, detail)
     SELECT
-        run.id, $2, $3, 'run_' || $5, now(),
+        run.id, :tenant_id, :generation, 'run_' || :status, now(),
         jsonb_strip_nulls(jsonb_build_object(
-            'error', $6::text,
+            'error', :error_message::text,
             -- The condition that passed over the rest of the run, to its last step.
-            'endedBy', CASE WHEN $5 = 'completed' THEN (
+            'endedBy', CASE WHEN :status = 'completed' THEN (
                 SELECT s.skipped_by FROM pulse_workflow_step_runs AS s
-                WHERE s.run_id = $1 AND s.parent_step_run_id IS NULL
+                WHERE s.run_id = :run_id AND s.parent_step_run_id IS NULL
                 ORDER BY s.step_index DESC LIMIT 1
             ) END
         ))
@@ -226,47 +225,45 @@ SELECT id FROM run;
 -- name: fail_unstarted
 -- Fail a run whose workflow can never start. No row: it has begun, ended or been retried. A later
 -- generation that cannot start leaves results of the ones before.
--- $1 id, $2 tenant_id, $3 error_message, $4 generation
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
-    WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
+    WHERE c.run_id = :run_id AND c.tenant_id = :tenant_id AND c.generation = :generation
         AND c.closed_as IS NULL
     FOR SHARE
 ), run AS (
     UPDATE pulse_workflow_runs AS r
     SET
-        status = 'failed', error_message = $3, failed_at = now(), updated_at = now(),
+        status = 'failed', error_message = :error_message, failed_at = now(), updated_at = now(),
         context = r.context || coalesce((
             SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
-            WHERE s.run_id = $1 AND s.step_type = 'action' AND s.result IS NOT NULL
+            WHERE s.run_id = :run_id AND s.step_type = 'action' AND s.result IS NOT NULL
                 AND s.status IN ('completed', 'skipped')
         ), '{}')
     FROM control
-    WHERE r.id = $1 AND r.tenant_id = $2 AND r.status IN ('pending', 'running')
+    WHERE r.id = :run_id AND r.tenant_id = :tenant_id AND r.status IN ('pending', 'running')
         AND NOT EXISTS (
             SELECT 1 FROM pulse_run_lineages AS l
-            WHERE l.run_id = $1 AND l.generation = $4 AND l.branch = ''
+            WHERE l.run_id = :run_id AND l.generation = :generation AND l.branch = ''
         )
     RETURNING r.id
 ), event AS (
     INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at, detail)
-    SELECT id, $2, $4, 'run_failed', now(), jsonb_build_object('error', $3::text) FROM run
+    SELECT id, :tenant_id, :generation, 'run_failed', now(),
+        jsonb_build_object('error', :error_message::text) FROM run
 )
 SELECT id FROM run;
 
 -- name: reach
 -- Note which step of the root list is active, unless it has ended; the run row is locked.
--- $1 id, $2 tenant_id, $3 index
-UPDATE pulse_workflow_runs SET current_step_index = $3, updated_at = now()
-WHERE id = $1 AND tenant_id = $2 AND current_step_index <> $3 AND EXISTS (
+UPDATE pulse_workflow_runs SET current_step_index = :index, updated_at = now()
+WHERE id = :run_id AND tenant_id = :tenant_id AND current_step_index <> :index AND EXISTS (
     SELECT 1 FROM pulse_workflow_step_runs AS s
-    WHERE s.run_id = $1 AND s.path = $3::int::text
+    WHERE s.run_id = :run_id AND s.path = :index::int::text
         AND s.status NOT IN ('completed', 'failed', 'skipped')
 );
 
 -- name: lock_run
--- $1 id, $2 tenant_id
-SELECT status, generation FROM pulse_workflow_runs WHERE id = $1 AND tenant_id = $2
+SELECT status, generation FROM pulse_workflow_runs WHERE id = :run_id AND tenant_id = :tenant_id
 FOR NO KEY UPDATE;
 
 -- name: refresh_waiting
@@ -274,12 +271,11 @@ FOR NO KEY UPDATE;
 -- The run row must be locked by an earlier statement. A list is open up to its first step that
 -- has not ended; a failed step closes its list. Each step is looked at once: the lists are compared
 -- by a hash of their parents, never step with step.
--- $1 run_id, $2 tenant_id
 WITH first AS (
     SELECT DISTINCT ON (s.parent_step_run_id, s.branch_index)
         s.id, s.step_type, s.status, s.parent_step_run_id
     FROM pulse_workflow_step_runs AS s
-    WHERE s.run_id = $1 AND s.status NOT IN ('completed', 'skipped')
+    WHERE s.run_id = :run_id AND s.status NOT IN ('completed', 'skipped')
     ORDER BY s.parent_step_run_id, s.branch_index, s.step_index
 ), front AS MATERIALIZED (
     SELECT * FROM first WHERE status <> 'failed'
@@ -300,7 +296,7 @@ WITH first AS (
     FROM live
 ), recorded AS (
     SELECT count(*)::int AS results FROM pulse_workflow_step_runs AS s
-    WHERE s.run_id = $1 AND s.step_type = 'action' AND s.result IS NOT NULL
+    WHERE s.run_id = :run_id AND s.step_type = 'action' AND s.result IS NOT NULL
         AND s.status IN ('completed', 'skipped')
 )
 UPDATE pulse_workflow_runs AS r
@@ -312,11 +308,11 @@ SET
         WHEN v.status = 'running' OR n.results = r.context_results THEN r.context
         ELSE r.context || coalesce((
             SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
-            WHERE s.run_id = $1 AND s.step_type = 'action' AND s.result IS NOT NULL
+            WHERE s.run_id = :run_id AND s.step_type = 'action' AND s.result IS NOT NULL
                 AND s.status IN ('completed', 'skipped')
         ), '{}')
     END
 FROM verdict AS v
 CROSS JOIN recorded AS n
-WHERE r.id = $1 AND r.tenant_id = $2 AND r.status IN ('running', 'waiting')
+WHERE r.id = :run_id AND r.tenant_id = :tenant_id AND r.status IN ('running', 'waiting')
     AND r.status <> v.status;

@@ -1,35 +1,34 @@
 -- name: lock
 -- Wait for the right to change a definition's schedule; it lasts until the transaction ends.
--- $1 definition_id
-SELECT pg_advisory_xact_lock(hashtextextended('pulse_schedules ' || $1::text, 0));
+SELECT pg_advisory_xact_lock(hashtextextended('pulse_schedules ' || :definition_id::text, 0));
 
 -- name: find_owner
 -- What a definition's schedule follows from; no row: it never was, for deleted ones stay.
--- $1 definition_id, $2 tenant_id, NULL for any
+-- tenant_id: NULL for any.
 SELECT
     id, tenant_id, trigger_type, environment_filter, resource_type_filter, is_enabled,
     cron_expression, coalesce(timezone, 'UTC') AS timezone, schedule_queue, schedule_error,
     deleted_at IS NOT NULL AS is_deleted
 FROM pulse_workflow_definitions
-WHERE id = $1 AND ($2::text IS NULL OR tenant_id = $2);
+WHERE id = :definition_id AND (:tenant_id::text IS NULL OR tenant_id = :tenant_id);
 
 -- name: keep
 -- Note who keeps a definition's schedule.
--- $1 definition_id, $2 tenant_id, $3 task_queue
-UPDATE pulse_workflow_definitions SET schedule_queue = $3
-WHERE id = $1 AND tenant_id = $2 AND schedule_queue IS DISTINCT FROM $3;
+UPDATE pulse_workflow_definitions SET schedule_queue = :task_queue
+WHERE id = :definition_id AND tenant_id = :tenant_id
+    AND schedule_queue IS DISTINCT FROM :task_queue;
 
 -- name: story
 -- What a definition's ticks followed at a moment and since, oldest first: the newest version with
 -- content from before, or the first one, and all later ones. At last the row itself where it is
 -- newer than its versions: processes of a release that keeps none may still be at work.
--- $1 definition_id, $2 tenant_id, $3 moment
 WITH version AS (
     SELECT version, kind, valid_from, content
     FROM pulse_definition_versions
-    WHERE definition_id = $1 AND tenant_id = $2 AND version >= coalesce((
+    WHERE definition_id = :definition_id AND tenant_id = :tenant_id AND version >= coalesce((
         SELECT max(version) FROM pulse_definition_versions
-        WHERE definition_id = $1 AND tenant_id = $2 AND kind = 'content' AND valid_from <= $3
+        WHERE definition_id = :definition_id AND tenant_id = :tenant_id AND kind = 'content'
+            AND valid_from <= :since
     ), 0)
 ), told AS (
     SELECT
@@ -44,7 +43,7 @@ WITH version AS (
         coalesce(d.deleted_at, d.updated_at), true, d.is_enabled, d.cron_expression,
         coalesce(d.timezone, 'UTC')
     FROM pulse_workflow_definitions AS d
-    WHERE d.id = $1 AND d.tenant_id = $2 AND NOT EXISTS (
+    WHERE d.id = :definition_id AND d.tenant_id = :tenant_id AND NOT EXISTS (
         SELECT 1 FROM version AS v
         WHERE v.version >= d.version AND (d.deleted_at IS NULL OR v.kind = 'deleted')
     )
@@ -57,6 +56,6 @@ SELECT clock_timestamp() AS now;
 
 -- name: note_error
 -- Keep why Temporal refuses a definition's schedule.
--- $1 definition_id, $2 tenant_id, $3 error, NULL: it does not
-UPDATE pulse_workflow_definitions SET schedule_error = $3
-WHERE id = $1 AND tenant_id = $2 AND schedule_error IS DISTINCT FROM $3;
+-- error: NULL when there is none.
+UPDATE pulse_workflow_definitions SET schedule_error = :error
+WHERE id = :definition_id AND tenant_id = :tenant_id AND schedule_error IS DISTINCT FROM :error;

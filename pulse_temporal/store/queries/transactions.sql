@@ -4,5 +4,4 @@ SELECT current_setting('pulse.loan', true) AS mark;
 
 -- name: default_setting
 -- What a setting is in this session when nobody has changed it.
--- $1 name
-SELECT reset_val AS value FROM pg_settings WHERE name = $1;
+SELECT reset_val AS value FROM pg_settings WHERE name = :setting;

@@ -8,21 +8,20 @@
 -- run only; else it is NULL. Keys are taken in the order of their bytes, whatever the collation of
 -- the database, so that lists in whatever order never wait for each other in a circle.
 -- Arrays of the same length, one element a signal:
--- $1 ids, $2 tenant_ids, $3 sources, $4 types, $5 resource_types, $6 resource_ids,
--- $7 environments, $8 payloads as text, $9 idempotency_keys, $10 request_hashes.
--- What all of them share: $11 caused_by_run_id, $12 root_trigger_id, $13 depth, $14 is_replay,
--- $15 lease: how long the relay leaves the start commands to the caller; NULL: not at all,
--- $16 owner: a definition whose cron ticked; it matches, and of the others those that have no
--- cron, $17 replayed: plan runs for triggers that are stored already, $18 is_dry_run,
--- $19 task_queue, $20 dialect: the newest one that the caller knows. A run of a newer one is planned
--- and left to the relay of a newer release at once; it comes without snapshot and command,
--- $21 most runs of one signal, $22 most steps of those runs together; NULL: as many as there are.
+-- Arrays, one element a signal: ids to request_hashes; payloads: JSON texts. What all share:
+-- lease: how long the relay leaves the start commands to the caller; NULL: not at all.
+-- owner: a definition whose cron ticked; it matches, and of the others those that have no cron.
+-- replayed: plan runs for triggers that are stored already.
+-- dialect: the newest one that the caller knows. A run of a newer one is planned and left to the
+-- relay of a newer release at once; it comes without snapshot and command.
+-- most_runs: of one signal; most_steps: of those runs together; NULL: as many as there are.
 -- functions/emit.sql gives a value to each of these parameters, too.
 WITH given AS MATERIALIZED (
     SELECT *
     FROM unnest(
-        $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-        $8::text[], $9::text[], $10::text[]
+        :ids::text[], :tenant_ids::text[], :sources::text[], :types::text[],
+        :resource_types::text[], :resource_ids::text[], :environments::text[],
+        :payloads::text[], :idempotency_keys::text[], :request_hashes::text[]
     ) WITH ORDINALITY AS g (
         id, tenant_id, source, type, resource_type, resource_id, environment, payload,
         idempotency_key, request_hash, position
@@ -37,10 +36,10 @@ WITH given AS MATERIALIZED (
     )
     SELECT
         g.id, g.tenant_id, g.source, g.type, g.resource_type, g.resource_id, g.environment,
-        g.payload::jsonb, g.idempotency_key, g.request_hash, $11::text, $12::text, $13::int,
-        $14::bool
+        g.payload::jsonb, g.idempotency_key, g.request_hash, :caused_by_run_id::text,
+        :root_trigger_id::text, :depth::int, :is_replay::bool
     FROM given AS g
-    WHERE NOT $17::bool
+    WHERE NOT :replayed::bool
     ORDER BY g.tenant_id COLLATE "C", g.idempotency_key COLLATE "C", g.position
     ON CONFLICT (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id, created_at
@@ -51,7 +50,8 @@ WITH given AS MATERIALIZED (
         SELECT id, created_at FROM stored
         UNION ALL
         SELECT p.id, p.created_at FROM pulse_triggers AS p
-        WHERE $17::bool AND p.id = ANY ($1::text[]) AND p.tenant_id = ANY ($2::text[])
+        WHERE :replayed::bool AND p.id = ANY (:ids::text[])
+            AND p.tenant_id = ANY (:tenant_ids::text[])
     ) AS kept
     JOIN given AS g ON g.id = kept.id
 ), clock AS MATERIALIZED (
@@ -81,31 +81,31 @@ WITH given AS MATERIALIZED (
         ON d.tenant_id = t.tenant_id AND d.trigger_type = t.type
         AND d.is_enabled AND d.deleted_at IS NULL  -- not emit_tick
         -- What a late tick's owner has become meanwhile is no matter: at its time it was enabled.
-        AND (d.is_enabled AND d.deleted_at IS NULL OR d.id = $16::text)  -- only emit_tick
+        AND (d.is_enabled AND d.deleted_at IS NULL OR d.id = :owner::text)  -- only emit_tick
         AND d.step_plan IS NOT NULL
         AND (d.environment_filter IS NULL OR d.environment_filter = t.environment)
         AND (d.resource_type_filter IS NULL OR d.resource_type_filter = t.resource_type)
-        AND ($16::text IS NULL OR d.id = $16::text OR d.cron_expression IS NULL)
+        AND (:owner::text IS NULL OR d.id = :owner::text OR d.cron_expression IS NULL)
     CROSS JOIN clock AS c
     WINDOW in_order AS (ORDER BY t.position, d.created_at, d.id)
 ), bounds AS MATERIALIZED (
     -- Refuses before anything is written for the runs; what was written is undone with it.
     SELECT CASE
-        WHEN max(a.runs) > $21::int THEN pulse_refuse(
+        WHEN max(a.runs) > :most_runs::int THEN pulse_refuse(
             format(
                 'The signal %L of tenant %s would start %s runs at once; limits.runs_per_signal '
                     'allows %s.',
                 (array_agg(t.type ORDER BY a.runs DESC))[1],
-                (array_agg(t.tenant_id ORDER BY a.runs DESC))[1], max(a.runs), $21::int
+                (array_agg(t.tenant_id ORDER BY a.runs DESC))[1], max(a.runs), :most_runs::int
             ),
             'limits.runs_per_signal'
         )
-        WHEN max(a.steps) > $22::int THEN pulse_refuse(
+        WHEN max(a.steps) > :most_steps::int THEN pulse_refuse(
             format(
                 'The runs that the signal %L of tenant %s would start have %s steps altogether; '
                     'limits.steps_per_signal allows %s.',
                 (array_agg(t.type ORDER BY a.steps DESC))[1],
-                (array_agg(t.tenant_id ORDER BY a.steps DESC))[1], max(a.steps), $22::int
+                (array_agg(t.tenant_id ORDER BY a.steps DESC))[1], max(a.steps), :most_steps::int
             ),
             'limits.steps_per_signal'
         )
@@ -122,8 +122,9 @@ WITH given AS MATERIALIZED (
         replay_of_run_id, engine, dialect
     )
     SELECT
-        m.run_id, m.definition_id, m.tenant_id, m.trigger_id, m.snapshot, $14::bool, $18::bool,
-        CASE WHEN $17::bool THEN (
+        m.run_id, m.definition_id, m.tenant_id, m.trigger_id, m.snapshot, :is_replay::bool,
+        :is_dry_run::bool,
+        CASE WHEN :replayed::bool THEN (
             SELECT o.id FROM pulse_workflow_runs AS o
             WHERE o.trigger_id = m.trigger_id AND o.definition_id = m.definition_id
                 AND NOT o.is_replay
@@ -134,7 +135,7 @@ WITH given AS MATERIALIZED (
     ORDER BY m.position
 ), control AS (
     INSERT INTO pulse_run_control (run_id, tenant_id, task_queue)
-    SELECT run_id, tenant_id, $19::text FROM matched
+    SELECT run_id, tenant_id, :task_queue::text FROM matched
 ), planned AS MATERIALIZED (
     SELECT
         m.run_id, m.tenant_id, m.position,
@@ -160,8 +161,8 @@ WITH given AS MATERIALIZED (
 ), outbox AS (
     INSERT INTO pulse_outbox (kind, tenant_id, run_id, task_queue, dialect, leased_until)
     SELECT
-        'start', tenant_id, run_id, $19::text, dialect,
-        coalesce(CASE WHEN dialect <= $20::int THEN now() + $15::interval END, '-infinity')
+        'start', tenant_id, run_id, :task_queue::text, dialect,
+        coalesce(CASE WHEN dialect <= :dialect::int THEN now() + :lease::interval END, '-infinity')
     FROM matched CROSS JOIN bounds
     WHERE bounds.are_kept
     ORDER BY position
@@ -169,8 +170,8 @@ WITH given AS MATERIALIZED (
 )
 SELECT
     t.id, t.created_at, m.run_id, m.definition_id,
-    CASE WHEN m.dialect <= $20::int THEN o.id END AS outbox_id,
-    CASE WHEN m.is_first AND m.dialect <= $20::int THEN m.snapshot::text END AS snapshot
+    CASE WHEN m.dialect <= :dialect::int THEN o.id END AS outbox_id,
+    CASE WHEN m.is_first AND m.dialect <= :dialect::int THEN m.snapshot::text END AS snapshot
 FROM trigger AS t
 LEFT JOIN matched AS m ON m.trigger_id = t.id
 LEFT JOIN outbox AS o ON o.run_id = m.run_id
@@ -179,12 +180,12 @@ ORDER BY t.position, m.position;
 -- name: bound_waits
 -- Let no statement of this transaction wait longer for a lock of another one; gives the bound that
 -- held before.
--- $1 bound as Postgres writes it; a number alone is milliseconds
-SELECT current_setting('lock_timeout') AS before, set_config('lock_timeout', $1::text, true);
+-- bound: as Postgres writes it; a number alone is milliseconds.
+SELECT current_setting('lock_timeout') AS before, set_config('lock_timeout', :bound::text, true);
 
 -- name: find_by_keys
 -- The triggers that idempotency keys belong to.
--- Arrays of the same length, one element a key: $1 tenant_ids, $2 idempotency_keys
+-- Arrays of the same length, one element a key.
 SELECT
     t.id, t.tenant_id, source, type, resource_type, resource_id, environment,
     payload::text AS payload, idempotency_key, request_hash, caused_by_run_id,
@@ -195,25 +196,25 @@ SELECT
         WHERE r.trigger_id = t.id AND NOT r.is_replay ORDER BY d.created_at, d.id
     ) AS run_ids
 FROM (
-    SELECT DISTINCT tenant_id, key FROM unnest($1::text[], $2::text[]) AS k (tenant_id, key)
+    SELECT DISTINCT tenant_id,
+        key FROM unnest(:tenant_ids::text[], :idempotency_keys::text[]) AS k (tenant_id, key)
 ) AS wanted
 JOIN pulse_triggers AS t
     ON t.tenant_id = wanted.tenant_id AND t.idempotency_key = wanted.key;
 
 -- name: find_stored
 -- What emit_signal has given for signals that are stored: the runs in their order, no commands.
--- $1 trigger_ids
 SELECT
     t.id, t.created_at, r.id AS run_id, r.definition_id, NULL::bigint AS outbox_id,
     NULL::text AS snapshot
 FROM pulse_triggers AS t
 LEFT JOIN pulse_workflow_runs AS r ON r.trigger_id = t.id AND NOT r.is_replay
-WHERE t.id = ANY ($1::text[])
+WHERE t.id = ANY (:trigger_ids::text[])
 ORDER BY r.id;
 
 -- name: get_trigger
 -- One trigger with the runs that it started, oldest definition first.
--- $1 id, $2 tenant_id, NULL for any
+-- tenant_id: NULL for any.
 SELECT
     id, tenant_id, source, type, resource_type, resource_id, environment,
     payload::text AS payload, idempotency_key, request_hash, caused_by_run_id,
@@ -224,13 +225,13 @@ SELECT
         WHERE r.trigger_id = t.id ORDER BY r.is_replay, d.created_at, d.id, r.id
     ) AS run_ids
 FROM pulse_triggers AS t
-WHERE t.id = $1 AND ($2::text IS NULL OR t.tenant_id = $2);
+WHERE t.id = :trigger_id AND (:tenant_id::text IS NULL OR t.tenant_id = :tenant_id);
 
 -- name: count_caused
 -- How many signals a first signal has caused so far; counting ends at the limit.
--- $1 tenant_id, $2 root_trigger_id, $3 limit
 SELECT count(*) AS caused FROM (
-    SELECT 1 FROM pulse_triggers WHERE tenant_id = $1 AND root_trigger_id = $2 LIMIT $3
+    SELECT 1 FROM pulse_triggers WHERE tenant_id = :tenant_id
+        AND root_trigger_id = :root_trigger_id LIMIT :row_limit
 ) AS counted;
 
 -- name: take_signals
