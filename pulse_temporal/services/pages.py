@@ -12,7 +12,7 @@ from pulse_temporal.errors import InvalidInputError
 from pulse_temporal.model.definitions import WorkflowDefinition
 from pulse_temporal.model.plain import cut_repr
 from pulse_temporal.model.runs import Page, WorkflowRun
-from pulse_temporal.store.places import NEWEST, Place
+from pulse_temporal.store.places import NEWEST, KeysetPosition
 
 MOST_ROWS = 500
 ROW_ID = re.compile(r"[!-~]{1,100}")
@@ -26,7 +26,7 @@ def check_limit(limit: int) -> None:
         )
 
 
-def read_cursor(cursor: str | None) -> Place:
+def read_cursor(cursor: str | None) -> KeysetPosition:
     """Give the place that a cursor stands for.
 
     Raises:
@@ -38,30 +38,30 @@ def read_cursor(cursor: str | None) -> Place:
     try:
         text = base64.b64decode(cursor, altchars="-_", validate=True).decode("ascii")
         at, _, row_id = text.partition(" ")
-        place = Place(datetime.fromisoformat(at), row_id)
+        position = KeysetPosition(datetime.fromisoformat(at), row_id)
     except (binascii.Error, TypeError, ValueError):
         raise refusal from None
-    if not ROW_ID.fullmatch(row_id) or place.at is None or place.at.tzinfo is None:
+    if not ROW_ID.fullmatch(row_id) or position.at is None or position.at.tzinfo is None:
         raise refusal
-    return place
+    return position
 
 
-def write_cursor(place: Place) -> str:
-    """Give the cursor that stands for a place."""
-    at = place.at.isoformat() if place.at else ""
-    return base64.urlsafe_b64encode(f"{at} {place.id}".encode()).decode()
+def write_cursor(position: KeysetPosition) -> str:
+    """Give the cursor that stands for a position."""
+    at = position.at.isoformat() if position.at else ""
+    return base64.urlsafe_b64encode(f"{at} {position.id}".encode()).decode()
 
 
 def page_of(found: Sequence[WorkflowDefinition], *, looked: int) -> Page[WorkflowDefinition]:
     """Make a page of the definitions that had room, of those that were looked at."""
     cursor = None
     if looked > len(found):
-        cursor = write_cursor(Place(found[-1].created_at, found[-1].id))
+        cursor = write_cursor(KeysetPosition(found[-1].created_at, found[-1].id))
     return Page[WorkflowDefinition](items=tuple(found), next_cursor=cursor)
 
 
 def page_of_runs(
-    found: Sequence[WorkflowRun], places: Sequence[Place], *, limit: int
+    found: Sequence[WorkflowRun], places: Sequence[KeysetPosition], *, limit: int
 ) -> Page[WorkflowRun]:
     """Make a page of the runs that had room, which may be fewer than were looked for.
 
@@ -71,6 +71,10 @@ def page_of_runs(
         limit: Most runs of a page.
     """
     looked_for = places[:limit]
-    last = Place(found[-1].created_at, found[-1].id) if found else next(reversed(looked_for), None)
+    last = (
+        KeysetPosition(found[-1].created_at, found[-1].id)
+        if found
+        else next(reversed(looked_for), None)
+    )
     cursor = None if last is None or last == places[-1] else write_cursor(last)
     return Page[WorkflowRun](items=tuple(found), next_cursor=cursor)

@@ -67,7 +67,7 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ClaimTerms:
     """On what terms a step is claimed.
 
     Attributes:
@@ -84,7 +84,12 @@ class Terms:
 
 
 async def claim(
-    session: Session, fence: Fence, path: str, *, terms: Terms, kept: KeptResults | None = None
+    session: Session,
+    fence: Fence,
+    path: str,
+    *,
+    terms: ClaimTerms,
+    kept: KeptResults | None = None,
 ) -> Claimed | None:
     """Take a step that nobody works on; None leaves the reason to ``lock_step``.
 

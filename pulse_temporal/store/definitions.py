@@ -14,7 +14,7 @@ from pulse_temporal.model.paths import parent_of, path_numbers
 from pulse_temporal.model.steps import HandlerStep, WorkflowStep, walk
 from pulse_temporal.model.values import JsonObject
 from pulse_temporal.store import outbox, rows
-from pulse_temporal.store.places import PAGE_BYTES, Place
+from pulse_temporal.store.places import PAGE_BYTES, KeysetPosition
 from pulse_temporal.store.sessions import Session
 
 VersionKind = Literal["content", "enabled", "disabled", "deleted"]
@@ -104,7 +104,7 @@ async def list_page(
     tenant_id: str | None,
     trigger_type: str | None,
     is_enabled: bool | None,
-    after: Place,
+    after: KeysetPosition,
     limit: int,
 ) -> tuple[list[WorkflowDefinition], int]:
     """Read one page of definitions, newest first; a filter of None lets all through.

@@ -10,7 +10,7 @@ PAGE_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class KeysetPosition:
     """A place in a list; the page that follows holds what is older, or as old with a lesser id.
 
     Attributes:
@@ -21,12 +21,12 @@ class Place:
     at: datetime | None = None
     id: str = ""
 
-    def not_before(self, moment: datetime | None) -> Place:
+    def not_before(self, moment: datetime | None) -> KeysetPosition:
         """Give the place, or the one where older rows than ``moment`` begin if that is further."""
         if moment is None or (self.at is not None and (self.at, self.id) <= (moment, "")):
             return self
-        return Place(moment)
+        return KeysetPosition(moment)
 
 
-NEWEST = Place()
+NEWEST = KeysetPosition()
 """Where the first page begins."""

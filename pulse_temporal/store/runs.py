@@ -11,7 +11,7 @@ from pulse_temporal.model.runs import RunFilter, RunStatus, WorkflowRun
 from pulse_temporal.store import rows
 from pulse_temporal.store.connection import Record
 from pulse_temporal.store.control import Fence
-from pulse_temporal.store.places import PAGE_BYTES, Place
+from pulse_temporal.store.places import PAGE_BYTES, KeysetPosition
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.snapshots import snapshot
 
@@ -53,8 +53,8 @@ async def get_run_as_kept(session: Session, run_id: str, *, tenant_id: str) -> W
 
 
 async def list_places(
-    session: Session, wanted: RunFilter, *, after: Place, limit: int
-) -> list[Place]:
+    session: Session, wanted: RunFilter, *, after: KeysetPosition, limit: int
+) -> list[KeysetPosition]:
     """Read where the runs of one page are, newest first.
 
     The filter decides the statement, and so the index: none of them reads more than a page of
@@ -110,8 +110,8 @@ async def _stored_statuses(session: Session) -> list[str]:
     return [row["status"] for row in await session.rows("runs.stored_statuses")]
 
 
-def _places(found: Sequence[Record]) -> list[Place]:
-    return [Place(row["created_at"], row["id"]) for row in found]
+def _places(found: Sequence[Record]) -> list[KeysetPosition]:
+    return [KeysetPosition(row["created_at"], row["id"]) for row in found]
 
 
 async def read_runs(

@@ -9,7 +9,7 @@ from temporalio.api.testservice.v1 import SleepRequest
 from temporalio.client import Client
 
 
-class ServerClock:
+class TemporalClock:
     """Runs with real time, and jumps when it is told to.
 
     It jumps by exactly the time that was asked for. Left to itself, the server would skip on

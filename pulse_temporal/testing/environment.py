@@ -21,7 +21,7 @@ from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowInput
 from pulse_temporal.model.runs import ActionResult, RunFilter, WorkflowRun, WorkflowStepRun
 from pulse_temporal.model.signals import TriggerInput
 from pulse_temporal.temporal.client import connect
-from pulse_temporal.testing.clock import ServerClock
+from pulse_temporal.testing.clock import TemporalClock
 from pulse_temporal.testing.pauses import sleeping_steps
 from pulse_temporal.testing.results import RunResult
 from pulse_temporal.testing.scripts import ScriptedAction, ScriptedCondition
@@ -53,7 +53,7 @@ class PulseTestEnvironment:
     """
 
     def __init__(
-        self, engine: Engine, clock: ServerClock, *, dsn: str, patience: timedelta
+        self, engine: Engine, clock: TemporalClock, *, dsn: str, patience: timedelta
     ) -> None:
         self.engine = engine
         self.dsn = dsn
@@ -103,7 +103,7 @@ class PulseTestEnvironment:
             stack.push_async_callback(engine.stop)
             await engine.migrate()
             await engine.start()
-            yield cls(engine, ServerClock(client), dsn=dsn, patience=patience)
+            yield cls(engine, TemporalClock(client), dsn=dsn, patience=patience)
 
     def use(self, register: Callable[[Engine], object]) -> None:
         """Register real handlers and signals: ``register`` is the application's function."""

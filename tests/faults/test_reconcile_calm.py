@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from pulse_temporal.services.care.comparison import Comparison, Scope
+from pulse_temporal.services.care.comparison import Comparison, ComparisonScope
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.reconcile import OpenRun
 from pulse_temporal.temporal.executions import open_workflows
@@ -107,7 +107,7 @@ async def test_a_run_that_ends_while_temporal_is_asked_is_no_difference(
     await operator.ended(run.id)
     stale = OpenRun(run.id, TENANT, generation=1, has_begun=True)
     database = Database(pulse.dsn, prefix="pulse_", patience=timedelta(seconds=10))
-    comparison = Comparison(database, pulse.engine.options, operator.client, Scope())
+    comparison = Comparison(database, pulse.engine.options, operator.client, ComparisonScope())
     await comparison.compare_runs([stale])
     await database.close()
     assert (comparison.found.checked, comparison.found.repairs) == (1, [])

@@ -50,7 +50,7 @@ class Walk:
         """Claim a step, as the first of its list when it is."""
         branch = path.rpartition("/")[0]
         fence = Fence(self.run_id, TENANT, 1, branch, f"x{branch}", f"x{branch}", None, None)
-        terms = claims.Terms("wrk_1", BOUND, begins=branch not in self.begun)
+        terms = claims.ClaimTerms("wrk_1", BOUND, begins=branch not in self.begun)
         self.begun.add(branch)
         claimed = await claims.claim(self.session, fence, path, terms=terms, kept=kept)
         assert claimed is not None, path

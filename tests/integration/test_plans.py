@@ -30,7 +30,7 @@ from pulse_temporal.store import (
     triggers,
 )
 from pulse_temporal.store.control import Fence
-from pulse_temporal.store.places import NEWEST, Place
+from pulse_temporal.store.places import NEWEST, KeysetPosition
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.statements import statements
 from pulse_temporal.store.triggers import IdempotencyKey, NewTrigger
@@ -94,9 +94,9 @@ class Known:
     lineage: str
 
     @property
-    def place(self) -> Place:
+    def place(self) -> KeysetPosition:
         """Where a page in the middle begins."""
-        return Place(self.at, self.run_id)
+        return KeysetPosition(self.at, self.run_id)
 
     @property
     def fence(self) -> Fence:
@@ -150,7 +150,7 @@ async def known(filled: asyncpg.Connection) -> Known:
     return Known(**dict(row.items()))
 
 
-def listing(wanted: RunFilter, *, after: Place = NEWEST) -> Ask:
+def listing(wanted: RunFilter, *, after: KeysetPosition = NEWEST) -> Ask:
     """Ask for a page of runs."""
 
     async def ask(session: Session) -> None:
@@ -160,7 +160,7 @@ def listing(wanted: RunFilter, *, after: Place = NEWEST) -> Ask:
     return ask
 
 
-def defining(tenant_id: str | None, *, after: Place = NEWEST) -> Ask:
+def defining(tenant_id: str | None, *, after: KeysetPosition = NEWEST) -> Ask:
     """Ask for a page of definitions."""
     return lambda session: definitions.list_page(
         session, tenant_id=tenant_id, trigger_type=None, is_enabled=None, after=after, limit=PAGE
@@ -197,7 +197,7 @@ def recording(known: Known) -> Ask:
     """Claim a step and record its result."""
 
     async def ask(session: Session) -> None:
-        terms = claims.Terms(worker_id="wrk_1", bound=BOUND, waited_after=0, begins=False)
+        terms = claims.ClaimTerms(worker_id="wrk_1", bound=BOUND, waited_after=0, begins=False)
         claimed = await claims.claim(session, known.fence, "3", terms=terms)
         assert claimed is not None
         recorded = await steps.record_success(
@@ -289,7 +289,7 @@ READS: Mapping[str, Callable[[Known], Ask]] = {
     "definitions": lambda _: defining(BIG),
     "definitions, all": lambda _: defining(None),
     "definitions, all, deep": lambda known: defining(
-        None, after=Place(known.at, known.definition_id)
+        None, after=KeysetPosition(known.at, known.definition_id)
     ),
     "failed lately": lambda _: lambda session: session.connection.fetch(FAILED_LATELY),
     "restarts": lambda known: (

@@ -16,7 +16,7 @@ from pulse_temporal.services.pages import write_cursor
 from pulse_temporal.store import claims, steps
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database
-from pulse_temporal.store.places import Place
+from pulse_temporal.store.places import KeysetPosition
 from tests.scale.load import BIG, NOWHERE, History
 
 PREFIX = "pulse_"
@@ -58,7 +58,7 @@ class Ids:
     runs: list[asyncpg.Record]
     long_runs: list[str]
     big_definition: str
-    middle: Place
+    middle: KeysetPosition
     cursor: str
 
     @staticmethod
@@ -72,7 +72,7 @@ class Ids:
                 MIDDLE, span["first"] + (span["last"] - span["first"]) / 2
             )
             assert middle is not None
-            place = Place(middle["created_at"], middle["id"])
+            place = KeysetPosition(middle["created_at"], middle["id"])
             return Ids(
                 runs=await connection.fetch(SOME_RUNS, KNOWN),
                 long_runs=[row["id"] for row in await connection.fetch(LONG_RUNS, BIG)],
@@ -133,7 +133,7 @@ class Subject:
             parent_run_id=None,
             parent_first_run_id=None,
         )
-        terms = claims.Terms(worker_id="wrk_1", bound=BOUND, waited_after=0, begins=True)
+        terms = claims.ClaimTerms(worker_id="wrk_1", bound=BOUND, waited_after=0, begins=True)
         async with self.database.session() as session:
             claimed = await claims.claim(session, fence, "0", terms=terms)
         assert claimed is not None
@@ -235,5 +235,5 @@ def _about(run: asyncpg.Record) -> RunFilter:
     return RunFilter(tenant_id=run["tenant_id"], resource_id=run["resource_id"])
 
 
-def _at(place: Place) -> datetime | None:
+def _at(place: KeysetPosition) -> datetime | None:
     return place.at

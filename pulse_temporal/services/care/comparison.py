@@ -53,7 +53,7 @@ ENDINGS: dict[str, tuple[Remedy, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class ComparisonScope:
     """How much one comparison looks at; by default everything.
 
     Attributes:
@@ -103,7 +103,7 @@ class Comparison:
     """One comparison of the runs and schedules of a task queue with Temporal."""
 
     def __init__(
-        self, database: Database, options: EngineOptions, client: Client, scope: Scope
+        self, database: Database, options: EngineOptions, client: Client, scope: ComparisonScope
     ) -> None:
         self.database = database
         self.options = options

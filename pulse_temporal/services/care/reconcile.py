@@ -19,7 +19,13 @@ from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.model.reconcile import ReconcileReport, Repair
 from pulse_temporal.notices import Repeats
-from pulse_temporal.services.care.comparison import PAGE, SHOWN, Comparison, Differences, Scope
+from pulse_temporal.services.care.comparison import (
+    PAGE,
+    SHOWN,
+    Comparison,
+    ComparisonScope,
+    Differences,
+)
 from pulse_temporal.services.care.repairs import Repairs
 from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.store import reconcile
@@ -63,7 +69,7 @@ class Reconciler:
         """Compare everything; see ``Engine.reconcile``."""
         before = await self._state()
         report, state = await self._compare(
-            client, Scope(), before, dry_run=dry_run, confirm=confirm
+            client, ComparisonScope(), before, dry_run=dry_run, confirm=confirm
         )
         if not dry_run:
             await self._keep(
@@ -107,7 +113,7 @@ class Reconciler:
     async def glance(self, client: Client) -> ReconcileReport:
         """Compare the oldest page of runs and repair nothing; takes no worker's turn."""
         before = await self._state()
-        scope = Scope(is_one_page=True, settled_for=SETTLED)
+        scope = ComparisonScope(is_one_page=True, settled_for=SETTLED)
         report, _ = await self._compare(client, scope, before, dry_run=True)
         return report
 
@@ -131,7 +137,7 @@ class Reconciler:
     async def _compare(
         self,
         client: Client,
-        scope: Scope,
+        scope: ComparisonScope,
         before: ReconcilerState,
         *,
         dry_run: bool = False,
@@ -141,7 +147,7 @@ class Reconciler:
             namespace = await namespace_id(client, patience=self.options.temporal_timeout)
             moved = before.namespace_id not in (None, namespace)
             # Another namespace is accepted when all runs are there, not some.
-            looked = Scope() if moved and not dry_run else scope
+            looked = ComparisonScope() if moved and not dry_run else scope
             found = await Comparison(self.database, self.options, client, looked).make()
         halted = None if confirm else _reason_to_halt(found, moved=moved)
         repairs, problems = found.repairs, found.problems
@@ -214,9 +220,9 @@ class Reconciler:
             )
 
 
-def _page(before: ReconcilerState) -> Scope:
+def _page(before: ReconcilerState) -> ComparisonScope:
     """Give the scope of a worker's turn: the next page."""
-    return Scope(
+    return ComparisonScope(
         after=before.position,
         listed_before=before.listed_before,
         is_one_page=True,
@@ -229,7 +235,7 @@ def pages_of_a_turn(open_runs: int) -> int:
     return max(1, math.ceil(open_runs / (PAGE * ROUND)))
 
 
-def _next_page(scope: Scope, state: ReconcilerState) -> Scope:
+def _next_page(scope: ComparisonScope, state: ReconcilerState) -> ComparisonScope:
     """Return the scope of the page after another one of the same turn.
 
     Schedules were looked at; of runs and workflows what had come to its end is not begun anew.

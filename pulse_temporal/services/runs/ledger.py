@@ -34,7 +34,7 @@ from pulse_temporal.services.runs.admission import admit
 from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.services.runs.verdicts import judge_running
 from pulse_temporal.store import claims, steps, timeline
-from pulse_temporal.store.claims import Claimed, Terms, Ticket
+from pulse_temporal.store.claims import Claimed, ClaimTerms, Ticket
 from pulse_temporal.store.contexts import KeptResults
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database
@@ -96,7 +96,7 @@ class Ledger:
             bound: Length of the attempt that begins with the claim.
             waited_after: Number of the failed attempt whose pause the execution has waited out.
         """
-        terms = Terms(self.worker_id, bound, waited_after=waited_after)
+        terms = ClaimTerms(self.worker_id, bound, waited_after=waited_after)
         for _ in range(CLAIM_ROUNDS):
             async with self.database.session() as session:
                 claimed = await claims.claim(session, fence, path, terms=terms, kept=self.kept)
@@ -112,7 +112,7 @@ class Ledger:
 
         None: nothing has changed, because the execution is not the first to speak there.
         """
-        terms = Terms(self.worker_id, bound, begins=True)
+        terms = ClaimTerms(self.worker_id, bound, begins=True)
         async with self.database.session() as session:
             return await claims.claim(session, fence, path, terms=terms, kept=self.kept)
 

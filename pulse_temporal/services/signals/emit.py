@@ -17,7 +17,7 @@ from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.services.outbox.dispatch import Dispatcher, PlannedStart
 from pulse_temporal.services.signals.batching import EmitBatcher
-from pulse_temporal.services.signals.intake import Intake
+from pulse_temporal.services.signals.intake import SignalIntake
 from pulse_temporal.services.signals.known import known, request_hash
 from pulse_temporal.store import outbox, triggers
 from pulse_temporal.store.connection import Connection
@@ -45,7 +45,7 @@ class Emitter:
         options: EngineOptions,
     ) -> None:
         self.database = database
-        self.intake = Intake(registry, options)
+        self.intake = SignalIntake(registry, options)
         self.dispatcher = dispatcher
         self.options = options
         self._joined: dict[int, list[PlannedStart]] = {}

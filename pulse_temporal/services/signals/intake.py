@@ -26,7 +26,7 @@ REASONS_BYTES = 8 * 1024
 """Of what an application's schema says about one payload."""
 
 
-class Intake:
+class SignalIntake:
     """Refuses signals that do not fit what is registered in this process."""
 
     def __init__(self, registry: Registry, options: EngineOptions) -> None:
