@@ -13,8 +13,9 @@ from temporalio.exceptions import ApplicationError
 from pulse_temporal import contract
 from pulse_temporal.activities.patience import doubting
 from pulse_temporal.contract import CronTicked, CronTickInput
-from pulse_temporal.errors import InvalidInputError
+from pulse_temporal.errors import InvalidInputError, NotUnderstoodError
 from pulse_temporal.failpoints import reach
+from pulse_temporal.model.dialect import DIALECT
 from pulse_temporal.services.definitions.ticks import excuse, judged_at, tick_signal
 from pulse_temporal.services.runs.mirror import moment
 from pulse_temporal.services.signals.emit import Emitter
@@ -72,7 +73,11 @@ class CronActivities:
         return CronTicked(trigger_id=trigger.id, run_ids=trigger.run_ids)
 
     async def _judge(self, tick: CronTickInput) -> tuple[ScheduleOwner | None, str | None]:
-        """Return the definition of a tick, and why it emits nothing; None when it does."""
+        """Return the definition of a tick, and why it emits nothing; None when it does.
+
+        Raises:
+            NotUnderstoodError: The tick is left to workers of a newer release.
+        """
         clock = tick.clock
         at = judged_at(tick, catchup=self.emitter.options.cron_catchup)
         async with self.database.session() as session:
@@ -81,6 +86,12 @@ class CronActivities:
             )
             if owner is None:
                 return None, "the definition is deleted"
+            if owner.dialect > DIALECT:
+                raise NotUnderstoodError(
+                    f"Definition {owner.id} needs a newer Pulse than this process runs: dialect "
+                    f"{owner.dialect}, and this one knows {DIALECT}. Its tick waits for a worker "
+                    "of that release."
+                )
             states = await schedules.story(session, owner, since=at)
         return owner, excuse(states, tick, at=at)
 

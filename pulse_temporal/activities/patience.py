@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
-from pulse_temporal.errors import ConfigurationError, StoreError
+from pulse_temporal.errors import ConfigurationError, NotUnderstoodError, StoreError
 
 Result = TypeVar("Result")
 
@@ -37,6 +37,8 @@ def doubting(doubt: Callable[[], None]) -> Generator[None]:
     """Report what the block raises when it may mean that this worker has lost Postgres."""
     try:
         yield
+    except NotUnderstoodError:  # Postgres has answered
+        raise
     except (StoreError, ConfigurationError):  # the latter for a password that was changed
         doubt()
         raise

@@ -9,12 +9,13 @@ from typing import Literal
 
 from pulse_temporal.errors import NotUnderstoodError
 from pulse_temporal.model.definitions import DefinitionSnapshot
+from pulse_temporal.model.dialect import DIALECT
 from pulse_temporal.model.runs import WorkflowRun, WorkflowStepRun
 from pulse_temporal.model.signals import TriggerEnvelope
 from pulse_temporal.store import rows
 from pulse_temporal.store.connection import Record
 from pulse_temporal.store.contexts import KeptResults, KnownResults
-from pulse_temporal.store.control import Fence
+from pulse_temporal.store.control import Fence, check_dialect
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.snapshots import own_snapshot, snapshot
 
@@ -101,8 +102,8 @@ async def claim(
         kept: Results of the run that need not be read again, and what this claim reads.
 
     Raises:
-        NotUnderstoodError: This release cannot read the run's definition. The step is as it was
-            before, so that a worker of a newer release can take it.
+        NotUnderstoodError: The run needs a newer release. The step is as it was before, so that a
+            worker of that release can take it.
     """
     kept = kept or KeptResults()
     known = kept.before(fence.run_id, path)
@@ -121,13 +122,23 @@ async def claim(
         known.depth,
         known.index,
         known.mark,
+        DIALECT,
     )
     if row is None:
+        await check_dialect(session, fence)
         return None
     try:
         return _claimed(row, fence, results=kept.learn(fence.run_id, path, known, row))
     except NotUnderstoodError:
-        await session.run("steps.unclaim", row["s_id"], row["claim"])
+        await session.run(
+            "steps.unclaim",
+            row["s_id"],
+            row["claim"],
+            fence.run_id,
+            fence.generation,
+            fence.branch,
+            fence.temporal_run_id if terms.begins else None,
+        )
         raise
 
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from pulse_temporal.errors import NotUnderstoodError
 from pulse_temporal.model.definitions import DefinitionSnapshot
+from pulse_temporal.model.dialect import DIALECT
 from pulse_temporal.store.rows import required
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.snapshots import snapshot
@@ -95,6 +97,13 @@ async def begin(session: Session, fence: Fence) -> DefinitionSnapshot | None:
     """Let the first execution of a run or branch begin; give the run's definition.
 
     None: it is not the first to speak in this generation, or the run is canceled.
+
+    Args:
+        session: A transaction, which ends without a change when the definition cannot be read.
+        fence: The execution that begins.
+
+    Raises:
+        NotUnderstoodError: The run needs a newer release.
     """
     row = await session.row(
         "control.begin",
@@ -104,8 +113,26 @@ async def begin(session: Session, fence: Fence) -> DefinitionSnapshot | None:
         fence.branch,
         fence.first_execution_run_id,
         fence.temporal_run_id,
+        DIALECT,
     )
-    return snapshot(row["definition_snapshot"]) if row else None
+    if row is None:
+        await check_dialect(session, fence)
+        return None
+    return snapshot(row["definition_snapshot"])
+
+
+async def check_dialect(session: Session, fence: Fence) -> None:
+    """Do nothing when this release knows what a run needs, or there is no such run.
+
+    Raises:
+        NotUnderstoodError: The run is left to processes of a newer release.
+    """
+    row = await session.row("control.needed", fence.run_id, fence.tenant_id)
+    if row is not None and row["dialect"] > DIALECT:
+        raise NotUnderstoodError(
+            f"Run {fence.run_id} needs a newer Pulse than this process runs: dialect "
+            f"{row['dialect']}, and this one knows {DIALECT}. Update this process."
+        )
 
 
 async def read_lineage(session: Session, fence: Fence) -> Lineage | None:

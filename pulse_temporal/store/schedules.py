@@ -18,6 +18,7 @@ class ScheduleOwner:
         timezone: ``UTC`` when its author named none.
         schedule_queue: Task queue of the engines that keep its schedule; None: it never had one.
         schedule_error: Why Temporal has refused its schedule; None: it has not.
+        dialect: What a process must know to act on it.
     """
 
     id: str
@@ -31,6 +32,7 @@ class ScheduleOwner:
     schedule_queue: str | None
     schedule_error: str | None
     is_deleted: bool
+    dialect: int
 
 
 @dataclass(frozen=True, slots=True)

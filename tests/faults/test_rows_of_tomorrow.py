@@ -8,7 +8,19 @@ import asyncpg
 import pytest
 
 from pulse_temporal import NotUnderstoodError, RunFilter, RunTransitionError
-from tests.harness import PulseTest, eventually
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.handlers.registry import Registry
+from pulse_temporal.model.runs import WorkflowRun
+from pulse_temporal.services.runs.mirror import Mirror
+from pulse_temporal.services.runs.observers import Observers
+from pulse_temporal.services.runs.waiting import RunWaiter
+from pulse_temporal.store import claims
+from pulse_temporal.store.claims import ClaimTerms
+from pulse_temporal.store.control import Fence
+from pulse_temporal.store.database import Database
+from pulse_temporal.temporal.client import connect
+from tests.harness import PATIENCE, PulseTest, delay, eventually, parallel
+from tests.integration.clocks import Clocks
 
 pytestmark = pytest.mark.faults
 
@@ -174,8 +186,104 @@ async def test_an_older_release_does_not_change_it(
     assert (await idle_pulse.emit("order.paid")).run_ids == ()
 
 
-async def test_a_claimed_step_is_left_to_others(
+NEEDS_TOMORROW = {
+    "dialect": "UPDATE pulse_workflow_runs SET dialect = dialect + $1",
+    "snapshot": "UPDATE pulse_workflow_runs SET definition_snapshot = jsonb_set("
+    """definition_snapshot, '{steps,9}', '{"type": "approval", "name": "boss"}') WHERE $1 > 0""",
+}
+AS_BEFORE = "UPDATE pulse_workflow_runs SET definition_snapshot = $1::text::jsonb, dialect = 1"
+FIRST = {
+    "action": "pay",
+    "delay": delay("pause", 20),
+    "parallel": parallel("both", ["one"], ["two"]),
+}
+
+
+def speaking(run: WorkflowRun) -> Fence:
+    """Give what speaks first for a run."""
+    return Fence(
+        run_id=run.id,
+        tenant_id=run.tenant_id,
+        generation=1,
+        branch="",
+        temporal_run_id="execution",
+        first_execution_run_id="execution",
+        parent_run_id=None,
+        parent_first_run_id=None,
+    )
+
+
+async def begin(database: str, run: WorkflowRun, first: str, options: EngineOptions) -> object:
+    """Begin a run as a worker does, by its first step."""
+    store = Database(database, prefix="pulse_", patience=PATIENCE)
+    observers = Observers(store, RunWaiter(store), on_step=None, on_run=None)
+    mirror = Mirror(store, Registry(), observers, options)
+    fence = speaking(run)
+    terms = ClaimTerms("wrk_1", PATIENCE, begins=True)
+    try:
+        if first == "delay":
+            return await mirror.begin(fence)
+        if first == "parallel":
+            return await mirror.start_parallel(fence, "0", begins=True)
+        async with store.session() as session:
+            return await claims.claim(session, fence, "0", terms=terms)
+    finally:
+        await store.close()
+
+
+@pytest.mark.parametrize("first", FIRST)
+@pytest.mark.parametrize("how", NEEDS_TOMORROW)
+async def test_a_run_that_needs_a_newer_release_has_not_begun(
+    idle_pulse: PulseTest, database: str, connection: asyncpg.Connection, how: str, first: str
+) -> None:
+    for name in ("pay", "one", "two"):
+        idle_pulse.action(name)
+    await idle_pulse.define("order.paid", FIRST[first])
+    (run_id,) = (await idle_pulse.emit("order.paid")).run_ids
+    planned = await idle_pulse.engine.get_run(run_id)
+    assert planned is not None
+    snapshot = await connection.fetchval("SELECT definition_snapshot FROM pulse_workflow_runs")
+    await connection.execute(NEEDS_TOMORROW[how], 1)
+
+    with pytest.raises(NotUnderstoodError, match="newer Pulse"):
+        await begin(database, planned, first, idle_pulse.engine.options)
+
+    await connection.execute(AS_BEFORE, snapshot)
+    assert await connection.fetchval("SELECT count(*) FROM pulse_run_lineages") == 0
+    assert await connection.fetchval("SELECT count(*) FROM pulse_step_attempts") == 0
+    run = await idle_pulse.engine.get_run(run_id)
+    assert run is not None
+    assert (run.status, run.started_at) == ("pending", None)
+    assert await idle_pulse.timeline(run_id) == ["run_created"]
+    await idle_pulse.engine.start()
+    assert (await idle_pulse.engine.wait_for_run(run_id, 60)).status == "completed"
+
+
+async def test_a_tick_of_a_newer_dialect_waits(
     pulse: PulseTest, connection: asyncpg.Connection
+) -> None:
+    """Its cron may mean what this release does not know."""
+    definition = await pulse.define("clean.up", cronExpression="0 12 * * *")
+    clocks = Clocks(pulse, await connect(pulse.temporal_address, namespace="default"), connection)
+    await clocks.exists(definition.id)
+    await connection.execute("UPDATE pulse_workflow_definitions SET dialect = dialect + 1")
+
+    tick = await clocks.start_tick(clocks.handle(definition.id))
+
+    async def is_refused() -> bool:
+        history = await tick.fetch_history()
+        return "needs a newer Pulse" in str(history.events)
+
+    await eventually(is_refused)
+    assert await connection.fetchval("SELECT count(*) FROM pulse_triggers") == 0
+    await connection.execute("UPDATE pulse_workflow_definitions SET dialect = 1")
+    (run_id,) = (await tick.result()).run_ids
+    assert (await pulse.engine.wait_for_run(run_id)).status == "completed"
+
+
+@pytest.mark.parametrize("how", NEEDS_TOMORROW)
+async def test_a_claimed_step_is_left_to_others(
+    pulse: PulseTest, connection: asyncpg.Connection, how: str
 ) -> None:
     """The run was planned by a newer release: no attempt, no lost worker, and a reason to see."""
     gate, after = pulse.gate("gate"), pulse.action("after")
@@ -183,10 +291,7 @@ async def test_a_claimed_step_is_left_to_others(
     (run_id,) = (await pulse.emit("order.paid")).run_ids
     await gate.reached()
     snapshot = await connection.fetchval("SELECT definition_snapshot FROM pulse_workflow_runs")
-    await connection.execute(
-        "UPDATE pulse_workflow_runs SET definition_snapshot = jsonb_set("
-        """definition_snapshot, '{steps,2}', '{"type": "approval", "name": "boss"}')"""
-    )
+    await connection.execute(NEEDS_TOMORROW[how], 1)
     gate.open()
 
     async def blocked() -> str | None:
@@ -201,8 +306,6 @@ async def test_a_claimed_step_is_left_to_others(
     assert (step.status, step.attempt, attempts, after.calls) == ("pending", 0, 0, 0)
     assert "step_started after" not in await pulse.timeline(run_id)
 
-    await connection.execute(
-        "UPDATE pulse_workflow_runs SET definition_snapshot = $1::text::jsonb", snapshot
-    )
+    await connection.execute(AS_BEFORE, snapshot)
     run = await pulse.engine.wait_for_run(run_id, 60)
     assert (run.status, after.calls) == ("completed", 1)

@@ -44,7 +44,8 @@ class Mirror:
 
     async def begin(self, fence: Fence) -> Beginning | Refusal:
         """Let an execution begin, and say where its list of steps stands."""
-        async with self.database.session() as session:
+        # What cannot be read must not have begun.
+        async with self.database.transaction() as session:
             snapshot = await control.begin(session, fence)
         if snapshot is not None and fence.generation == 1:
             return self.beginning(snapshot, fence)

@@ -7,13 +7,14 @@ FOR NO KEY UPDATE;
 
 -- name: begin
 -- Let an interpreter begin, when it is the first to speak for its run or branch and generation;
--- a pending run starts running. No row: it is not the first, or the run is over.
+-- a pending run starts running. No row: it is not the first, the run is over, or it needs a newer
+-- release.
 -- $1 run_id, $2 tenant_id, $3 generation, $4 branch, $5 first_execution_run_id,
--- $6 temporal_run_id
+-- $6 temporal_run_id, $7 newest dialect that the process knows
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
     JOIN pulse_workflow_runs AS r
-        ON r.id = c.run_id AND r.status IN ('pending', 'running', 'waiting')
+        ON r.id = c.run_id AND r.status IN ('pending', 'running', 'waiting') AND r.dialect <= $7
     WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $3
         AND c.closed_as IS NULL
     FOR SHARE OF c
@@ -33,6 +34,11 @@ ON CONFLICT (run_id, generation, branch) DO NOTHING
 RETURNING epoch, (
     SELECT r.definition_snapshot::text FROM pulse_workflow_runs AS r WHERE r.id = $1
 ) AS definition_snapshot;
+
+-- name: needed
+-- The dialect that a run needs.
+-- $1 run_id, $2 tenant_id
+SELECT dialect FROM pulse_workflow_runs WHERE id = $1 AND tenant_id = $2;
 
 -- name: lineage
 -- Read a lineage for a change; it needs no lock, because only who holds the control row writes one.

@@ -8,7 +8,7 @@ SELECT pg_advisory_xact_lock(hashtextextended('pulse_schedules ' || :definition_
 SELECT
     id, tenant_id, trigger_type, environment_filter, resource_type_filter, is_enabled,
     cron_expression, coalesce(timezone, 'UTC') AS timezone, schedule_queue, schedule_error,
-    deleted_at IS NOT NULL AS is_deleted
+    deleted_at IS NOT NULL AS is_deleted, dialect
 FROM pulse_workflow_definitions
 WHERE id = :definition_id AND (:tenant_id::text IS NULL OR tenant_id = :tenant_id);
 

@@ -1,21 +1,24 @@
 -- name: claim
 -- Take a step that nobody works on, and load all that its handler needs. No row: it is being
--- worked on, has ended, is canceled, or this execution does not speak for the run.
+-- worked on, has ended, is canceled, this execution does not speak for the run, or the run needs a
+-- newer release.
 -- $1 run_id, $2 tenant_id, $3 path, $4 generation, $5 branch, $6 temporal_run_id,
 -- $7 worker_id, $8 time until the attempt's deadline, $9 failed attempt whose pause Temporal's
 -- timer has let pass, 0 for none, $10 first_execution_run_id of an execution that begins with
 -- this step, as the first to speak for its run or branch and generation; NULL: it has begun,
 -- $11 and $12 place before which the results are known to the caller: its depth in path_numbers
--- and index there, 1 and 0 for none, $13 mark of the rows that they were read from
+-- and index there, 1 and 0 for none, $13 mark of the rows that they were read from,
+-- $14 newest dialect that the process knows
 -- context: the results that are not known, or all of them when the known ones are others by now.
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
         AND c.closed_as IS NULL
-        AND ($10::text IS NULL OR EXISTS (
+        AND EXISTS (
             SELECT 1 FROM pulse_workflow_runs AS r
-            WHERE r.id = $1 AND r.status IN ('pending', 'running', 'waiting')
-        ))
+            WHERE r.id = $1 AND r.dialect <= $14
+                AND ($10::text IS NULL OR r.status IN ('pending', 'running', 'waiting'))
+        )
     FOR SHARE
 ), run AS (
     UPDATE pulse_workflow_runs AS r
@@ -211,14 +214,30 @@ FROM step WHERE a.step_run_id = step.id AND a.claim = $2;
 
 -- name: unclaim
 -- Take a claim back as if it had not been made: this release cannot read what it has claimed.
--- Nobody else knows the claim, so its number is free again.
--- $1 step_run_id, $2 claim
-WITH step AS (
+-- Nobody else knows the claim, so its number is free again. What began with it has not begun.
+-- $1 step_run_id, $2 claim, $3 run_id, $4 generation, $5 branch, $6 temporal_run_id of the
+-- execution that began with it; NULL: it had begun
+WITH run AS (
+    UPDATE pulse_workflow_runs AS r
+    SET status = 'pending', started_at = NULL
+    WHERE r.id = $3 AND r.status = 'running' AND r.generation = 1 AND $4 = 1 AND $5 = ''
+        AND EXISTS (
+            SELECT 1 FROM pulse_run_lineages AS l
+            WHERE l.run_id = $3 AND l.generation = $4 AND l.branch = $5
+                AND l.temporal_run_id = $6 AND l.epoch = 1
+        )
+    RETURNING r.id
+), begun AS (
+    DELETE FROM pulse_run_lineages AS l
+    WHERE l.run_id = $3 AND l.generation = $4 AND l.branch = $5
+        AND l.temporal_run_id = $6 AND l.epoch = 1
+), step AS (
     UPDATE pulse_workflow_step_runs AS s
     SET
         status = CASE WHEN s.claim = 1 THEN 'pending' ELSE 'scheduled' END,
         started_at = CASE WHEN s.claim > 1 THEN s.started_at END,
         claim = s.claim - 1, attempt = s.attempt - 1
+    FROM (SELECT count(*) FROM run) AS run_first
     WHERE s.id = $1 AND s.claim = $2 AND s.status = 'running'
     RETURNING s.id, s.run_id, s.path
 ), attempt AS (
