@@ -55,7 +55,7 @@ async def main() -> None:
             courier["is_up"] = True
 
             workspace = engine.for_tenant("workspace_1")
-            failed = await workspace.get_failed_runs()
+            failed = (await workspace.get_failed_runs()).items
             print(f"{len(failed)} runs have failed: {failed[0].error_message}")
             for run in failed:
                 retried = await workspace.retry_run(run.id)

@@ -155,7 +155,7 @@ async def perform(stage: Stage, engine: Engine) -> list[RunView]:
 async def store(engine: Engine, definition: WorkflowInput) -> None:
     """Store a workflow in place of the one that an earlier demo left in a kept folder."""
     earlier = await engine.list_workflows(
-        definition.tenant_id, trigger_type=definition.trigger_type, limit=500
+        tenant_id=definition.tenant_id, trigger_type=definition.trigger_type, limit=500
     )
     for old in earlier.items:
         if old.name == definition.name:

@@ -111,8 +111,8 @@ class DefinitionMethods:
 
     async def list_workflows(
         self,
-        tenant_id: str | None = None,
         *,
+        tenant_id: str | None = None,
         trigger_type: str | None = None,
         is_enabled: bool | None = None,
         limit: int = 50,

@@ -71,15 +71,23 @@ class RunMethods:
         return await self._history.get_step_attempts(run_id, path=path, tenant_id=tenant_id)
 
     async def get_runs_by_trigger(
-        self, trigger_id: str, *, tenant_id: str | None = None
-    ) -> list[WorkflowRun]:
-        """Return the runs that a signal started, oldest first.
+        self,
+        trigger_id: str,
+        *,
+        tenant_id: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[WorkflowRun]:
+        """Return one page of the runs that a signal started, newest first, as ``list_runs``.
 
-        Raises:
-            InvalidInputError: They weigh over 64 MiB together; ``list_runs`` gives them page by
-                page.
+        Args:
+            trigger_id: Which signal; replays of it have started runs too.
+            tenant_id: Narrows to one tenant.
+            limit: 1 to 500.
+            cursor: ``next_cursor`` of the page before.
         """
-        return await self._history.runs_of_trigger(trigger_id, tenant_id=tenant_id)
+        wanted = RunFilter(trigger_id=trigger_id, tenant_id=tenant_id)
+        return await self._history.list_runs(wanted, limit=limit, cursor=cursor)
 
     async def get_trigger(
         self, trigger_id: str, *, tenant_id: str | None = None
@@ -175,20 +183,18 @@ class RunMethods:
         return run
 
     async def get_failed_runs(
-        self, tenant_id: str | None = None, *, limit: int = 500
-    ) -> list[WorkflowRun]:
-        """Return the newest failed runs, newest first; of one tenant when it is given.
-
-        It is one page of ``list_runs(RunFilter(status="failed"))``, so it holds fewer where they
-        are heavy; whoever wants them all asks for that list page by page.
+        self, *, tenant_id: str | None = None, limit: int = 50, cursor: str | None = None
+    ) -> Page[WorkflowRun]:
+        """Return one page of failed runs, newest first, as ``list_runs``.
 
         Args:
             tenant_id: Narrows to one tenant.
             limit: 1 to 500.
+            cursor: ``next_cursor`` of the page before. A run that is retried leaves the list; no
+                other one is passed over by it.
         """
-        wanted = RunFilter.model_construct(tenant_id=tenant_id, status="failed")
-        page = await self._history.list_runs(wanted, limit=limit, cursor=None)
-        return list(page.items)
+        wanted = RunFilter(tenant_id=tenant_id, status="failed")
+        return await self._history.list_runs(wanted, limit=limit, cursor=cursor)
 
     async def replay(
         self,

@@ -98,6 +98,7 @@ class TenantEngine:
     get_step_attempts = _narrowed(AwaitableMethods.get_step_attempts)
     get_runs_by_trigger = _narrowed(AwaitableMethods.get_runs_by_trigger)
     get_trigger = _narrowed(AwaitableMethods.get_trigger)
+    get_failed_runs = _narrowed(AwaitableMethods.get_failed_runs)
     get_run_timeline = _narrowed(AwaitableMethods.get_run_timeline)
     get_run_logs = _narrowed(AwaitableMethods.get_run_logs)
     cancel_run = _narrowed(AwaitableMethods.cancel_run)
@@ -152,7 +153,7 @@ class TenantEngine:
     ) -> Page[WorkflowDefinition]:
         """Return one page of this tenant's definitions, as ``Engine.list_workflows``."""
         return await self.engine_methods.list_workflows(
-            self.tenant_id,
+            tenant_id=self.tenant_id,
             trigger_type=trigger_type,
             is_enabled=is_enabled,
             limit=limit,
@@ -167,10 +168,6 @@ class TenantEngine:
         self.check(wanted.tenant_id)
         own = wanted.model_copy(update={"tenant_id": self.tenant_id})
         return await self.engine_methods.list_runs(own, limit=limit, cursor=cursor)
-
-    async def get_failed_runs(self, *, limit: int = 500) -> list[WorkflowRun]:
-        """Return this tenant's newest failed runs, as ``Engine.get_failed_runs``."""
-        return await self.engine_methods.get_failed_runs(self.tenant_id, limit=limit)
 
     def _owned(self, given: Owned | Mapping[str, object]) -> Owned | Mapping[str, object]:
         """Return what was given, with the tenant in it.

@@ -307,9 +307,11 @@ async def test_lists_of_definitions_can_be_narrowed(idle_pulse: PulseTest) -> No
     off = await idle_pulse.define("order.gone", isEnabled=False)
     engine = idle_pulse.engine
 
-    assert (await engine.list_workflows(TENANT, trigger_type="order.paid")).items == (paid,)
-    assert (await engine.list_workflows(TENANT, is_enabled=False)).items == (off,)
-    assert (await engine.list_workflows(TENANT, is_enabled=True)).items == (paid,)
+    assert (await engine.list_workflows(tenant_id=TENANT, trigger_type="order.paid")).items == (
+        paid,
+    )
+    assert (await engine.list_workflows(tenant_id=TENANT, is_enabled=False)).items == (off,)
+    assert (await engine.list_workflows(tenant_id=TENANT, is_enabled=True)).items == (paid,)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 501])

@@ -97,7 +97,7 @@ async def test_starts_that_differ_end_in_one_of_the_two(idle_pulse: PulseTest) -
         *(idle_pulse.engine.put_workflow(each) for each in (old, new, old, new))
     )
 
-    page = await idle_pulse.engine.list_workflows(TENANT)
+    page = await idle_pulse.engine.list_workflows(tenant_id=TENANT)
     assert len(page.items) == 1
     assert page.items[0] == max((put.definition for put in puts), key=lambda each: each.version)
 

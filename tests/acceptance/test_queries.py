@@ -21,7 +21,7 @@ async def test_an_unknown_id_gives_nothing(idle_pulse: PulseTest) -> None:
     assert await engine.get_run_timeline("run_nobody") == []
     assert await engine.get_run_logs("run_nobody") == []
     assert await engine.get_trigger("trg_nobody") is None
-    assert await engine.get_runs_by_trigger("trg_nobody") == []
+    assert (await engine.get_runs_by_trigger("trg_nobody")).items == ()
 
 
 @pytest.mark.parametrize("run_id", ["run_\0", "run_\ud800"], ids=["NUL", "surrogate"])
@@ -63,9 +63,13 @@ async def test_a_signal_leads_to_its_runs_in_the_age_of_their_definitions(
     trigger = await pulse.emit("order.paid")
     await pulse.emit("order.paid")
 
-    runs = await pulse.engine.get_runs_by_trigger(trigger.id)
+    runs = (await pulse.engine.get_runs_by_trigger(trigger.id)).items
+    first = await pulse.engine.get_runs_by_trigger(trigger.id, limit=7)
+    rest = await pulse.engine.get_runs_by_trigger(trigger.id, limit=7, cursor=first.next_cursor)
 
-    assert [run.id for run in runs] == list(trigger.run_ids)
+    assert [run.id for run in runs] == [*reversed(trigger.run_ids)]
+    assert (*first.items, *rest.items) == runs
+    assert rest.next_cursor is None
     assert {run.trigger_id for run in runs} == {trigger.id}
 
 

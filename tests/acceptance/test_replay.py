@@ -179,7 +179,7 @@ async def test_a_repeated_replay_with_the_same_key_starts_nothing(pulse: PulseTe
 
     ids = {run.id for runs in (*at_once, later) for run in runs}
     assert len(ids) == 1
-    assert len(await pulse.engine.get_runs_by_trigger(original.trigger_id)) == 2
+    assert len((await pulse.engine.get_runs_by_trigger(original.trigger_id)).items) == 2
     assert (await pulse.engine.wait_for_run(ids.pop())).status == "completed"
     (other,) = await pulse.engine.replay(original.trigger_id, idempotency_key="click-2")
     assert (await pulse.engine.wait_for_run(other.id)).is_replay

@@ -160,6 +160,11 @@ async def test_failed_runs_are_listed_by_tenant(pulse: PulseTest) -> None:
         await pulse.define("invoice", "broken", tenant_id=tenant)
     mine = await pulse.emit_and_wait("invoice")
     other = await pulse.emit_and_wait("invoice", tenant_id="tenant-b")
-    assert [run.id for run in await pulse.engine.get_failed_runs(TENANT)] == [mine.id]
-    assert [run.id for run in await pulse.engine.get_failed_runs()] == [other.id, mine.id]
-    assert [run.id for run in await pulse.engine.get_failed_runs(limit=1)] == [other.id]
+    assert [run.id for run in (await pulse.engine.get_failed_runs(tenant_id=TENANT)).items] == [
+        mine.id
+    ]
+    assert [run.id for run in (await pulse.engine.get_failed_runs()).items] == [other.id, mine.id]
+    first = await pulse.engine.get_failed_runs(limit=1)
+    assert [run.id for run in first.items] == [other.id]
+    second = await pulse.engine.get_failed_runs(limit=1, cursor=first.next_cursor)
+    assert [run.id for run in second.items] == [mine.id]

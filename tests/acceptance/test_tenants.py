@@ -69,9 +69,9 @@ async def test_another_tenant_sees_no_definition(scene: Scene) -> None:
     engine = scene.pulse.engine
 
     assert await engine.get_workflow(scene.definition_id, tenant_id=OTHER) is None
-    assert (await engine.list_workflows(OTHER)).items == ()
+    assert (await engine.list_workflows(tenant_id=OTHER)).items == ()
     assert await engine.get_workflow(scene.definition_id, tenant_id=ME) is not None
-    assert len((await engine.list_workflows(ME)).items) == 1
+    assert len((await engine.list_workflows(tenant_id=ME)).items) == 1
 
 
 async def test_another_tenant_sees_no_run(scene: Scene) -> None:
@@ -88,7 +88,7 @@ async def test_another_tenant_sees_no_signal(scene: Scene) -> None:
     engine = scene.pulse.engine
 
     assert await engine.get_trigger(scene.trigger_id, tenant_id=OTHER) is None
-    assert await engine.get_runs_by_trigger(scene.trigger_id, tenant_id=OTHER) == []
+    assert (await engine.get_runs_by_trigger(scene.trigger_id, tenant_id=OTHER)).items == ()
 
 
 async def test_the_tenant_itself_sees_everything(scene: Scene) -> None:
@@ -99,7 +99,7 @@ async def test_the_tenant_itself_sees_everything(scene: Scene) -> None:
     assert await engine.get_run_timeline(scene.run_id, tenant_id=ME) != []
     assert len((await engine.list_runs(RunFilter(tenant_id=ME))).items) == 1
     assert await engine.get_trigger(scene.trigger_id, tenant_id=ME) is not None
-    assert len(await engine.get_runs_by_trigger(scene.trigger_id, tenant_id=ME)) == 1
+    assert len((await engine.get_runs_by_trigger(scene.trigger_id, tenant_id=ME)).items) == 1
 
 
 async def test_another_tenant_changes_no_definition(scene: Scene) -> None:

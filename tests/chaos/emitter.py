@@ -163,7 +163,8 @@ class Emitter:
 
     async def retry(self, op: int, chance: random.Random) -> None:
         """Retry a failed run, half of the time twice at once."""
-        failed = await self.engine.get_failed_runs(chance.choice(TENANTS))
+        tenant_id = chance.choice(TENANTS)
+        failed = (await self.engine.get_failed_runs(tenant_id=tenant_id, limit=500)).items
         if not failed:
             return
         run_id = chance.choice(failed).id

@@ -282,7 +282,7 @@ async def replay_when_completed(play: Play) -> None:
     """Replay the signal once, after its run has completed."""
     trigger_id = await play.emit()
     await play.first_run("completed")
-    if len(await play.engine.get_runs_by_trigger(trigger_id)) == 1:
+    if len((await play.engine.get_runs_by_trigger(trigger_id)).items) == 1:
         await play.engine.replay(trigger_id)
 
 

@@ -280,7 +280,7 @@ async def test_a_cache_that_does_not_fit_is_a_matter_of_configuration(
     async def clash() -> ConfigurationError | None:
         answers = await asyncio.gather(
             *(cached.engine.migrate() for _ in range(4)),
-            *(cached.engine.list_workflows(TENANT) for _ in range(10)),
+            *(cached.engine.list_workflows(tenant_id=TENANT) for _ in range(10)),
             return_exceptions=True,
         )
         return next((error for error in answers if isinstance(error, ConfigurationError)), None)

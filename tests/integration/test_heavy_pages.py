@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 import asyncpg
 import pytest
 
-from pulse_temporal import InvalidInputError, RunFilter, WorkflowRun
+from pulse_temporal import RunFilter, WorkflowRun
 from pulse_temporal.store.places import PAGE_BYTES
 from tests.harness import TENANT, PulseTest
 
@@ -87,7 +87,8 @@ async def test_failed_runs_are_a_page(
 ) -> None:
     _, ids = await heavy_runs(idle_pulse, connection, CONTEXTS["random"], count=60)
 
-    found = await idle_pulse.engine.get_failed_runs(TENANT)
+    page = await idle_pulse.engine.get_failed_runs(tenant_id=TENANT, limit=60)
+    found = list(page.items)
 
     assert [run.id for run in found] == ids[: len(found)]
     assert 1 <= len(found) < 60
@@ -111,23 +112,22 @@ async def test_light_runs_fill_a_page(
 ) -> None:
     _, ids = await heavy_runs(idle_pulse, connection, {"a": {"n": 1}}, count=500)
 
-    found = await idle_pulse.engine.get_failed_runs(TENANT)
+    found = (await idle_pulse.engine.get_failed_runs(tenant_id=TENANT, limit=500)).items
 
     assert [run.id for run in found] == ids
 
 
-async def test_the_runs_of_a_signal_come_together_unless_they_are_too_heavy(
+async def test_the_runs_of_a_signal_come_page_by_page(
     idle_pulse: PulseTest, connection: asyncpg.Connection
 ) -> None:
     trigger_id, ids = await heavy_runs(idle_pulse, connection, CONTEXTS["random"], count=60)
-    found = await idle_pulse.engine.get_runs_by_trigger(trigger_id)
-    assert [run.id for run in found][1:] == ids[::-1]
-
-    await connection.execute(
-        COPY.replace("'run_' ||", "'run_x' ||"), json.dumps(CONTEXTS["random"]), 200, found[0].id
-    )
-    with pytest.raises(InvalidInputError, match=r"page by page: list_runs"):
-        await idle_pulse.engine.get_runs_by_trigger(trigger_id)
+    page = await idle_pulse.engine.get_runs_by_trigger(trigger_id, limit=500)
+    assert 1 <= len(page.items) < 60
+    seen = [run.id for run in page.items]
+    while page.next_cursor is not None:
+        page = await idle_pulse.engine.get_runs_by_trigger(trigger_id, cursor=page.next_cursor)
+        seen += [run.id for run in page.items]
+    assert seen[:-1] == ids
 
 
 async def test_a_page_of_heavy_definitions_ends_early_and_none_is_left_out(
@@ -142,7 +142,9 @@ async def test_a_page_of_heavy_definitions_ends_early_and_none_is_left_out(
         seen: list[str] = []
         cursor = None
         while True:
-            page = await idle_pulse.engine.list_workflows(tenant_id, limit=60, cursor=cursor)
+            page = await idle_pulse.engine.list_workflows(
+                tenant_id=tenant_id, limit=60, cursor=cursor
+            )
             assert 1 <= len(page.items) < 60
             assert sum(len(json.dumps(each.config)) for each in page.items) <= PAGE_BYTES
             seen += [each.id for each in page.items]

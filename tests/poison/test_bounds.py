@@ -19,8 +19,8 @@ async def test_a_workflow_that_starts_itself_stops_and_says_so(poisoned: PulseTe
     await poisoned.emit("loop", {"v": "x" * 10_000}, tenant_id="looping")
 
     async def failed() -> list[str]:
-        runs = await poisoned.engine.get_failed_runs("looping")
-        return [run.error_message or "" for run in runs]
+        page = await poisoned.engine.get_failed_runs(tenant_id="looping")
+        return [run.error_message or "" for run in page.items]
 
     (message,) = await eventually(failed)
     assert "is number 17 in a chain of signals" in message

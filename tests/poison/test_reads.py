@@ -42,12 +42,12 @@ METHODS: Mapping[str, Ask] = {
     "get_run_logs": lambda engine, id_: engine.get_run_logs(id_),
     "get_runs_by_trigger": lambda engine, id_: engine.get_runs_by_trigger(id_),
     "get_trigger": lambda engine, id_: engine.get_trigger(id_),
-    "get_failed_runs": lambda engine, id_: engine.get_failed_runs(id_),
+    "get_failed_runs": lambda engine, id_: engine.get_failed_runs(tenant_id=id_),
     "cancel_run": lambda engine, id_: engine.cancel_run(id_),
     "retry_run": lambda engine, id_: engine.retry_run(id_),
     "replay": lambda engine, id_: engine.replay(id_),
     "get_workflow": lambda engine, id_: engine.get_workflow(id_),
-    "list_workflows": lambda engine, id_: engine.list_workflows(id_),
+    "list_workflows": lambda engine, id_: engine.list_workflows(tenant_id=id_),
     "list_workflows of a type": lambda engine, id_: engine.list_workflows(trigger_type=id_),
     "update_workflow": lambda engine, id_: engine.update_workflow(id_, {"name": "x"}),
     "enable_workflow": lambda engine, id_: engine.enable_workflow(id_),
@@ -213,7 +213,7 @@ async def test_definitions_and_logs_that_others_wrote_can_be_read(
         run.id,
     )
 
-    (read,) = (await poisoned.engine.list_workflows("foreign")).items
+    (read,) = (await poisoned.engine.list_workflows(tenant_id="foreign")).items
     (line,) = await poisoned.engine.get_run_logs(run.id)
 
     assert (read.name, read.config) == ("x" * 500, {"value": [1]})

@@ -191,7 +191,7 @@ async def test_an_odd_name_goes_through_a_whole_run(poisoned: PulseTest, name: s
 
     assert (run.status, act.calls) == ("completed", 3)
     assert run.context[text] == {text: text}
-    assert (await engine.list_workflows(text)).items == (definition,)
+    assert (await engine.list_workflows(tenant_id=text)).items == (definition,)
     assert [entry.type for entry in await engine.get_run_timeline(run_id)][-1] == "run_completed"
 
 

@@ -74,3 +74,16 @@ def public_functions() -> list[Callable[..., object]]:
                 if inspect.isfunction(member) and not name.startswith("_")
             ]
     return found
+
+
+def test_a_tenant_is_always_given_by_name() -> None:
+    """An id that is passed by place could narrow a question to nobody."""
+    narrowing = [
+        parameter
+        for function in public_functions()
+        if function.__name__ not in {"for_tenant", "check"}
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.name == "tenant_id"
+    ]
+    assert len(narrowing) > 10
+    assert {parameter.kind for parameter in narrowing} == {inspect.Parameter.KEYWORD_ONLY}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from pulse_temporal.errors import InvalidInputError
 from pulse_temporal.model.runs import (
     ExecutionLog,
     LogLevel,
@@ -16,12 +15,9 @@ from pulse_temporal.model.runs import (
 )
 from pulse_temporal.model.signals import TriggerEnvelope
 from pulse_temporal.model.timeline import RunTimelineEntry, TimelineEvent, build_timeline
-from pulse_temporal.services.pages import MOST_ROWS, check_limit, page_of_runs, read_cursor
+from pulse_temporal.services.pages import check_limit, page_of_runs, read_cursor
 from pulse_temporal.store import attempts, runs, steps, timeline, triggers
 from pulse_temporal.store.database import Database
-
-MOST_HEAVY_PAGES = 8
-"""Pages of one answer that are full by weight, 8 MiB each."""
 
 
 class History:
@@ -68,31 +64,6 @@ class History:
             )
             found = await runs.read_runs(session, [place.id for place in places[:limit]])
         return page_of_runs(found, places, limit=limit)
-
-    async def runs_of_trigger(
-        self, trigger_id: str, *, tenant_id: str | None
-    ) -> list[WorkflowRun]:
-        """Read every run that a signal started, oldest first.
-
-        Raises:
-            InvalidInputError: They weigh too much for one answer.
-        """
-        wanted = RunFilter.model_construct(trigger_id=trigger_id, tenant_id=tenant_id)
-        found: list[WorkflowRun] = []
-        cursor, heavy_pages = None, 0
-        while True:
-            page = await self.list_runs(wanted, limit=MOST_ROWS, cursor=cursor)
-            found += page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return found[::-1]
-            heavy_pages += len(page.items) < MOST_ROWS
-            if heavy_pages == MOST_HEAVY_PAGES:
-                raise InvalidInputError(
-                    f"The signal {trigger_id} has started more than {len(found)} runs, which is "
-                    "too much for one answer. Read them page by page: "
-                    "list_runs(RunFilter(trigger_id=...))."
-                )
 
     async def read_runs(self, run_ids: Sequence[str]) -> list[WorkflowRun]:
         """Read runs in this order."""
