@@ -149,12 +149,12 @@ async def release(
     run = claimed.run
     await session.run(
         "steps.close_attempt",
-        claimed.step.id,
-        claimed.ticket.claim,
-        ending,
-        message,
-        run.id,
-        run.tenant_id,
+        step_run_id=claimed.step.id,
+        claim=claimed.ticket.claim,
+        status=ending,
+        error_message=message,
+        run_id=run.id,
+        tenant_id=run.tenant_id,
     )
 
 
@@ -162,7 +162,12 @@ async def give_back(session: Session, claimed: Claimed, *, reason: str) -> None:
     """Return a claimed step to a later delivery; the attempt does not count."""
     run = claimed.run
     await session.run(
-        "steps.give_back", claimed.step.id, claimed.ticket.claim, reason, run.id, run.tenant_id
+        "steps.give_back",
+        step_run_id=claimed.step.id,
+        claim=claimed.ticket.claim,
+        reason=reason,
+        run_id=run.id,
+        tenant_id=run.tenant_id,
     )
 
 

@@ -87,7 +87,7 @@ class Lineage:
 
 async def lock(session: Session, run_id: str, *, tenant_id: str | None) -> Control | None:
     """Read the control row and hold it still; with a tenant, only that tenant's."""
-    row = await session.row("control.lock", run_id, tenant_id)
+    row = await session.row("control.lock", run_id=run_id, tenant_id=tenant_id)
     if row is None:
         return None
     return Control(row["tenant_id"], row["generation"], row["task_queue"], row["closed_as"])
@@ -138,7 +138,11 @@ async def check_dialect(session: Session, fence: Fence) -> None:
 async def read_lineage(session: Session, fence: Fence) -> Lineage | None:
     """Read the lineage that the fence would belong to; the control row is locked."""
     row = await session.row(
-        "control.lineage", fence.run_id, fence.tenant_id, fence.generation, fence.branch
+        "control.lineage",
+        run_id=fence.run_id,
+        tenant_id=fence.tenant_id,
+        generation=fence.generation,
+        branch=fence.branch,
     )
     if row is None:
         return None
@@ -154,12 +158,12 @@ async def advance_lineage(session: Session, fence: Fence) -> int:
     """Let the fence's execution speak from now on; return the new epoch."""
     row = await session.row(
         "control.advance_lineage",
-        fence.run_id,
-        fence.tenant_id,
-        fence.generation,
-        fence.branch,
-        fence.first_execution_run_id,
-        fence.temporal_run_id,
+        run_id=fence.run_id,
+        tenant_id=fence.tenant_id,
+        generation=fence.generation,
+        branch=fence.branch,
+        first_execution_run_id=fence.first_execution_run_id,
+        temporal_run_id=fence.temporal_run_id,
     )
     return required(row, "a lineage")["epoch"]
 
@@ -177,15 +181,22 @@ async def cancel(
         by: The person who cancels, for the timeline.
     """
     tenant_id, generation = row.tenant_id, row.generation
-    await session.run("control.close", run_id, tenant_id, "canceled")
-    await session.run("control.cancel_run", run_id, tenant_id, reason)
-    ended = await session.rows("control.cancel_steps", run_id, tenant_id, reason, generation, by)
+    await session.run("control.close", run_id=run_id, tenant_id=tenant_id, closed_as="canceled")
+    await session.run("control.cancel_run", run_id=run_id, tenant_id=tenant_id, reason=reason)
+    ended = await session.rows(
+        "control.cancel_steps",
+        run_id=run_id,
+        tenant_id=tenant_id,
+        reason=reason,
+        generation=generation,
+        by=by,
+    )
     return [row["path"] for row in ended]
 
 
 async def close_failed(session: Session, run_id: str, *, tenant_id: str) -> None:
     """Let nobody act on a run that has failed; the control row is locked."""
-    await session.run("control.close", run_id, tenant_id, "failed")
+    await session.run("control.close", run_id=run_id, tenant_id=tenant_id, closed_as="failed")
 
 
 async def reopen(
@@ -207,9 +218,19 @@ async def reopen(
         why: For the timeline.
         by: The person who retries, for the timeline.
     """
-    await session.run("control.open", run_id, row.tenant_id, generation)
-    await session.run("control.reopen_run", run_id, row.tenant_id, generation)
     await session.run(
-        "control.reopen_steps", run_id, row.tenant_id, generation, why, SOURCES[why], by
+        "control.open", run_id=run_id, tenant_id=row.tenant_id, generation=generation
+    )
+    await session.run(
+        "control.reopen_run", run_id=run_id, tenant_id=row.tenant_id, generation=generation
+    )
+    await session.run(
+        "control.reopen_steps",
+        run_id=run_id,
+        tenant_id=row.tenant_id,
+        generation=generation,
+        why=why,
+        source=SOURCES[why],
+        by=by,
     )
     return replace(row, generation=generation, closed_as=None)

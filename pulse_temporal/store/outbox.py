@@ -61,7 +61,15 @@ async def lease(
         after: The tenant after which the turns begin; with more tenants than ``limit`` the next
             ones have their turn.
     """
-    found = await session.rows("outbox.lease", length, limit, task_queue, DIALECT, subject, after)
+    found = await session.rows(
+        "outbox.lease",
+        length=length,
+        command_limit=limit,
+        task_queue=task_queue,
+        dialect=DIALECT,
+        subject=subject,
+        after_tenant=after,
+    )
     return _commands(found)
 
 
@@ -86,7 +94,14 @@ async def lease_new(
     """
     tenants, after = list(turns), list(turns.values())
     found = await session.rows(
-        "outbox.lease_new", length, share, task_queue, DIALECT, subject, tenants, after
+        "outbox.lease_new",
+        length=length,
+        share=share,
+        task_queue=task_queue,
+        dialect=DIALECT,
+        subject=subject,
+        tenants=tenants,
+        after_ids=after,
     )
     return _commands(found)
 
@@ -100,7 +115,9 @@ async def newcomers(
     session: Session, subject: Subject, *, task_queue: str, since: int
 ) -> dict[str, int]:
     """Read which tenants have new commands after an id, and after which id theirs begin."""
-    found = await session.rows("outbox.newcomers", task_queue, subject, since)
+    found = await session.rows(
+        "outbox.newcomers", task_queue=task_queue, subject=subject, after_id=since
+    )
     return {row["tenant_id"]: row["after"] for row in found}
 
 
@@ -111,28 +128,28 @@ def _commands(found: Sequence[Record]) -> list[OutboxCommand]:
 
 async def done(session: Session, ids: Sequence[int]) -> None:
     """Delete executed commands."""
-    await session.run("outbox.done", ids)
+    await session.run("outbox.done", ids=ids)
 
 
 async def give_back(session: Session, ids: Sequence[int]) -> None:
     """End the leases of commands that this process will not execute."""
-    await session.run("outbox.give_back", ids)
+    await session.run("outbox.give_back", ids=ids)
 
 
 async def postpone(session: Session, command_id: int, *, pause: timedelta, error: str) -> None:
     """Give a command back after a failure."""
-    await session.run("outbox.postpone", command_id, pause, error)
+    await session.run("outbox.postpone", id=command_id, pause=pause, error=error)
 
 
 async def put(session: Session, kind: RunCommandKind, *, run_id: str, control: Control) -> None:
     """Write a command about a run, for the engines that share it."""
     await session.run(
         "outbox.put",
-        kind,
-        control.tenant_id,
-        run_id,
-        control.generation,
-        control.task_queue,
+        kind=kind,
+        tenant_id=control.tenant_id,
+        run_id=run_id,
+        generation=control.generation,
+        task_queue=control.task_queue,
     )
 
 
@@ -140,11 +157,16 @@ async def put_schedule(
     session: Session, *, tenant_id: str, definition_id: str, task_queue: str
 ) -> None:
     """Ask for a definition's schedule to be made equal to its row; many wishes are one."""
-    await session.run("outbox.put_schedule", tenant_id, definition_id, task_queue)
+    await session.run(
+        "outbox.put_schedule",
+        tenant_id=tenant_id,
+        definition_id=definition_id,
+        task_queue=task_queue,
+    )
 
 
 async def existing(session: Session, ids: Sequence[int]) -> frozenset[int]:
     """Return which of these commands are there, at the end of a transaction that was lent."""
     if await session.count_at_end("outbox.existing", ids) == len(ids):
         return frozenset(ids)
-    return frozenset(row["id"] for row in await session.rows("outbox.existing", ids))
+    return frozenset(row["id"] for row in await session.rows("outbox.existing", ids=ids))

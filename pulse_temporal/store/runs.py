@@ -213,7 +213,13 @@ async def start_delay(
 ) -> datetime | None:
     """Begin a delay, or find it begun; give when it ends."""
     row = await session.row(
-        "steps.start_delay", fence.run_id, fence.tenant_id, fence.generation, path, now, until
+        "steps.start_delay",
+        run_id=fence.run_id,
+        tenant_id=fence.tenant_id,
+        generation=fence.generation,
+        path=path,
+        now=now,
+        scheduled_for=until,
     )
     return row["scheduled_for"] if row else None
 
@@ -221,7 +227,12 @@ async def start_delay(
 async def end_delay(session: Session, fence: Fence, path: str, *, now: datetime) -> list[str]:
     """End a delay; give its path, or nothing when it had ended."""
     changed = await session.run(
-        "steps.end_delay", fence.run_id, fence.tenant_id, fence.generation, path, now
+        "steps.end_delay",
+        run_id=fence.run_id,
+        tenant_id=fence.tenant_id,
+        generation=fence.generation,
+        path=path,
+        now=now,
     )
     return [path] if changed else []
 
@@ -229,7 +240,12 @@ async def end_delay(session: Session, fence: Fence, path: str, *, now: datetime)
 async def skip(session: Session, fence: Fence, paths: Sequence[str], *, by: str) -> list[str]:
     """Pass over pending steps and all below them; give the paths of those it changed."""
     changed = await session.rows(
-        "steps.skip", fence.run_id, fence.tenant_id, fence.generation, paths, by
+        "steps.skip",
+        run_id=fence.run_id,
+        tenant_id=fence.tenant_id,
+        generation=fence.generation,
+        paths=paths,
+        skipped_by=by,
     )
     return [row["path"] for row in changed]
 
@@ -237,7 +253,11 @@ async def skip(session: Session, fence: Fence, paths: Sequence[str], *, by: str)
 async def start_parallel(session: Session, fence: Fence, path: str) -> None:
     """Begin a parallel step; does nothing when it runs."""
     await session.run(
-        "steps.start_parallel", fence.run_id, fence.tenant_id, fence.generation, path
+        "steps.start_parallel",
+        run_id=fence.run_id,
+        tenant_id=fence.tenant_id,
+        generation=fence.generation,
+        path=path,
     )
 
 
@@ -251,19 +271,21 @@ async def finish_parallel(
     status = "failed" if error else "completed"
     changed = await session.rows(
         "steps.finish_parallel",
-        fence.run_id,
-        fence.tenant_id,
-        fence.generation,
-        path,
-        status,
-        error,
+        run_id=fence.run_id,
+        tenant_id=fence.tenant_id,
+        generation=fence.generation,
+        path=path,
+        status=status,
+        error_message=error,
     )
     return [path] if changed else []
 
 
 async def ended_in_list(session: Session, fence: Fence, prefix: Sequence[int]) -> list[int]:
     """Read which steps of a list need no work any more, by index."""
-    found = await session.rows("steps.ended_in_list", fence.run_id, fence.tenant_id, prefix)
+    found = await session.rows(
+        "steps.ended_in_list", run_id=fence.run_id, tenant_id=fence.tenant_id, prefix=prefix
+    )
     return [row["index"] for row in found]
 
 
@@ -271,5 +293,7 @@ async def ended_branches(
     session: Session, fence: Fence, prefix: Sequence[int]
 ) -> list[tuple[int, int]]:
     """Read which branches need no work any more: index of the parallel step, branch number."""
-    found = await session.rows("steps.ended_branches", fence.run_id, fence.tenant_id, prefix)
+    found = await session.rows(
+        "steps.ended_branches", run_id=fence.run_id, tenant_id=fence.tenant_id, prefix=prefix
+    )
     return [(row["index"], row["branch"]) for row in found]

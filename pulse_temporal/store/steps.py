@@ -119,20 +119,22 @@ async def pass_over(session: Session, fence: Fence, path: str, *, reason: str) -
     """Skip an action of a replay; False when it has ended or the fence may not go on."""
     row = await session.row(
         "steps.pass_over",
-        fence.run_id,
-        fence.tenant_id,
-        path,
-        fence.generation,
-        fence.branch,
-        fence.temporal_run_id,
-        reason,
+        run_id=fence.run_id,
+        tenant_id=fence.tenant_id,
+        path=path,
+        generation=fence.generation,
+        branch=fence.branch,
+        temporal_run_id=fence.temporal_run_id,
+        skipped_by=reason,
     )
     return row is not None
 
 
 async def lock_step(session: Session, fence: Fence, path: str) -> LockedStep | None:
     """Read a step and its newest attempt for a change."""
-    row = await session.row("steps.lock_step", fence.run_id, fence.tenant_id, path)
+    row = await session.row(
+        "steps.lock_step", run_id=fence.run_id, tenant_id=fence.tenant_id, path=path
+    )
     if row is None:
         return None
     return LockedStep(
@@ -164,18 +166,24 @@ async def close_attempt(
 ) -> None:
     """End an attempt that nobody will record; of these endings only ``timed_out`` counts."""
     await session.run(
-        "steps.close_attempt", step.id, claim, ending, message, step.run_id, step.tenant_id
+        "steps.close_attempt",
+        step_run_id=step.id,
+        claim=claim,
+        status=ending,
+        error_message=message,
+        run_id=step.run_id,
+        tenant_id=step.tenant_id,
     )
 
 
 async def reopen(session: Session, step_id: str, *, attempt_counts: bool) -> None:
     """Give a running step back to the next claim."""
-    await session.run("steps.reopen", step_id, attempt_counts)
+    await session.run("steps.reopen", step_run_id=step_id, attempt_counts=attempt_counts)
 
 
 async def give_up(session: Session, step_id: str, *, message: str) -> None:
     """Fail a step outside of an attempt."""
-    await session.run("steps.give_up", step_id, message)
+    await session.run("steps.give_up", step_run_id=step_id, error_message=message)
 
 
 async def close_open(
@@ -188,14 +196,26 @@ async def close_open(
     block: str | None = None,
 ) -> list[str]:
     """Fail what is still at work in a run, or below a block; give the paths of those steps."""
-    closed = await session.rows("steps.close_open", run_id, tenant_id, generation, block, reason)
+    closed = await session.rows(
+        "steps.close_open",
+        run_id=run_id,
+        tenant_id=tenant_id,
+        generation=generation,
+        block=block,
+        reason=reason,
+    )
     return [row["path"] for row in closed]
 
 
 async def block(session: Session, fence: Fence, path: str, *, reason: str) -> Blocked | None:
     """Write why a step cannot start; None when it has started or ended meanwhile."""
     row = await session.row(
-        "steps.block", fence.run_id, fence.tenant_id, path, fence.generation, reason
+        "steps.block",
+        run_id=fence.run_id,
+        tenant_id=fence.tenant_id,
+        path=path,
+        generation=fence.generation,
+        reason=reason,
     )
     return Blocked(row["id"], row["blocked_for"], is_new=row["is_new"]) if row else None
 
@@ -218,13 +238,13 @@ async def record_success(
     """
     row = await session.row(
         "steps.record_success",
-        *_ticket_columns(ticket),
-        succeeded.result,
-        *_log_columns(logs),
-        context_bytes,
-        ends,
-        ticket.mark,
-        succeeded.answer,
+        **_ticket_columns(ticket),
+        **_log_columns(logs),
+        result=succeeded.result,
+        answer=succeeded.answer,
+        room=context_bytes,
+        ends=ends,
+        mark=ticket.mark,
     )
     if row is None:
         return "refused"
@@ -245,16 +265,16 @@ async def record_failure(
     policy = policy or DEFAULT_POLICY
     row = await session.row(
         "steps.record_failure",
-        *_ticket_columns(ticket),
-        *_log_columns(logs),
-        failed.message,
-        failed.retryable,
-        policy.backoff_ms,
-        policy.backoff_coefficient,
-        policy.max_backoff_ms,
-        _pause_ms(failed.retry_after),
-        "timed_out" if failed.timed_out else "failed",
-        failed.traceback,
+        **_ticket_columns(ticket),
+        **_log_columns(logs),
+        error_message=failed.message,
+        retryable=failed.retryable,
+        backoff_ms=policy.backoff_ms,
+        backoff_coefficient=policy.backoff_coefficient,
+        max_backoff_ms=policy.max_backoff_ms,
+        asked_pause_ms=_pause_ms(failed.retry_after),
+        ending="timed_out" if failed.timed_out else "failed",
+        traceback=failed.traceback,
     )
     if row is None:
         return None
@@ -267,7 +287,9 @@ async def record_failure(
 
 async def outcome(session: Session, fence: Fence, path: str) -> Outcome | None:
     """Read how a step stands."""
-    row = await session.row("steps.outcome", fence.run_id, fence.tenant_id, path)
+    row = await session.row(
+        "steps.outcome", run_id=fence.run_id, tenant_id=fence.tenant_id, path=path
+    )
     if row is None:
         return None
     return Outcome(
@@ -285,28 +307,31 @@ async def list_steps(
     session: Session, run_id: str, *, tenant_id: str | None
 ) -> list[WorkflowStepRun]:
     """Read all step runs of a run, in document order."""
-    return [rows.step(row) for row in await session.rows("steps.list_steps", run_id, tenant_id)]
+    return [
+        rows.step(row)
+        for row in await session.rows("steps.list_steps", run_id=run_id, tenant_id=tenant_id)
+    ]
 
 
 async def get_step(
     session: Session, run_id: str, *, tenant_id: str, path: str
 ) -> WorkflowStepRun | None:
     """Read one step run of a run."""
-    row = await session.row("steps.get_step", run_id, tenant_id, path)
+    row = await session.row("steps.get_step", run_id=run_id, tenant_id=tenant_id, path=path)
     return rows.step(row) if row else None
 
 
-def _ticket_columns(ticket: Ticket) -> tuple[object, ...]:
+def _ticket_columns(ticket: Ticket) -> dict[str, object]:
     fence = ticket.fence
-    return (
-        fence.run_id,
-        fence.tenant_id,
-        ticket.path,
-        fence.generation,
-        fence.branch,
-        fence.temporal_run_id,
-        ticket.claim,
-    )
+    return {
+        "run_id": fence.run_id,
+        "tenant_id": fence.tenant_id,
+        "path": ticket.path,
+        "generation": fence.generation,
+        "branch": fence.branch,
+        "temporal_run_id": fence.temporal_run_id,
+        "claim": ticket.claim,
+    }
 
 
 def _pause_ms(asked: timedelta | None) -> int | None:
@@ -315,11 +340,11 @@ def _pause_ms(asked: timedelta | None) -> int | None:
     return round(min(max(asked, timedelta()), LONGEST_PAUSE) / timedelta(milliseconds=1))
 
 
-def _log_columns(logs: Sequence[LogLine]) -> tuple[list[object], ...]:
-    return (
-        [line.id for line in logs],
-        [line.level for line in logs],
-        [line.message for line in logs],
-        [line.data for line in logs],
-        [line.at for line in logs],
-    )
+def _log_columns(logs: Sequence[LogLine]) -> dict[str, object]:
+    return {
+        "log_ids": [line.id for line in logs],
+        "log_levels": [line.level for line in logs],
+        "log_messages": [line.message for line in logs],
+        "log_data": [line.data for line in logs],
+        "log_times": [line.at for line in logs],
+    }

@@ -1,8 +1,9 @@
 -- name: lock
 -- Read who may act on a run and hold it still; first lock of all.
--- $1 run_id, $2 tenant_id, NULL for any
+-- tenant_id: NULL for any.
 SELECT tenant_id, generation, task_queue, closed_as
-FROM pulse_run_control WHERE run_id = $1 AND ($2::text IS NULL OR tenant_id = $2)
+FROM pulse_run_control WHERE run_id = :run_id
+    AND (:tenant_id::text IS NULL OR tenant_id = :tenant_id)
 FOR NO KEY UPDATE;
 
 -- name: begin
@@ -42,46 +43,45 @@ SELECT dialect FROM pulse_workflow_runs WHERE id = $1 AND tenant_id = $2;
 
 -- name: lineage
 -- Read a lineage for a change; it needs no lock, because only who holds the control row writes one.
--- $1 run_id, $2 tenant_id, $3 generation, $4 branch
 SELECT first_execution_run_id, temporal_run_id, earlier_run_ids, epoch
 FROM pulse_run_lineages
-WHERE run_id = $1 AND tenant_id = $2 AND generation = $3 AND branch = $4;
+WHERE run_id = :run_id AND tenant_id = :tenant_id AND generation = :generation AND branch = :branch;
 
 -- name: advance_lineage
 -- Another Temporal execution speaks from now on; what the one before still writes is refused.
--- $1 run_id, $2 tenant_id, $3 generation, $4 branch, $5 first_execution_run_id,
--- $6 temporal_run_id
 UPDATE pulse_run_lineages
 SET
-    earlier_run_ids = earlier_run_ids || temporal_run_id, first_execution_run_id = $5,
-    temporal_run_id = $6, epoch = epoch + 1
-WHERE run_id = $1 AND tenant_id = $2 AND generation = $3 AND branch = $4
+    earlier_run_ids = earlier_run_ids || temporal_run_id,
+    first_execution_run_id = :first_execution_run_id,
+    temporal_run_id = :temporal_run_id, epoch = epoch + 1
+WHERE run_id = :run_id AND tenant_id = :tenant_id AND generation = :generation AND branch = :branch
 RETURNING epoch;
 
 -- name: close
 -- Let nobody act on a run any more.
--- $1 run_id, $2 tenant_id, $3 canceled or failed
-UPDATE pulse_run_control SET closed_as = $3 WHERE run_id = $1 AND tenant_id = $2;
+-- closed_as: canceled or failed.
+UPDATE pulse_run_control SET closed_as = :closed_as
+WHERE run_id = :run_id AND tenant_id = :tenant_id;
 
 -- name: cancel_run
--- $1 run_id, $2 tenant_id, $3 reason
 UPDATE pulse_workflow_runs AS r
 SET
-    status = 'canceled', canceled_at = now(), cancel_reason = $3, updated_at = now(),
+    status = 'canceled', canceled_at = now(), cancel_reason = :reason, updated_at = now(),
     context = r.context || coalesce((
         SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
-        WHERE s.run_id = $1 AND s.step_type = 'action' AND s.result IS NOT NULL
+        WHERE s.run_id = :run_id AND s.step_type = 'action' AND s.result IS NOT NULL
             AND s.status IN ('completed', 'skipped')
     ), '{}')
-WHERE r.id = $1 AND r.tenant_id = $2 AND r.status IN ('pending', 'running', 'waiting');
+WHERE r.id = :run_id AND r.tenant_id = :tenant_id AND r.status IN ('pending', 'running', 'waiting');
 
 -- name: cancel_steps
 -- Running steps fail as canceled, waiting and pending ones are skipped; the run's own entry
 -- follows theirs.
--- $1 run_id, $2 tenant_id, $3 reason, $4 generation, $5 by: the person who cancels, or NULL
+-- by: the person who cancels, or NULL.
 WITH before AS (
     SELECT id, status, step_type FROM pulse_workflow_step_runs
-    WHERE run_id = $1 AND tenant_id = $2 AND status IN ('pending', 'scheduled', 'running')
+    WHERE run_id = :run_id AND tenant_id = :tenant_id
+        AND status IN ('pending', 'scheduled', 'running')
     ORDER BY path_numbers
     FOR NO KEY UPDATE
 ), step AS (
@@ -101,41 +101,40 @@ WITH before AS (
     WHERE a.step_run_id = step.id AND a.status = 'open'
 ), event AS (
     INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
-    SELECT $1, $2, $4, 'step_' || status, path, now(),
+    SELECT :run_id, :tenant_id, :generation, 'step_' || status, path, now(),
         CASE WHEN status = 'failed' THEN '{"error": "canceled", "final": true}'::jsonb
             ELSE '{"skippedBy": "canceled"}'::jsonb END
     FROM step ORDER BY path_numbers
     RETURNING 1
 ), run_event AS (
     INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at, detail)
-    SELECT $1, $2, $4, 'run_canceled', now(),
-        jsonb_strip_nulls(jsonb_build_object('reason', $3::text, 'by', $5::text))
+    SELECT :run_id, :tenant_id, :generation, 'run_canceled', now(),
+        jsonb_strip_nulls(jsonb_build_object('reason', :reason::text, 'by', :by::text))
     FROM (SELECT count(*) FROM event) AS steps_first
 )
 SELECT path FROM step ORDER BY path_numbers;
 
 -- name: open
 -- Let a run go on, in its present generation or in a new one.
--- $1 run_id, $2 tenant_id, $3 generation
-UPDATE pulse_run_control SET generation = $3, closed_as = NULL
-WHERE run_id = $1 AND tenant_id = $2;
+UPDATE pulse_run_control SET generation = :generation, closed_as = NULL
+WHERE run_id = :run_id AND tenant_id = :tenant_id;
 
 -- name: reopen_run
--- $1 run_id, $2 tenant_id, $3 generation
 UPDATE pulse_workflow_runs
-SET status = 'running', generation = $3, started_at = coalesce(started_at, now()),
+SET status = 'running', generation = :generation, started_at = coalesce(started_at, now()),
     failed_at = NULL, error_message = NULL, updated_at = now()
-WHERE id = $1 AND tenant_id = $2 AND status IN ('pending', 'running', 'waiting', 'failed');
+WHERE id = :run_id AND tenant_id = :tenant_id
+    AND status IN ('pending', 'running', 'waiting', 'failed');
 
 -- name: reopen_steps
 -- Give what has not ended well to the generation that goes on, with a fresh budget of attempts.
 -- What completed or was skipped stays as it is; a block runs on, its branches start over at the
 -- step that had not ended. Workers that are still at it have lost the step.
--- $1 run_id, $2 tenant_id, $3 generation, $4 why: retry, reset or restart, $5 source: who says so,
--- NULL for the application, $6 by: the person who retries, or NULL
+-- why: retry, reset or restart; source: who says so, NULL for the application; by: the person
+-- who retries, or NULL.
 WITH before AS (
     SELECT id, status FROM pulse_workflow_step_runs
-    WHERE run_id = $1 AND tenant_id = $2 AND status NOT IN ('completed', 'skipped')
+    WHERE run_id = :run_id AND tenant_id = :tenant_id AND status NOT IN ('completed', 'skipped')
     ORDER BY path_numbers
     FOR NO KEY UPDATE
 ), step AS (
@@ -145,7 +144,7 @@ WITH before AS (
             WHEN b.status IN ('failed', 'running') AND s.step_type = 'parallel' THEN 'running'
             ELSE 'pending'
         END,
-        generation = $3, attempt = 0, completed_at = NULL, next_attempt_at = NULL,
+        generation = :generation, attempt = 0, completed_at = NULL, next_attempt_at = NULL,
         blocked_reason = NULL, blocked_since = NULL
     FROM before AS b
     WHERE s.id = b.id
@@ -157,8 +156,9 @@ WITH before AS (
     WHERE a.step_run_id = step.id AND a.status = 'open'
 )
 INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
-SELECT $1, $2, $3, 'step_scheduled', path, now(),
+SELECT :run_id, :tenant_id, :generation, 'step_scheduled', path, now(),
     jsonb_strip_nulls(jsonb_build_object(
-        'reason', $4::text, 'generation', $3::int, 'source', $5::text, 'by', $6::text
+        'reason', :why::text, 'generation', :generation::int,
+        'source', :source::text, 'by', :by::text
     ))
 FROM step WHERE status_before IN ('failed', 'running', 'scheduled') ORDER BY path_numbers;

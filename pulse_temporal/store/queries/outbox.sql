@@ -5,13 +5,14 @@
 -- when it has found enough; nobody's commands are read but those that are taken. Commands of one
 -- run are taken in the order they were given. They are found first and then looked up by id:
 -- joined, a long outbox would be read as a whole.
--- $1 length of the lease, $2 commands, $3 task_queue, $4 newest dialect that the process knows,
--- $5 subject: runs or schedules, $6 tenant after which the walk begins
+-- dialect: the newest that the process knows; subject: runs or schedules; after_tenant: the walk
+-- begins after it.
 WITH RECURSIVE walk (tenant_id, first_due, is_second_half) AS (
     -- What is left over of unknown definitions belongs to the tenant '', which comes first.
-    SELECT $6::text, (
+    SELECT :after_tenant::text, (
         SELECT d.leased_until FROM pulse_outbox AS d
-        WHERE d.task_queue = $3 AND d.subject = $5 AND d.tenant_id = '' AND $6 = ''
+        WHERE d.task_queue = :task_queue AND d.subject = :subject AND d.tenant_id = ''
+            AND :after_tenant = ''
         ORDER BY d.leased_until
         LIMIT 1
     ), false
@@ -21,36 +22,36 @@ WITH RECURSIVE walk (tenant_id, first_due, is_second_half) AS (
     CROSS JOIN LATERAL (
         (
             SELECT d.tenant_id, d.leased_until, w.is_second_half FROM pulse_outbox AS d
-            WHERE d.task_queue = $3 AND d.subject = $5 AND d.tenant_id > w.tenant_id
-                AND (NOT w.is_second_half OR d.tenant_id <= $6)
+            WHERE d.task_queue = :task_queue AND d.subject = :subject AND d.tenant_id > w.tenant_id
+                AND (NOT w.is_second_half OR d.tenant_id <= :after_tenant)
             ORDER BY d.tenant_id, d.leased_until
             LIMIT 1
         )
         UNION ALL
         SELECT '', (
             SELECT d.leased_until FROM pulse_outbox AS d
-            WHERE d.task_queue = $3 AND d.subject = $5 AND d.tenant_id = ''
+            WHERE d.task_queue = :task_queue AND d.subject = :subject AND d.tenant_id = ''
             ORDER BY d.leased_until
             LIMIT 1
         ), true
-        WHERE NOT w.is_second_half AND $6 <> ''
+        WHERE NOT w.is_second_half AND :after_tenant <> ''
         ORDER BY 3
         LIMIT 1
     ) AS next (tenant_id, first_due, is_second_half)
 ), turn AS MATERIALIZED (
     SELECT tenant_id, row_number() OVER () AS number FROM walk
     WHERE first_due < now()
-    LIMIT $2
+    LIMIT :command_limit
 ), share AS MATERIALIZED (
-    SELECT greatest(1, $2 / greatest(1, count(*))) AS size FROM turn
+    SELECT greatest(1, :command_limit / greatest(1, count(*))) AS size FROM turn
 )
 UPDATE pulse_outbox AS o
-SET leased_until = now() + $1, tries = o.tries + 1
+SET leased_until = now() + :length, tries = o.tries + 1
 WHERE o.id = ANY (ARRAY(
     SELECT found.id FROM turn CROSS JOIN share CROSS JOIN LATERAL (
         SELECT d.id FROM pulse_outbox AS d
-        WHERE d.task_queue = $3 AND d.subject = $5 AND d.tenant_id = turn.tenant_id
-            AND d.leased_until < now() AND d.dialect <= $4
+        WHERE d.task_queue = :task_queue AND d.subject = :subject AND d.tenant_id = turn.tenant_id
+            AND d.leased_until < now() AND d.dialect <= :dialect
             AND NOT EXISTS (
                 SELECT 1 FROM pulse_outbox AS earlier
                 WHERE earlier.run_id = d.run_id AND earlier.id < d.id
@@ -68,28 +69,28 @@ RETURNING
 -- name: lease_new
 -- Take commands that nobody has leased yet, of some tenants, from an id of each on. What is behind
 -- that id is not read: rows that are deleted and that vacuum cannot remove yet.
--- $1 length of the lease, $2 commands of each tenant, $3 task_queue, $4 newest dialect that the
--- process knows, $5 subject, $6 tenants, $7 the ids to go on after
+-- share: commands of each tenant; dialect: the newest that the process knows; after_ids: the id to
+-- go on after, of each of the tenants.
 UPDATE pulse_outbox AS o
-SET leased_until = now() + $1, tries = o.tries + 1
+SET leased_until = now() + :length, tries = o.tries + 1
 WHERE o.id = ANY (ARRAY(
-    SELECT found.id FROM unnest($6::text[], $7::bigint[]) AS turn (tenant_id, after)
+    SELECT found.id FROM unnest(:tenants::text[], :after_ids::bigint[]) AS turn (tenant_id, after)
     CROSS JOIN LATERAL (
         SELECT d.id FROM pulse_outbox AS d
-        WHERE d.task_queue = $3 AND d.subject = $5 AND d.tenant_id = turn.tenant_id
-            AND d.leased_until = '-infinity' AND d.id > turn.after AND d.dialect <= $4
+        WHERE d.task_queue = :task_queue AND d.subject = :subject AND d.tenant_id = turn.tenant_id
+            AND d.leased_until = '-infinity' AND d.id > turn.after AND d.dialect <= :dialect
             AND NOT EXISTS (
                 SELECT 1 FROM pulse_outbox AS earlier
                 WHERE earlier.run_id = d.run_id AND earlier.id < d.id
             )
         ORDER BY d.id
-        LIMIT $2
+        LIMIT :share
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS found
 ))
 RETURNING
     o.id, o.kind, o.tenant_id, coalesce(o.run_id, o.definition_id) AS subject_id,
-    o.generation, o.tries, $2 AS share, '' AS last_turn;
+    o.generation, o.tries, :share AS share, '' AS last_turn;
 
 -- name: newest
 -- The newest id that was given out; NULL: this role may not read the sequence.
@@ -101,53 +102,51 @@ FROM (SELECT pg_get_serial_sequence('pulse_outbox', 'id')::regclass AS sequence)
 
 -- name: newcomers
 -- Tenants whose commands, after an id, nobody has leased yet; and after which id theirs begin.
--- $1 task_queue, $2 subject, $3 id
 SELECT tenant_id, min(id) - 1 AS after FROM pulse_outbox
-WHERE id > $3 AND task_queue = $1 AND subject = $2 AND leased_until = '-infinity'
+WHERE id > :after_id AND task_queue = :task_queue AND subject = :subject
+    AND leased_until = '-infinity'
 GROUP BY tenant_id;
 
 -- name: done
--- $1 ids of executed commands
-DELETE FROM pulse_outbox WHERE id = ANY ($1::bigint[]);
+-- ids: of executed commands.
+DELETE FROM pulse_outbox WHERE id = ANY (:ids::bigint[]);
 
 -- name: postpone
 -- Give a command back after a failure.
--- $1 id, $2 pause, $3 error
-UPDATE pulse_outbox SET leased_until = now() + $2, last_error = $3 WHERE id = $1;
+UPDATE pulse_outbox SET leased_until = now() + :pause, last_error = :error WHERE id = :id;
 
 -- name: put
 -- A start needs a process that knows the run's dialect; every process can cancel.
--- $1 kind, $2 tenant_id, $3 run_id, $4 generation, $5 task_queue
 INSERT INTO pulse_outbox (kind, tenant_id, run_id, generation, task_queue, dialect)
-SELECT $1, r.tenant_id, r.id, $4, $5, CASE WHEN $1 = 'start' THEN r.dialect ELSE 1 END
-FROM pulse_workflow_runs AS r WHERE r.id = $3 AND r.tenant_id = $2
+SELECT :kind, r.tenant_id, r.id, :generation, :task_queue,
+    CASE WHEN :kind = 'start' THEN r.dialect ELSE 1 END
+FROM pulse_workflow_runs AS r WHERE r.id = :run_id AND r.tenant_id = :tenant_id
 RETURNING id;
 
 -- name: put_schedule
 -- Ask for a schedule to follow its definition, unless a command that does so waits and nobody has
 -- taken it yet: one that was taken may have read the row before this change. The lock lets
 -- nobody take it before the change is committed. A newer dialect may give the cron another meaning.
--- $1 tenant_id, $2 definition_id, $3 task_queue
 WITH needed AS (
     SELECT coalesce((
         SELECT d.dialect FROM pulse_workflow_definitions AS d
-        WHERE d.id = $2 AND d.tenant_id = $1 AND d.deleted_at IS NULL
+        WHERE d.id = :definition_id AND d.tenant_id = :tenant_id AND d.deleted_at IS NULL
     ), 1) AS dialect
 ), waiting AS (
     SELECT o.id FROM pulse_outbox AS o JOIN needed ON o.dialect = needed.dialect
-    WHERE o.kind = 'schedule' AND o.task_queue = $3 AND o.definition_id = $2 AND o.tries = 0
+    WHERE o.kind = 'schedule' AND o.task_queue = :task_queue AND o.definition_id = :definition_id
+        AND o.tries = 0
     LIMIT 1
     FOR NO KEY UPDATE OF o SKIP LOCKED
 )
 INSERT INTO pulse_outbox (kind, tenant_id, definition_id, task_queue, dialect)
-SELECT 'schedule', $1, $2, $3, needed.dialect FROM needed
+SELECT 'schedule', :tenant_id, :definition_id, :task_queue, needed.dialect FROM needed
 WHERE NOT EXISTS (SELECT 1 FROM waiting);
 
 -- name: give_back
 -- End the leases of a process that stops; another one goes on at once.
--- $1 ids
-UPDATE pulse_outbox SET leased_until = '-infinity' WHERE id = ANY ($1::bigint[]);
+UPDATE pulse_outbox SET leased_until = '-infinity' WHERE id = ANY (:ids::bigint[]);
 
 -- name: existing
--- $1 ids; an id that is missing from the answer was never committed, or is done
-SELECT id FROM pulse_outbox WHERE id = ANY ($1::bigint[]);
+-- An id that is missing from the answer was never committed, or is done.
+SELECT id FROM pulse_outbox WHERE id = ANY (:ids::bigint[]);

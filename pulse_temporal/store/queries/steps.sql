@@ -144,7 +144,6 @@ JOIN pulse_triggers AS t ON t.id = r.trigger_id;
 -- that could not write to Postgres meanwhile may have had a result that it could not record.
 -- answer: of a condition; where an older release has recorded it, only the result says it.
 -- held: it says that it is at work there, though its event loop stands still; holds_loop: by this.
--- $1 run_id, $2 tenant_id, $3 path
 SELECT
     s.id, s.status, s.generation, s.claim, s.attempt, s.max_attempts, s.error_message,
     s.result::text AS result, a.claim AS open_claim,
@@ -169,48 +168,49 @@ FROM pulse_workflow_step_runs AS s
 LEFT JOIN pulse_step_attempts AS a
     ON a.step_run_id = s.id AND a.claim = s.claim AND a.status = 'open'
 LEFT JOIN pulse_workers AS w ON w.id = a.worker_id
-WHERE s.run_id = $1 AND s.tenant_id = $2 AND s.path = $3
+WHERE s.run_id = :run_id AND s.tenant_id = :tenant_id AND s.path = :path
 FOR NO KEY UPDATE OF s;
 
 -- name: close_attempt
 -- End an attempt that nobody will record any more, as lost, timed_out or released. A worker that
 -- shuts down calls this in a transaction of its own: without the control row it would hold the
 -- attempt while a cancel, which locks in the other direction, waits for it.
--- $1 step_run_id, $2 claim, $3 status, $4 error_message, $5 run_id, $6 tenant_id
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
-    WHERE c.run_id = $5 AND c.tenant_id = $6
+    WHERE c.run_id = :run_id AND c.tenant_id = :tenant_id
     FOR SHARE
 ), attempt AS (
     UPDATE pulse_step_attempts AS a
-    SET status = $3, ended_at = now(), error_message = $4
+    SET status = :status, ended_at = now(), error_message = :error_message
     FROM control
-    WHERE a.step_run_id = $1 AND a.claim = $2 AND a.status = 'open' AND a.run_id = control.run_id
+    WHERE a.step_run_id = :step_run_id AND a.claim = :claim AND a.status = 'open'
+        AND a.run_id = control.run_id
     RETURNING a.step_run_id, a.run_id, a.tenant_id, a.generation, a.attempt
 )
 INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
 SELECT a.run_id, a.tenant_id, a.generation, 'step_failed', s.path, now(),
-    jsonb_build_object('attempt', a.attempt, 'error', $4::text, 'counts', $3 = 'timed_out')
+    jsonb_build_object(
+        'attempt', a.attempt, 'error', :error_message::text, 'counts', :status = 'timed_out'
+    )
 FROM attempt AS a JOIN pulse_workflow_step_runs AS s ON s.id = a.step_run_id;
 
 -- name: give_back
 -- Give a step back whose delivery takes too long for where it runs; it costs no attempt.
--- $1 step_run_id, $2 claim, $3 why, $4 run_id, $5 tenant_id
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
-    WHERE c.run_id = $4 AND c.tenant_id = $5
+    WHERE c.run_id = :run_id AND c.tenant_id = :tenant_id
     FOR SHARE
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
     SET status = 'scheduled', attempt = s.attempt - 1
     FROM control JOIN pulse_step_attempts AS a ON a.run_id = control.run_id
-    WHERE s.id = $1 AND s.claim = $2 AND s.status = 'running'
-        AND a.step_run_id = $1 AND a.claim = $2 AND a.status = 'open'
+    WHERE s.id = :step_run_id AND s.claim = :claim AND s.status = 'running'
+        AND a.step_run_id = :step_run_id AND a.claim = :claim AND a.status = 'open'
     RETURNING s.id
 )
 UPDATE pulse_step_attempts AS a
-SET status = 'released', ended_at = now(), error_message = $3
-FROM step WHERE a.step_run_id = step.id AND a.claim = $2;
+SET status = 'released', ended_at = now(), error_message = :reason
+FROM step WHERE a.step_run_id = step.id AND a.claim = :claim;
 
 -- name: unclaim
 -- Take a claim back as if it had not been made: this release cannot read what it has claimed.
@@ -252,41 +252,39 @@ WHERE e.run_id = step.run_id AND e.seq = (
 
 -- name: reopen
 -- Give a step whose attempt was closed back to the next claim.
--- $1 step_run_id, $2 the attempt counts, because it passed its deadline
+-- attempt_counts: because it passed its deadline.
 UPDATE pulse_workflow_step_runs
-SET status = 'scheduled', attempt = attempt - CASE WHEN $2 THEN 0 ELSE 1 END
-WHERE id = $1 AND status = 'running';
+SET status = 'scheduled', attempt = attempt - CASE WHEN :attempt_counts THEN 0 ELSE 1 END
+WHERE id = :step_run_id AND status = 'running';
 
 -- name: give_up
 -- Fail a step outside of an attempt: lost workers, a handler that never came.
--- $1 step_run_id, $2 error_message
 WITH step AS (
     UPDATE pulse_workflow_step_runs
-    SET status = 'failed', error_message = $2, completed_at = now(),
+    SET status = 'failed', error_message = :error_message, completed_at = now(),
         blocked_reason = NULL
-    WHERE id = $1 AND status IN ('pending', 'scheduled', 'running')
+    WHERE id = :step_run_id AND status IN ('pending', 'scheduled', 'running')
     RETURNING run_id, tenant_id, generation, path
 )
 INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
 SELECT run_id, tenant_id, generation, 'step_failed', path, now(),
-    jsonb_build_object('error', $2::text, 'final', true)
+    jsonb_build_object('error', :error_message::text, 'final', true)
 FROM step;
 
 -- name: block
 -- Say why a step cannot start yet; keeps the moment of the first time. Deliveries come again every
 -- ten seconds: what is on record already is read, not written again.
--- $1 run_id, $2 tenant_id, $3 path, $4 generation, $5 reason
 WITH step AS (
     SELECT id, blocked_reason, coalesce(blocked_since, now()) AS since
     FROM pulse_workflow_step_runs
-    WHERE run_id = $1 AND tenant_id = $2 AND path = $3 AND generation = $4
+    WHERE run_id = :run_id AND tenant_id = :tenant_id AND path = :path AND generation = :generation
         AND status IN ('pending', 'scheduled')
     FOR NO KEY UPDATE
 ), written AS (
     UPDATE pulse_workflow_step_runs AS s
-    SET blocked_reason = $5, blocked_since = step.since
+    SET blocked_reason = :reason, blocked_since = step.since
     FROM step
-    WHERE s.id = step.id AND step.blocked_reason IS DISTINCT FROM $5
+    WHERE s.id = step.id AND step.blocked_reason IS DISTINCT FROM :reason
 )
 SELECT id, now() - since AS blocked_for, blocked_reason IS NULL AS is_new FROM step;
 
@@ -295,38 +293,43 @@ SELECT id, now() - since AS blocked_for, blocked_reason IS NULL AS is_new FROM s
 -- open or lost. No row: canceled, superseded, or recorded by another claim. Nothing is written
 -- when there is no room for it among the run's results. The transaction may be as old as the
 -- handler's call, so the time of the record is the clock's. The last step of a run ends it too.
--- $1 run_id, $2 tenant_id, $3 path, $4 generation, $5 branch, $6 temporal_run_id, $7 claim,
--- $8 result as text, $9 log ids, $10 log levels, $11 log messages, $12 log data as texts,
--- $13 log times, $14 bytes that the run's results may have altogether, $15 it is the last step,
--- $16 mark of the transaction in which alone it may be written, NULL: any,
--- $17 answer of a condition, NULL for actions
+-- result: JSON text, NULL: nothing was returned. log_…: one element a line, log_data: JSON texts.
+-- room: bytes that the run's results may have altogether. ends: it is the last step. mark: of the
+-- transaction in which alone it may be written, NULL: any. answer: of a condition, else NULL.
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
-    WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
+    WHERE c.run_id = :run_id AND c.tenant_id = :tenant_id AND c.generation = :generation
         AND c.closed_as IS NULL
-        AND ($16::text IS NULL OR $16::text = current_setting('pulse.loan', true))
+        AND (:mark::text IS NULL OR :mark::text = current_setting('pulse.loan', true))
     FOR SHARE
 ), room AS (
-    SELECT coalesce(sum(e.result_bytes), 0) + octet_length($8::text) <= $14::bigint AS is_enough
+    SELECT coalesce(sum(e.result_bytes), 0) + octet_length(:result::text) <= :room::bigint
+        AS is_enough
     FROM pulse_workflow_step_runs AS e
-    WHERE e.run_id = $1 AND e.tenant_id = $2 AND e.path <> $3 AND e.result IS NOT NULL
+    WHERE e.run_id = :run_id AND e.tenant_id = :tenant_id AND e.path <> :path
+        AND e.result IS NOT NULL
 ), run AS (
     SELECT r.id FROM control JOIN pulse_workflow_runs AS r ON r.id = control.run_id
-    WHERE $15::bool AND r.tenant_id = $2 AND r.status IN ('pending', 'running', 'waiting')
+    WHERE :ends::bool AND r.tenant_id = :tenant_id AND r.status IN ('pending', 'running', 'waiting')
     FOR NO KEY UPDATE OF r
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
-    SET status = 'completed', result = $8::text::jsonb, result_bytes = octet_length($8::text),
-        answer = $17::bool, completed_at = clock_timestamp(), error_message = NULL, next_attempt_at = NULL
+    SET status = 'completed', result = :result::text::jsonb,
+        result_bytes = octet_length(:result::text),
+        answer = :answer::bool, completed_at = clock_timestamp(), error_message = NULL,
+        next_attempt_at = NULL
     FROM control
     CROSS JOIN (SELECT count(*) FROM run) AS run_first
     JOIN room ON room.is_enough IS NOT FALSE
     JOIN pulse_run_lineages AS l
-        ON l.run_id = $1 AND l.generation = $4 AND l.branch = $5 AND l.temporal_run_id = $6
+        ON l.run_id = :run_id AND l.generation = :generation AND l.branch = :branch
+            AND l.temporal_run_id = :temporal_run_id
     JOIN pulse_step_attempts AS a
-        ON a.run_id = $1 AND a.claim = $7 AND a.generation = $4 AND a.epoch = l.epoch
+        ON a.run_id = :run_id AND a.claim = :claim AND a.generation = :generation
+            AND a.epoch = l.epoch
         AND a.status IN ('open', 'lost')
-    WHERE s.run_id = $1 AND s.path = $3 AND s.tenant_id = $2 AND s.generation = $4
+    WHERE s.run_id = :run_id AND s.path = :path AND s.tenant_id = :tenant_id
+        AND s.generation = :generation
         AND a.step_run_id = s.id AND s.status IN ('running', 'scheduled')
     RETURNING s.id, s.run_id, s.tenant_id, s.generation, s.path, s.completed_at, a.attempt,
         s.answer,
@@ -334,11 +337,11 @@ WITH control AS (
             THEN jsonb_build_object(s.step_name, s.result) ELSE '{}' END AS context
 ), attempt AS (
     UPDATE pulse_step_attempts AS a
-    SET status = CASE WHEN a.claim = $7 THEN 'completed' ELSE 'lost' END,
+    SET status = CASE WHEN a.claim = :claim THEN 'completed' ELSE 'lost' END,
         ended_at = step.completed_at,
-        error_message = CASE WHEN a.claim = $7 THEN NULL ELSE a.error_message END
+        error_message = CASE WHEN a.claim = :claim THEN NULL ELSE a.error_message END
     FROM step
-    WHERE a.step_run_id = step.id AND (a.claim = $7 OR a.status = 'open')
+    WHERE a.step_run_id = step.id AND (a.claim = :claim OR a.status = 'open')
 ), logs AS (
     INSERT INTO pulse_execution_logs (
         id, run_id, step_run_id, tenant_id, level, message, data, created_at
@@ -346,7 +349,8 @@ WITH control AS (
     SELECT line.id, step.run_id, step.id, step.tenant_id, line.level, line.message,
         line.data::jsonb, line.at
     FROM step, unnest(
-        $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[]
+        :log_ids::text[], :log_levels::text[], :log_messages::text[], :log_data::text[],
+        :log_times::timestamptz[]
     ) WITH ORDINALITY AS line (id, level, message, data, at, position)
     ORDER BY line.position
     RETURNING 1
@@ -363,15 +367,15 @@ WITH control AS (
         updated_at = step.completed_at,
         context = r.context || step.context || coalesce((
             SELECT jsonb_object_agg(e.step_name, e.result) FROM pulse_workflow_step_runs AS e
-            WHERE e.run_id = $1 AND e.step_type = 'action' AND e.result IS NOT NULL
-                AND e.status IN ('completed', 'skipped') AND e.path <> $3
+            WHERE e.run_id = :run_id AND e.step_type = 'action' AND e.result IS NOT NULL
+                AND e.status IN ('completed', 'skipped') AND e.path <> :path
         ), '{}')
     FROM step JOIN run ON run.id = step.run_id
     WHERE r.id = run.id
     RETURNING r.id, r.completed_at
 ), run_event AS (
     INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at)
-    SELECT id, $2, $4, 'run_completed', completed_at
+    SELECT id, :tenant_id, :generation, 'run_completed', completed_at
     FROM finished, (SELECT count(*) FROM event) AS step_first
 )
 SELECT true AS fits, EXISTS (SELECT 1 FROM finished) AS ends FROM step
@@ -381,44 +385,45 @@ SELECT false, false FROM room WHERE NOT is_enough;
 -- name: record_failure
 -- Write a failed attempt and decide whether another one follows; only the newest claim may.
 -- No row: canceled, superseded, or another claim has taken over.
--- $1 … $7 as in record_success, $8 … $12 logs as $9 … $13 there, $13 error_message,
--- $14 retryable, $15 first backoff in ms, $16 coefficient, $17 longest backoff in ms or NULL,
--- $18 pause in ms asked for by the handler or NULL, $19 attempt status: failed or timed_out,
--- $20 traceback or NULL
+-- max_backoff_ms, asked_pause_ms: NULL for none; the latter is what the handler has asked for.
+-- ending: of the attempt, failed or timed_out. log_…: as of record_success.
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
-    WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
+    WHERE c.run_id = :run_id AND c.tenant_id = :tenant_id AND c.generation = :generation
         AND c.closed_as IS NULL
     FOR SHARE
 ), current AS (
     SELECT
         s.id, s.attempt,
-        $14::bool AND s.attempt < s.max_attempts AS again,
-        coalesce($18::bigint, least(
-            $17::bigint, ($15::bigint * power($16::float8, s.attempt - 1))::bigint
+        :retryable::bool AND s.attempt < s.max_attempts AS again,
+        coalesce(:asked_pause_ms::bigint, least(
+            :max_backoff_ms::bigint,
+            (:backoff_ms::bigint * power(:backoff_coefficient::float8, s.attempt - 1))::bigint
         )) AS backoff_ms
     FROM control
     JOIN pulse_workflow_step_runs AS s
-        ON s.run_id = $1 AND s.path = $3 AND s.tenant_id = $2 AND s.generation = $4
+        ON s.run_id = :run_id AND s.path = :path AND s.tenant_id = :tenant_id
+            AND s.generation = :generation
     JOIN pulse_run_lineages AS l
-        ON l.run_id = $1 AND l.generation = $4 AND l.branch = $5 AND l.temporal_run_id = $6
+        ON l.run_id = :run_id AND l.generation = :generation AND l.branch = :branch
+            AND l.temporal_run_id = :temporal_run_id
         AND l.epoch = s.epoch
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
     SET
         status = CASE WHEN c.again THEN 'scheduled' ELSE 'failed' END,
-        error_message = $13,
+        error_message = :error_message,
         next_attempt_at = CASE WHEN c.again THEN now() + c.backoff_ms * interval '1 ms' END,
         completed_at = CASE WHEN c.again THEN NULL ELSE now() END
     FROM current AS c
-    WHERE s.id = c.id AND s.claim = $7 AND s.status = 'running'
+    WHERE s.id = c.id AND s.claim = :claim AND s.status = 'running'
     RETURNING s.id, s.run_id, s.tenant_id, s.generation, s.path, c.attempt, c.again,
         c.backoff_ms, s.max_attempts
 ), attempt AS (
     UPDATE pulse_step_attempts AS a
-    SET status = $19, ended_at = now(), error_message = $13, traceback = $20
+    SET status = :ending, ended_at = now(), error_message = :error_message, traceback = :traceback
     FROM step
-    WHERE a.step_run_id = step.id AND a.claim = $7
+    WHERE a.step_run_id = step.id AND a.claim = :claim
 ), logs AS (
     INSERT INTO pulse_execution_logs (
         id, run_id, step_run_id, tenant_id, level, message, data, created_at
@@ -426,7 +431,8 @@ WITH control AS (
     SELECT line.id, step.run_id, step.id, step.tenant_id, line.level, line.message,
         line.data::jsonb, line.at
     FROM step, unnest(
-        $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[]
+        :log_ids::text[], :log_levels::text[], :log_messages::text[], :log_data::text[],
+        :log_times::timestamptz[]
     ) WITH ORDINALITY AS line (id, level, message, data, at, position)
     ORDER BY line.position
     RETURNING 1
@@ -434,7 +440,7 @@ WITH control AS (
     INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
     SELECT run_id, tenant_id, generation, 'step_failed', path, now(),
         jsonb_strip_nulls(jsonb_build_object(
-            'attempt', attempt, 'error', $13::text, 'final', NOT again,
+            'attempt', attempt, 'error', :error_message::text, 'final', NOT again,
             'retryInMs', CASE WHEN again THEN backoff_ms END
         ))
     FROM step, (SELECT count(*) FROM logs) AS logs_first
@@ -444,7 +450,6 @@ SELECT attempt, max_attempts, CASE WHEN again THEN backoff_ms END AS retry_in_ms
 -- name: outcome
 -- How a step stands; retry_in_ms is NULL when no further attempt follows, answer is as in
 -- lock_step.
--- $1 run_id, $2 tenant_id, $3 path
 SELECT s.id, s.status, s.generation, s.attempt, s.max_attempts, s.error_message,
     s.result::text AS result,
     coalesce(s.answer, CASE
@@ -456,39 +461,40 @@ SELECT s.id, s.status, s.generation, s.attempt, s.max_attempts, s.error_message,
         greatest(0, ceil(extract(epoch FROM s.next_attempt_at - now()) * 1000))::bigint
     END AS retry_in_ms
 FROM pulse_workflow_step_runs AS s
-WHERE s.run_id = $1 AND s.tenant_id = $2 AND s.path = $3;
+WHERE s.run_id = :run_id AND s.tenant_id = :tenant_id AND s.path = :path;
 
 -- name: skip
 -- Pass over steps of one list and all below them. Each step looks its place in that list up in an
 -- object of the paths: compared with every path, 10 000 steps would take minutes, under locks.
--- $1 run_id, $2 tenant_id, $3 generation, $4 paths, $5 skipped_by
 WITH passed AS MATERIALIZED (
     SELECT
         jsonb_object_agg(p.path, true) AS paths,
         max(cardinality(string_to_array(p.path, '/'))) AS segments
-    FROM unnest($4::text[]) AS p (path)
+    FROM unnest(:paths::text[]) AS p (path)
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
-    SET status = 'skipped', skipped_by = $5, completed_at = now()
+    SET status = 'skipped', skipped_by = :skipped_by, completed_at = now()
     FROM passed AS p
-    WHERE s.run_id = $1 AND s.tenant_id = $2 AND s.generation = $3 AND s.status = 'pending'
+    WHERE s.run_id = :run_id AND s.tenant_id = :tenant_id AND s.generation = :generation
+        AND s.status = 'pending'
         AND p.paths ? array_to_string((string_to_array(s.path, '/'))[1:p.segments], '/')
     RETURNING s.run_id, s.tenant_id, s.generation, s.path, s.path_numbers
 )
 INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
 SELECT run_id, tenant_id, generation, 'step_skipped', path, now(),
-    jsonb_build_object('skippedBy', $5::text)
+    jsonb_build_object('skippedBy', :skipped_by::text)
 FROM step
 ORDER BY path_numbers
 RETURNING path;
 
 -- name: start_delay
 -- Begin a delay and give the moment it ends; a delay that began earlier keeps its moment.
--- $1 run_id, $2 tenant_id, $3 generation, $4 path, $5 now of the workflow, $6 scheduled_for
+-- now: of the workflow.
 WITH step AS (
     UPDATE pulse_workflow_step_runs
-    SET status = 'scheduled', started_at = $5, scheduled_for = coalesce(scheduled_for, $6)
-    WHERE run_id = $1 AND tenant_id = $2 AND generation = $3 AND path = $4
+    SET status = 'scheduled', started_at = :now,
+        scheduled_for = coalesce(scheduled_for, :scheduled_for)
+    WHERE run_id = :run_id AND tenant_id = :tenant_id AND generation = :generation AND path = :path
         AND status = 'pending'
     RETURNING run_id, tenant_id, generation, path, scheduled_for
 ), event AS (
@@ -500,14 +506,14 @@ WITH step AS (
 SELECT scheduled_for FROM step
 UNION ALL
 SELECT scheduled_for FROM pulse_workflow_step_runs
-WHERE run_id = $1 AND tenant_id = $2 AND path = $4 AND status <> 'pending';
+WHERE run_id = :run_id AND tenant_id = :tenant_id AND path = :path AND status <> 'pending';
 
 -- name: end_delay
--- $1 run_id, $2 tenant_id, $3 generation, $4 path, $5 now of the workflow
+-- now: of the workflow.
 WITH step AS (
     UPDATE pulse_workflow_step_runs
-    SET status = 'completed', completed_at = $5
-    WHERE run_id = $1 AND tenant_id = $2 AND generation = $3 AND path = $4
+    SET status = 'completed', completed_at = :now
+    WHERE run_id = :run_id AND tenant_id = :tenant_id AND generation = :generation AND path = :path
         AND status = 'scheduled'
     RETURNING run_id, tenant_id, generation, path
 )
@@ -515,11 +521,10 @@ INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at)
 SELECT run_id, tenant_id, generation, 'step_completed', path, now() FROM step;
 
 -- name: start_parallel
--- $1 run_id, $2 tenant_id, $3 generation, $4 path
 WITH step AS (
     UPDATE pulse_workflow_step_runs
     SET status = 'running', started_at = coalesce(started_at, now())
-    WHERE run_id = $1 AND tenant_id = $2 AND generation = $3 AND path = $4
+    WHERE run_id = :run_id AND tenant_id = :tenant_id AND generation = :generation AND path = :path
         AND status IN ('pending', 'failed')
     RETURNING run_id, tenant_id, generation, path
 )
@@ -527,84 +532,82 @@ INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at)
 SELECT run_id, tenant_id, generation, 'step_started', path, now() FROM step;
 
 -- name: finish_parallel
--- $1 run_id, $2 tenant_id, $3 generation, $4 path, $5 status, $6 error_message
 WITH step AS (
     UPDATE pulse_workflow_step_runs
-    SET status = $5, error_message = $6, completed_at = now()
-    WHERE run_id = $1 AND tenant_id = $2 AND generation = $3 AND path = $4
+    SET status = :status, error_message = :error_message, completed_at = now()
+    WHERE run_id = :run_id AND tenant_id = :tenant_id AND generation = :generation AND path = :path
         AND status = 'running'
     RETURNING run_id, tenant_id, generation, path
 ), event AS (
     INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
-    SELECT run_id, tenant_id, generation, 'step_' || $5, path, now(),
-        jsonb_strip_nulls(jsonb_build_object('error', $6::text))
+    SELECT run_id, tenant_id, generation, 'step_' || :status, path, now(),
+        jsonb_strip_nulls(jsonb_build_object('error', :error_message::text))
     FROM step
 ), merged AS (
     -- What a join adds to the run's context is what its branches recorded.
     UPDATE pulse_workflow_runs AS r
     SET context = r.context || coalesce((
         SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
-        WHERE s.run_id = $1 AND s.step_type = 'action' AND s.result IS NOT NULL
-            AND s.status IN ('completed', 'skipped') AND s.path LIKE $4 || '/%'
+        WHERE s.run_id = :run_id AND s.step_type = 'action' AND s.result IS NOT NULL
+            AND s.status IN ('completed', 'skipped') AND s.path LIKE :path || '/%'
     ), '{}'), updated_at = now()
     FROM step
-    WHERE r.id = step.run_id AND r.tenant_id = $2
+    WHERE r.id = step.run_id AND r.tenant_id = :tenant_id
 )
 SELECT 1 FROM step;
 
 -- name: list_steps
 -- In document order.
--- $1 run_id, $2 tenant_id, NULL for any
+-- tenant_id: NULL for any.
 SELECT
     id, run_id, tenant_id, step_index, step_type, step_name, status, scheduled_for, started_at,
     completed_at, result::text AS result, error_message, branch_index, parent_step_run_id,
     created_at, path, handler, generation, attempt, max_attempts, next_attempt_at, skipped_by,
     blocked_reason
 FROM pulse_workflow_step_runs
-WHERE run_id = $1 AND ($2::text IS NULL OR tenant_id = $2)
+WHERE run_id = :run_id AND (:tenant_id::text IS NULL OR tenant_id = :tenant_id)
 ORDER BY path_numbers, created_at;
 
 -- name: get_step
--- $1 run_id, $2 tenant_id, $3 path
 SELECT
     id, run_id, tenant_id, step_index, step_type, step_name, status, scheduled_for, started_at,
     completed_at, result::text AS result, error_message, branch_index, parent_step_run_id,
     created_at, path, handler, generation, attempt, max_attempts, next_attempt_at, skipped_by,
     blocked_reason
 FROM pulse_workflow_step_runs
-WHERE run_id = $1 AND tenant_id = $2 AND path = $3;
+WHERE run_id = :run_id AND tenant_id = :tenant_id AND path = :path;
 
 -- name: ended_in_list
 -- Where one list of steps stands: the indexes of its steps that need no work any more. A false
 -- condition that has passed over nothing is asked for its answer again, which is on record: its
 -- workflow may have ended in between.
--- $1 run_id, $2 tenant_id, $3 numbers of the list's prefix, empty for the root
+-- prefix: numbers of the list's prefix, empty for the root.
 SELECT s.path_numbers[cardinality(s.path_numbers)] AS index
 FROM pulse_workflow_step_runs AS s
-WHERE s.run_id = $1 AND s.tenant_id = $2
-    AND cardinality(s.path_numbers) = cardinality($3::int[]) + 1
-    AND s.path_numbers[1:cardinality($3::int[])] = $3
+WHERE s.run_id = :run_id AND s.tenant_id = :tenant_id
+    AND cardinality(s.path_numbers) = cardinality(:prefix::int[]) + 1
+    AND s.path_numbers[1:cardinality(:prefix::int[])] = :prefix
     AND s.status IN ('completed', 'skipped')
     AND NOT (
         s.step_type = 'condition' AND s.status = 'completed'
         AND NOT coalesce(s.answer, s.result IS DISTINCT FROM '{"value": false}')
         AND NOT EXISTS (
             SELECT 1 FROM pulse_workflow_step_runs AS p
-            WHERE p.run_id = $1 AND p.tenant_id = $2 AND p.skipped_by = s.path
+            WHERE p.run_id = :run_id AND p.tenant_id = :tenant_id AND p.skipped_by = s.path
         )
     )
 ORDER BY 1;
 
 -- name: ended_branches
 -- The branches, of parallel steps in one list, whose steps need no work any more.
--- $1 run_id, $2 tenant_id, $3 numbers of the list's prefix, empty for the root
+-- prefix: numbers of the list's prefix, empty for the root.
 SELECT
-    path_numbers[cardinality($3::int[]) + 1] AS index,
-    path_numbers[cardinality($3::int[]) + 2] AS branch
+    path_numbers[cardinality(:prefix::int[]) + 1] AS index,
+    path_numbers[cardinality(:prefix::int[]) + 2] AS branch
 FROM pulse_workflow_step_runs
-WHERE run_id = $1 AND tenant_id = $2
-    AND cardinality(path_numbers) > cardinality($3::int[]) + 2
-    AND path_numbers[1:cardinality($3::int[])] = $3
+WHERE run_id = :run_id AND tenant_id = :tenant_id
+    AND cardinality(path_numbers) > cardinality(:prefix::int[]) + 2
+    AND path_numbers[1:cardinality(:prefix::int[])] = :prefix
 GROUP BY 1, 2
 HAVING bool_and(status IN ('completed', 'skipped'))
 ORDER BY 1, 2;
@@ -612,69 +615,70 @@ ORDER BY 1, 2;
 -- name: pass_over
 -- Skip an action of a replay, handing on the result that the original run recorded for it.
 -- No row: it has ended, or this execution may not go on.
--- $1 run_id, $2 tenant_id, $3 path, $4 generation, $5 branch, $6 temporal_run_id, $7 skipped_by
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
-    WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
+    WHERE c.run_id = :run_id AND c.tenant_id = :tenant_id AND c.generation = :generation
         AND c.closed_as IS NULL
     FOR SHARE
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
     SET
-        status = 'skipped', skipped_by = $7, completed_at = now(),
+        status = 'skipped', skipped_by = :skipped_by, completed_at = now(),
         (result, result_bytes) = (
             SELECT o.result, o.result_bytes FROM pulse_workflow_runs AS r
             JOIN pulse_workflow_step_runs AS o ON o.run_id = r.replay_of_run_id
-            WHERE r.id = $1 AND o.step_name = s.step_name AND o.step_type = 'action'
+            WHERE r.id = :run_id AND o.step_name = s.step_name AND o.step_type = 'action'
                 AND o.status IN ('completed', 'skipped')
             LIMIT 1
         )
     FROM control
     JOIN pulse_run_lineages AS l
-        ON l.run_id = $1 AND l.generation = $4 AND l.branch = $5 AND l.temporal_run_id = $6
-    WHERE s.run_id = $1 AND s.path = $3 AND s.tenant_id = $2 AND s.generation = $4
+        ON l.run_id = :run_id AND l.generation = :generation AND l.branch = :branch
+            AND l.temporal_run_id = :temporal_run_id
+    WHERE s.run_id = :run_id AND s.path = :path AND s.tenant_id = :tenant_id
+        AND s.generation = :generation
         AND s.status IN ('pending', 'scheduled')
     RETURNING s.id, s.run_id, s.tenant_id, s.generation, s.path
 )
 INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
 SELECT run_id, tenant_id, generation, 'step_skipped', path, now(),
-    jsonb_build_object('skippedBy', $7::text)
+    jsonb_build_object('skippedBy', :skipped_by::text)
 FROM step
 RETURNING seq;
 
 -- name: close_open
 -- Fail what is still at work below a block or in a run that has failed: its workflow is gone.
 -- The block's own row is locked too, because it comes first in the order of locks.
--- $1 run_id, $2 tenant_id, $3 generation, $4 path of the block, NULL for the whole run, $5 reason
+-- block: its path, NULL for the whole run.
 WITH open AS (
     SELECT id, path, status FROM pulse_workflow_step_runs
-    WHERE run_id = $1 AND tenant_id = $2 AND generation = $3
+    WHERE run_id = :run_id AND tenant_id = :tenant_id AND generation = :generation
         AND (status IN ('running', 'scheduled') OR blocked_reason IS NOT NULL)
-        AND ($4::text IS NULL OR path = $4 OR path LIKE $4 || '/%')
+        AND (:block::text IS NULL OR path = :block OR path LIKE :block || '/%')
     ORDER BY path_numbers
     FOR NO KEY UPDATE
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
-    SET status = 'failed', error_message = $5, completed_at = now(), next_attempt_at = NULL,
+    SET status = 'failed', error_message = :reason, completed_at = now(), next_attempt_at = NULL,
         blocked_reason = NULL
     FROM open
     WHERE s.id = open.id AND open.status IN ('running', 'scheduled')
-        AND open.path IS DISTINCT FROM $4
+        AND open.path IS DISTINCT FROM :block
     RETURNING s.id, s.path, s.path_numbers
 ), unblocked AS (
     UPDATE pulse_workflow_step_runs AS s
     SET blocked_reason = NULL
     FROM open
-    WHERE s.id = open.id AND open.status = 'pending' AND open.path IS DISTINCT FROM $4
+    WHERE s.id = open.id AND open.status = 'pending' AND open.path IS DISTINCT FROM :block
 ), attempt AS (
     UPDATE pulse_step_attempts AS a
-    SET status = 'lost', ended_at = now(), error_message = $5
+    SET status = 'lost', ended_at = now(), error_message = :reason
     FROM step
     WHERE a.step_run_id = step.id AND a.status = 'open'
 )
 INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
-SELECT $1, $2, $3, 'step_failed', path, now(),
-    jsonb_build_object('error', $5::text, 'final', true)
+SELECT :run_id, :tenant_id, :generation, 'step_failed', path, now(),
+    jsonb_build_object('error', :reason::text, 'final', true)
 FROM step
 ORDER BY path_numbers
 RETURNING path;
