@@ -15,6 +15,7 @@ from pulse_temporal.notices import Repeats
 from pulse_temporal.services.definitions.definitions import WORKER_SILENCE
 from pulse_temporal.store import workers
 from pulse_temporal.store.database import Database
+from pulse_temporal.worker.again import ask_again
 from pulse_temporal.worker.gate import Gate
 
 log = logging.getLogger(__name__)
@@ -138,7 +139,8 @@ class Presence:
         """Write the row, and open or close the gate; return whether it is open."""
         now = asyncio.get_running_loop().time()
         try:
-            await self.publish()
+            # One connection that was cut is no reason to give all work up for a moment.
+            await ask_again(self.publish)
         except Exception as error:  # noqa: BLE001 - whatever keeps the row from being written
             self._was_present = False
             self.gate.close()

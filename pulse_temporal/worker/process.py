@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 
 from pulse_temporal.config import EngineOptions
-from pulse_temporal.errors import ConfigurationError, PulseError, StoreError
+from pulse_temporal.errors import ConfigurationError, PulseError
 from pulse_temporal.failpoints import arm_from_environment, warn_of_failpoints
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.services.care.reconcile import Reconciler
@@ -19,6 +19,7 @@ from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.store import health
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.outbox import Subject
+from pulse_temporal.worker.again import ask_again
 from pulse_temporal.worker.life import Life
 from pulse_temporal.worker.link import Link
 from pulse_temporal.worker.loops import keep_alive, keep_reconciling
@@ -28,7 +29,6 @@ log = logging.getLogger(__name__)
 
 STOP_PATIENCE = timedelta(seconds=30)
 LEFT_PATIENCE = timedelta(seconds=5)
-AT_ONCE = timedelta(seconds=1)
 
 
 class Process:
@@ -115,7 +115,7 @@ class Process:
             self.presence.look_where,
             self.presence.publish if work else self.presence.check_schema,
         ):
-            await _twice(ask)
+            await ask_again(ask)
         self._main = asyncio.ensure_future(self._run(work=work))
         is_ready = asyncio.ensure_future(self._link.ready.wait())
         try:
@@ -206,18 +206,6 @@ class Process:
 
     async def _keep_reconciling(self) -> None:
         await keep_reconciling(self.reconciler, self.dispatcher, self.options)
-
-
-async def _twice(ask: Callable[[], Awaitable[None]]) -> None:
-    """Ask once more when Postgres has failed it at once; one that is silent is asked once."""
-    clock = asyncio.get_running_loop().time
-    began = clock()
-    try:
-        await ask()
-    except StoreError as error:
-        if not error.retryable or clock() - began > AT_ONCE.total_seconds():
-            raise
-        await ask()
 
 
 def _raise_first(main: asyncio.Future[None]) -> None:

@@ -27,9 +27,13 @@ INFRASTRUCTURE = RetryPolicy(
 """For failures that are nobody's attempt: a lost worker, a database that is away."""
 
 ONCE = RetryPolicy(maximum_attempts=1)
-A_FEW_TIMES = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_attempts=3)
-"""For writes from inside a worker. More tries would hold the workflow in a worker whose database
-is away, and make its history longer; see ``TryElsewhere``."""
+A_FEW_TIMES = RetryPolicy(initial_interval=timedelta(milliseconds=250), maximum_attempts=6)
+"""For writes from inside a worker, within ``WRITE_BOUND`` altogether: three tries where Postgres is
+silent. More would hold the workflow in a worker whose database is away; see ``TryElsewhere``.
+Fewer would give it up for a few connections that were cut, and Temporal repeats a task that has
+failed with pauses that grow to minutes."""
+
+WRITE_BOUND = timedelta(seconds=15)
 
 MIRROR_TIMEOUT = timedelta(seconds=20)
 BACKSTOP = timedelta(seconds=10)
@@ -85,6 +89,7 @@ async def write_locally(
             argument,
             result_type=answer,
             start_to_close_timeout=MIRROR_TIMEOUT,
+            schedule_to_close_timeout=WRITE_BOUND,
             retry_policy=A_FEW_TIMES,
             summary=summary,
         )
