@@ -28,8 +28,8 @@ INFRASTRUCTURE = RetryPolicy(
 
 ONCE = RetryPolicy(maximum_attempts=1)
 A_FEW_TIMES = RetryPolicy(initial_interval=timedelta(milliseconds=250), maximum_attempts=6)
-"""For writes from inside a worker, within ``WRITE_BOUND`` altogether: three tries where Postgres is
-silent. More would hold the workflow in a worker whose database is away; see ``TryElsewhere``.
+"""For writes from inside a worker, within ``WRITE_BOUND`` altogether: three tries where Postgres
+is silent. More would hold the workflow in a worker whose database is away; see ``TryElsewhere``.
 Fewer would give it up for a few connections that were cut, and Temporal repeats a task that has
 failed with pauses that grow to minutes."""
 
