@@ -109,20 +109,20 @@ async def claim(
     known = kept.before(fence.run_id, path)
     row = await session.row(
         "steps.claim",
-        fence.run_id,
-        fence.tenant_id,
-        path,
-        fence.generation,
-        fence.branch,
-        fence.temporal_run_id,
-        terms.worker_id,
-        terms.bound,
-        terms.waited_after,
-        fence.first_execution_run_id if terms.begins else None,
-        known.depth,
-        known.index,
-        known.mark,
-        DIALECT,
+        run_id=fence.run_id,
+        tenant_id=fence.tenant_id,
+        path=path,
+        generation=fence.generation,
+        branch=fence.branch,
+        temporal_run_id=fence.temporal_run_id,
+        worker_id=terms.worker_id,
+        bound=terms.bound,
+        waited_after=terms.waited_after,
+        first_execution_run_id=fence.first_execution_run_id if terms.begins else None,
+        known_depth=known.depth,
+        known_index=known.index,
+        known_mark=known.mark,
+        dialect=DIALECT,
     )
     if row is None:
         await check_dialect(session, fence)
@@ -132,12 +132,12 @@ async def claim(
     except NotUnderstoodError:
         await session.run(
             "steps.unclaim",
-            row["s_id"],
-            row["claim"],
-            fence.run_id,
-            fence.generation,
-            fence.branch,
-            fence.temporal_run_id if terms.begins else None,
+            step_run_id=row["s_id"],
+            claim=row["claim"],
+            run_id=fence.run_id,
+            generation=fence.generation,
+            branch=fence.branch,
+            temporal_run_id=fence.temporal_run_id if terms.begins else None,
         )
         raise
 

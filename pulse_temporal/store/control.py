@@ -107,13 +107,13 @@ async def begin(session: Session, fence: Fence) -> DefinitionSnapshot | None:
     """
     row = await session.row(
         "control.begin",
-        fence.run_id,
-        fence.tenant_id,
-        fence.generation,
-        fence.branch,
-        fence.first_execution_run_id,
-        fence.temporal_run_id,
-        DIALECT,
+        run_id=fence.run_id,
+        tenant_id=fence.tenant_id,
+        generation=fence.generation,
+        branch=fence.branch,
+        first_execution_run_id=fence.first_execution_run_id,
+        temporal_run_id=fence.temporal_run_id,
+        dialect=DIALECT,
     )
     if row is None:
         await check_dialect(session, fence)
@@ -127,7 +127,7 @@ async def check_dialect(session: Session, fence: Fence) -> None:
     Raises:
         NotUnderstoodError: The run is left to processes of a newer release.
     """
-    row = await session.row("control.needed", fence.run_id, fence.tenant_id)
+    row = await session.row("control.needed", run_id=fence.run_id, tenant_id=fence.tenant_id)
     if row is not None and row["dialect"] > DIALECT:
         raise NotUnderstoodError(
             f"Run {fence.run_id} needs a newer Pulse than this process runs: dialect "

@@ -55,38 +55,38 @@ class Session:
     is_joined: bool = False
     rights: str = ""
 
-    async def row(self, name: str, /, *by_place: object, **arguments: object) -> Record | None:
+    async def row(self, name: str, /, **arguments: object) -> Record | None:
         """Run a statement with its parameters by name; return its first row, None without one."""
-        text, values = self._prepared(name, by_place, arguments)
+        text, values = self._prepared(name, arguments)
         return await self._send(text, lambda: self.connection.fetchrow(text, *values))
 
-    async def rows(self, name: str, /, *by_place: object, **arguments: object) -> list[Record]:
+    async def rows(self, name: str, /, **arguments: object) -> list[Record]:
         """Run a statement with its parameters by name, and return all its rows."""
-        text, values = self._prepared(name, by_place, arguments)
+        text, values = self._prepared(name, arguments)
         return await self._send(text, lambda: self.connection.fetch(text, *values))
 
     async def rows_within(
-        self, name: str, patience: timedelta | None, /, *by_place: object, **arguments: object
+        self, name: str, patience: timedelta | None, /, **arguments: object
     ) -> list[Record]:
         """Do as ``rows``, with a bound of its own; None: the connection's."""
-        text, values = self._prepared(name, by_place, arguments)
+        text, values = self._prepared(name, arguments)
         seconds = patience.total_seconds() if patience else None
         return await self._send(
             text, lambda: self.connection.fetch(text, *values, timeout=seconds)
         )
 
-    async def run(self, name: str, /, *by_place: object, **arguments: object) -> int:
+    async def run(self, name: str, /, **arguments: object) -> int:
         """Run a statement with its parameters by name; return how many rows it changed."""
-        text, values = self._prepared(name, by_place, arguments)
+        text, values = self._prepared(name, arguments)
         tag = await self._send(text, lambda: self.connection.execute(text, *values))
         count = tag.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
     def _prepared(
-        self, name: str, by_place: Sequence[object], arguments: Mapping[str, object]
+        self, name: str, arguments: Mapping[str, object]
     ) -> tuple[str, Sequence[object]]:
         statement = self.statements[name]
-        return statement.text, by_place or statement.arguments(arguments)
+        return statement.text, statement.arguments(arguments)
 
     async def count_at_end(self, name: str, /, numbers: Sequence[int]) -> int:
         """Count the rows of a statement at the end of a transaction that was lent.

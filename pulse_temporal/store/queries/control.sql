@@ -10,36 +10,35 @@ FOR NO KEY UPDATE;
 -- Let an interpreter begin, when it is the first to speak for its run or branch and generation;
 -- a pending run starts running. No row: it is not the first, the run is over, or it needs a newer
 -- release.
--- $1 run_id, $2 tenant_id, $3 generation, $4 branch, $5 first_execution_run_id,
--- $6 temporal_run_id, $7 newest dialect that the process knows
+-- dialect: the newest that the process knows.
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
     JOIN pulse_workflow_runs AS r
-        ON r.id = c.run_id AND r.status IN ('pending', 'running', 'waiting') AND r.dialect <= $7
-    WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $3
+        ON r.id = c.run_id AND r.status IN ('pending', 'running', 'waiting')
+            AND r.dialect <= :dialect
+    WHERE c.run_id = :run_id AND c.tenant_id = :tenant_id AND c.generation = :generation
         AND c.closed_as IS NULL
     FOR SHARE OF c
 ), run AS (
     UPDATE pulse_workflow_runs AS r
     SET status = 'running', started_at = coalesce(r.started_at, now()), updated_at = now()
     FROM control
-    WHERE r.id = $1 AND r.tenant_id = $2 AND $4 = '' AND r.status = 'pending'
+    WHERE r.id = :run_id AND r.tenant_id = :tenant_id AND :branch = '' AND r.status = 'pending'
     RETURNING r.id
 )
 INSERT INTO pulse_run_lineages (
     run_id, tenant_id, generation, branch, first_execution_run_id, temporal_run_id
 )
-SELECT control.run_id, $2, $3, $4, $5, $6
+SELECT control.run_id, :tenant_id, :generation, :branch, :first_execution_run_id, :temporal_run_id
 FROM control, (SELECT count(*) FROM run) AS run_first
 ON CONFLICT (run_id, generation, branch) DO NOTHING
 RETURNING epoch, (
-    SELECT r.definition_snapshot::text FROM pulse_workflow_runs AS r WHERE r.id = $1
+    SELECT r.definition_snapshot::text FROM pulse_workflow_runs AS r WHERE r.id = :run_id
 ) AS definition_snapshot;
 
 -- name: needed
 -- The dialect that a run needs.
--- $1 run_id, $2 tenant_id
-SELECT dialect FROM pulse_workflow_runs WHERE id = $1 AND tenant_id = $2;
+SELECT dialect FROM pulse_workflow_runs WHERE id = :run_id AND tenant_id = :tenant_id;
 
 -- name: lineage
 -- Read a lineage for a change; it needs no lock, because only who holds the control row writes one.

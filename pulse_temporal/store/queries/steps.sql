@@ -1,44 +1,51 @@
+-- Locks are taken in one order: the control row, the run, its steps, their attempts. Statements
+-- lock the control row FOR SHARE, so that those of one run do not wait for each other and a
+-- cancel or retry, which takes it alone, waits for all. Postgres carries out the parts of a WITH
+-- in the order in which they are read: a part that reads (SELECT count(*) FROM run) AS run_first
+-- has the lock of the run before its own.
+
 -- name: claim
 -- Take a step that nobody works on, and load all that its handler needs. No row: it is being
 -- worked on, has ended, is canceled, this execution does not speak for the run, or the run needs a
 -- newer release.
--- $1 run_id, $2 tenant_id, $3 path, $4 generation, $5 branch, $6 temporal_run_id,
--- $7 worker_id, $8 time until the attempt's deadline, $9 failed attempt whose pause Temporal's
--- timer has let pass, 0 for none, $10 first_execution_run_id of an execution that begins with
--- this step, as the first to speak for its run or branch and generation; NULL: it has begun,
--- $11 and $12 place before which the results are known to the caller: its depth in path_numbers
--- and index there, 1 and 0 for none, $13 mark of the rows that they were read from,
--- $14 newest dialect that the process knows
+-- bound: time until the attempt's deadline. waited_after: failed attempt whose pause Temporal's
+-- timer has let pass, 0 for none. first_execution_run_id: of an execution that begins with this
+-- step, as the first to speak for its run or branch and generation; NULL: it has begun.
+-- known_depth, known_index: place before which the results are known to the caller, its depth in
+-- path_numbers and index there, 1 and 0 for none; known_mark: of the rows they were read from.
+-- dialect: the newest that the process knows.
 -- context: the results that are not known, or all of them when the known ones are others by now.
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
-    WHERE c.run_id = $1 AND c.tenant_id = $2 AND c.generation = $4
+    WHERE c.run_id = :run_id AND c.tenant_id = :tenant_id AND c.generation = :generation
         AND c.closed_as IS NULL
         AND EXISTS (
             SELECT 1 FROM pulse_workflow_runs AS r
-            WHERE r.id = $1 AND r.dialect <= $14
-                AND ($10::text IS NULL OR r.status IN ('pending', 'running', 'waiting'))
+            WHERE r.id = :run_id AND r.dialect <= :dialect
+                AND (:first_execution_run_id::text IS NULL
+                    OR r.status IN ('pending', 'running', 'waiting'))
         )
     FOR SHARE
 ), run AS (
     UPDATE pulse_workflow_runs AS r
     SET
-        current_step_index = split_part($3, '/', 1)::int, updated_at = now(),
+        current_step_index = split_part(:path, '/', 1)::int, updated_at = now(),
         status = CASE WHEN r.status = 'pending' THEN 'running' ELSE r.status END,
         started_at = coalesce(r.started_at, now())
     FROM control
-    WHERE r.id = $1 AND r.tenant_id = $2 AND $5 = '' AND (
+    WHERE r.id = :run_id AND r.tenant_id = :tenant_id AND :branch = '' AND (
         r.status = 'pending'
-        OR $10::text IS NULL AND r.current_step_index <> split_part($3, '/', 1)::int
+        OR :first_execution_run_id::text IS NULL
+            AND r.current_step_index <> split_part(:path, '/', 1)::int
             -- What a late claim would set back has gone on.
             AND EXISTS (
                 SELECT 1 FROM pulse_workflow_step_runs AS s
-                WHERE s.run_id = $1 AND s.path = $3 AND s.status IN ('pending', 'scheduled')
+                WHERE s.run_id = :run_id AND s.path = :path AND s.status IN ('pending', 'scheduled')
             )
             AND EXISTS (
                 SELECT 1 FROM pulse_run_lineages AS l
-                WHERE l.run_id = $1 AND l.generation = $4 AND l.branch = $5
-                    AND l.temporal_run_id = $6
+                WHERE l.run_id = :run_id AND l.generation = :generation AND l.branch = :branch
+                    AND l.temporal_run_id = :temporal_run_id
             )
     )
     RETURNING r.id
@@ -46,17 +53,19 @@ WITH control AS (
     INSERT INTO pulse_run_lineages (
         run_id, tenant_id, generation, branch, first_execution_run_id, temporal_run_id
     )
-    SELECT control.run_id, $2, $4, $5, $10, $6
+    SELECT control.run_id, :tenant_id, :generation, :branch, :first_execution_run_id,
+        :temporal_run_id
     FROM control, (SELECT count(*) FROM run) AS run_first
-    WHERE $10::text IS NOT NULL
+    WHERE :first_execution_run_id::text IS NOT NULL
     ON CONFLICT (run_id, generation, branch) DO NOTHING
     RETURNING epoch
 ), speaker AS (
     SELECT epoch FROM begun
     UNION ALL
     SELECT epoch FROM pulse_run_lineages
-    WHERE $10::text IS NULL
-        AND run_id = $1 AND generation = $4 AND branch = $5 AND temporal_run_id = $6
+    WHERE :first_execution_run_id::text IS NULL
+        AND run_id = :run_id AND generation = :generation AND branch = :branch
+        AND temporal_run_id = :temporal_run_id
     LIMIT 1  -- never more; told so, the planner keeps its plan
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
@@ -67,17 +76,20 @@ WITH control AS (
     FROM control
     CROSS JOIN (SELECT count(*) FROM run) AS run_first
     CROSS JOIN speaker AS l
-    WHERE s.run_id = $1 AND s.path = $3 AND s.tenant_id = $2 AND s.generation = $4
+    WHERE s.run_id = :run_id AND s.path = :path AND s.tenant_id = :tenant_id
+        AND s.generation = :generation
         AND s.status IN ('pending', 'scheduled')
         -- The timer's word counts for this pause only, not when an old attempt comes again.
-        AND (s.attempt = $9 OR coalesce(s.next_attempt_at, now()) <= now() + interval '1 s')
+        AND (s.attempt = :waited_after
+            OR coalesce(s.next_attempt_at, now()) <= now() + interval '1 s')
     RETURNING s.*
 ), attempt AS (
     INSERT INTO pulse_step_attempts (
         step_run_id, claim, run_id, tenant_id, generation, epoch, attempt, worker_id,
         started_at, deadline_at
     )
-    SELECT id, claim, run_id, tenant_id, generation, epoch, attempt, $7, now(), now() + $8
+    SELECT id, claim, run_id, tenant_id, generation, epoch, attempt, :worker_id, now(),
+        now() + :bound
     FROM step
 ), event AS (
     INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
@@ -95,9 +107,10 @@ WITH control AS (
             e.id, coalesce(extract(epoch FROM e.completed_at) * 1000000, 0)::bigint
         ) AS mark
     FROM step AS s
-    JOIN pulse_workflow_step_runs AS e ON e.run_id = $1
+    JOIN pulse_workflow_step_runs AS e ON e.run_id = :run_id
     CROSS JOIN LATERAL (
-        SELECT bool_or(d.depth > $11 OR d.depth = $11 AND e.path_numbers[d.depth] >= $12) AS is_new
+        SELECT bool_or(d.depth > :known_depth OR d.depth = :known_depth
+            AND e.path_numbers[d.depth] >= :known_index) AS is_new
         FROM generate_series(1, cardinality(s.path_numbers), 2) AS d (depth)
         WHERE e.path_numbers[1:d.depth - 1] = s.path_numbers[1:d.depth - 1]
             AND e.path_numbers[d.depth] < s.path_numbers[d.depth]
@@ -107,7 +120,7 @@ WITH control AS (
 ), known AS (
     SELECT
         coalesce(sum(mark), 0)::text AS context_mark,
-        coalesce(sum(mark) FILTER (WHERE NOT is_new), 0)::text = $13::text AS is_known
+        coalesce(sum(mark) FILTER (WHERE NOT is_new), 0)::text = :known_mark::text AS is_known
     FROM earlier
 )
 SELECT
@@ -121,7 +134,8 @@ SELECT
     CASE WHEN r.status = 'pending' THEN 'running' ELSE r.status END AS r_status,
     r.is_replay AS r_is_replay,
     r.is_dry_run AS r_is_dry_run, r.definition_snapshot::text AS r_definition_snapshot,
-    coalesce(r.started_at, now()) AS r_started_at, r.created_at AS r_created_at, r.updated_at AS r_updated_at,
+    coalesce(r.started_at, now()) AS r_started_at, r.created_at AS r_created_at,
+    r.updated_at AS r_updated_at,
     r.current_step_index AS r_current_step_index,
     t.id AS t_id, t.source AS t_source, t.type AS t_type, t.resource_type AS t_resource_type,
     t.resource_id AS t_resource_id, t.environment AS t_environment,
@@ -215,22 +229,22 @@ FROM step WHERE a.step_run_id = step.id AND a.claim = :claim;
 -- name: unclaim
 -- Take a claim back as if it had not been made: this release cannot read what it has claimed.
 -- Nobody else knows the claim, so its number is free again. What began with it has not begun.
--- $1 step_run_id, $2 claim, $3 run_id, $4 generation, $5 branch, $6 temporal_run_id of the
--- execution that began with it; NULL: it had begun
+-- temporal_run_id: of the execution that began with it; NULL: it had begun.
 WITH run AS (
     UPDATE pulse_workflow_runs AS r
     SET status = 'pending', started_at = NULL
-    WHERE r.id = $3 AND r.status = 'running' AND r.generation = 1 AND $4 = 1 AND $5 = ''
+    WHERE r.id = :run_id AND r.status = 'running' AND r.generation = 1 AND :generation = 1
+        AND :branch = ''
         AND EXISTS (
             SELECT 1 FROM pulse_run_lineages AS l
-            WHERE l.run_id = $3 AND l.generation = $4 AND l.branch = $5
-                AND l.temporal_run_id = $6 AND l.epoch = 1
+            WHERE l.run_id = :run_id AND l.generation = :generation AND l.branch = :branch
+                AND l.temporal_run_id = :temporal_run_id AND l.epoch = 1
         )
     RETURNING r.id
 ), begun AS (
     DELETE FROM pulse_run_lineages AS l
-    WHERE l.run_id = $3 AND l.generation = $4 AND l.branch = $5
-        AND l.temporal_run_id = $6 AND l.epoch = 1
+    WHERE l.run_id = :run_id AND l.generation = :generation AND l.branch = :branch
+        AND l.temporal_run_id = :temporal_run_id AND l.epoch = 1
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
     SET
@@ -238,11 +252,11 @@ WITH run AS (
         started_at = CASE WHEN s.claim > 1 THEN s.started_at END,
         claim = s.claim - 1, attempt = s.attempt - 1
     FROM (SELECT count(*) FROM run) AS run_first
-    WHERE s.id = $1 AND s.claim = $2 AND s.status = 'running'
+    WHERE s.id = :step_run_id AND s.claim = :claim AND s.status = 'running'
     RETURNING s.id, s.run_id, s.path
 ), attempt AS (
     DELETE FROM pulse_step_attempts AS a USING step
-    WHERE a.step_run_id = step.id AND a.claim = $2
+    WHERE a.step_run_id = step.id AND a.claim = :claim
 )
 DELETE FROM pulse_run_events AS e USING step
 WHERE e.run_id = step.run_id AND e.seq = (
