@@ -16,6 +16,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import CompositePayloadConverter, DataConverter
 from temporalio.envconfig import ClientConfig
+from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError, RPCStatusCode
 
 from pulse_temporal.errors import ConfigurationError, TemporalUnavailableError
@@ -89,7 +90,7 @@ async def connect(
     try:
         async with asyncio.timeout(patience.total_seconds()):
             converter = DataConverter(payload_converter_class=PayloadConverter)
-            return await Client.connect(**settings, data_converter=converter)
+            return await Client.connect(**settings, data_converter=converter, runtime=_runtime())
     except TimeoutError as error:
         seconds = f"{patience.total_seconds():g} s"
         raise TemporalUnavailableError(
@@ -151,6 +152,18 @@ def address_of(client: Client) -> str:
 def is_lazy(client: Client) -> bool:
     """Return whether a client connects with its first call, which the SDK's workers refuse."""
     return client.service_client.config.lazy
+
+
+@cache
+def _runtime() -> Runtime:
+    """Return the SDK's part in Rust, for this process's own connections.
+
+    By default it writes warnings to standard output, such as the whole text of each workflow task
+    that fails on purpose. A pipe there that nobody empties stops the worker. What matters of them
+    is said by Python's loggers, of the SDK and ours.
+    """
+    level = TelemetryFilter(core_level="ERROR", other_level="ERROR")
+    return Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter=level)))
 
 
 @cache
