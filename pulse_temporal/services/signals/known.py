@@ -29,7 +29,9 @@ def request_hash(signal: TriggerInput, payload: str) -> str:
 def known(
     trigger: NewTrigger, found: Mapping[IdempotencyKey, KnownTrigger], *, index: int | None
 ) -> TriggerEnvelope:
-    """Return the trigger that a signal's key belongs to; of cron ticks the first one wins.
+    """Return a copy of the trigger that a signal's key belongs to; of ticks the first one wins.
+
+    Several signals of one list may have the key, and a payload can be changed.
 
     Args:
         trigger: A signal that was not stored, because its key is taken.
@@ -44,7 +46,7 @@ def known(
     if first is None:
         raise EmitBusyError("The idempotency key was taken and given back; emit again.")
     if _is_same(trigger, first):
-        return first.trigger
+        return first.trigger.model_copy(deep=True)
     if trigger.owner is None:
         place = "" if index is None else f"signals[{index}]: "
         raise IdempotencyConflictError(
@@ -60,7 +62,7 @@ def known(
         facts,
         extra=facts,
     )
-    return first.trigger
+    return first.trigger.model_copy(deep=True)
 
 
 def _is_same(trigger: NewTrigger, first: KnownTrigger) -> bool:
