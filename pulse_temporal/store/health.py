@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from pulse_temporal.errors import MissingRightError
+from pulse_temporal.model.dialect import DIALECT
 from pulse_temporal.store.rights import needed_rights
 from pulse_temporal.store.rows import required
 from pulse_temporal.store.sessions import Session
@@ -45,9 +46,14 @@ class Workers:
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """Commands that wait; ``tries`` and ``error`` are those of the most often tried one."""
+    """Commands that wait; ``tries`` and ``error`` are those of the most often tried one.
+
+    Attributes:
+        newer: So many of them only a process of a newer release can carry out.
+    """
 
     commands: int
+    newer: int
     age: timedelta | None
     tries: int
     error: str | None
@@ -120,7 +126,10 @@ async def workers(session: Session, *, task_queue: str, silence: timedelta) -> W
 async def outbox(session: Session, *, task_queue: str, limit: int) -> Outbox:
     """Read what waits, looking at the oldest ``limit`` commands."""
     row = required(
-        await session.row("health.outbox", task_queue=task_queue, row_limit=limit), "the outbox"
+        await session.row(
+            "health.outbox", task_queue=task_queue, row_limit=limit, dialect=DIALECT
+        ),
+        "the outbox",
     )
     return Outbox(**dict(row.items()))
 

@@ -154,19 +154,6 @@ async def test_poison_of_one_tenant_stores_nothing_and_names_the_signal(
     assert await stored(connection) == 0
 
 
-async def test_what_is_done_to_one_envelope_of_a_key_reaches_no_other(pulse: PulseTest) -> None:
-    await pulse.define(TYPE)
-
-    first, second, third = await pulse.engine.emit_many(
-        [signal(1, idempotencyKey="key") for _ in range(3)]
-    )
-    for envelope in (first, second):
-        envelope.payload.clear()
-
-    assert first.id == second.id == third.id
-    assert third.payload
-
-
 async def test_a_key_that_comes_twice_is_one_signal(
     pulse: PulseTest, connection: asyncpg.Connection
 ) -> None:

@@ -244,6 +244,20 @@ async def test_commands_that_have_waited_for_long_are_a_warning(
     )
 
 
+async def test_commands_for_a_newer_release_are_told(
+    idle_pulse: PulseTest, connection: asyncpg.Connection
+) -> None:
+    await waiting_run(idle_pulse)
+    await connection.execute(
+        "UPDATE pulse_outbox SET created_at = now() - interval '5 minutes', dialect = 99"
+    )
+    check = await checked(idle_pulse, "outbox")
+    assert check.status == "warning"
+    assert check.summary.endswith("1 of them for a newer release than this one.")
+    assert check.advice is not None
+    assert "a worker of the newer release" in check.advice
+
+
 async def test_commands_of_another_queue_are_not_ours(idle_pulse: PulseTest) -> None:
     await waiting_run(idle_pulse)
     other = make_pulse(idle_pulse.dsn, idle_pulse.temporal_address)

@@ -6,7 +6,7 @@ from copy import copy
 
 from pulse_temporal import WorkflowContext
 from pulse_temporal.store.snapshots import KEPT_CHARS, KeptSnapshots, own_snapshot
-from tests.harness import PulseTest
+from tests.harness import SOURCE, TENANT, PulseTest
 
 
 async def test_a_handler_may_change_all_that_it_is_given(pulse: PulseTest) -> None:
@@ -72,3 +72,21 @@ def test_parsed_snapshots_are_kept_up_to_a_size() -> None:
         kept.put(text, own_snapshot(text))
 
     assert [kept.get(text) is not None for text in texts] == [False] * 3 + [True] * 3
+
+
+async def test_what_is_done_to_one_envelope_of_a_key_reaches_no_other(pulse: PulseTest) -> None:
+    await pulse.define("order.paid")
+    signal = {
+        "tenantId": TENANT,
+        "source": SOURCE,
+        "type": "order.paid",
+        "payload": {"order": 1},
+        "idempotencyKey": "key",
+    }
+
+    first, second, third = await pulse.engine.emit_many([signal, signal, signal])
+    for envelope in (first, second):
+        envelope.payload.clear()
+
+    assert first.id == second.id == third.id
+    assert third.payload == {"order": 1}

@@ -151,6 +151,14 @@ def judge_outbox(outbox: Outbox, *, limit: int, are_workers_alive: bool) -> Heal
         summary += f" The last error: {_line(outbox.error)}"
     if outbox.age < OUTBOX_PATIENCE:
         return HealthCheck(name="outbox", status="ok", summary=summary)
+    if outbox.newer:
+        return HealthCheck(
+            name="outbox",
+            status="warning",
+            summary=f"{summary} {outbox.newer} of them for a newer release than this one.",
+            advice="Nothing is lost: a worker of the newer release carries them out. Start one, or"
+            " go on with the update.",
+        )
     advice = "Nothing is lost: a worker carries them out as soon as one is there."
     if are_workers_alive:
         advice = "Nothing is lost: workers try again by themselves."

@@ -30,13 +30,13 @@ FROM pulse_workers;
 
 -- name: outbox
 -- Commands of a queue that wait, as far as the oldest ones tell.
--- row_limit: rows to look at.
+-- row_limit: rows to look at; dialect: the newest that this process knows.
 SELECT
-    count(*) AS commands, now() - min(created_at) AS age, coalesce(max(tries), 0) AS tries,
+    count(*) AS commands, count(*) FILTER (WHERE dialect > :dialect) AS newer, now() - min(created_at) AS age, coalesce(max(tries), 0) AS tries,
     (array_agg(last_error ORDER BY tries DESC, id) FILTER (WHERE last_error IS NOT NULL))[1]
         AS error
 FROM (
-    SELECT id, created_at, tries, last_error FROM pulse_outbox
+    SELECT id, created_at, tries, last_error, dialect FROM pulse_outbox
     WHERE task_queue = :task_queue
     ORDER BY id
     LIMIT :row_limit
