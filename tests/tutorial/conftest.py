@@ -1,4 +1,4 @@
-"""One test environment for the whole tutorial: an engine, and a clock that jumps over delays."""
+"""A test environment for each file of the tutorial: an engine, and a clock that jumps over delays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pulse_temporal.testing import PulseTestEnvironment
 from tests.harness import checked_invariants
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def env(servers: EmbeddedServices) -> AsyncGenerator[PulseTestEnvironment]:
     """Give the environment; each test uses signal types of its own."""
     async with (
