@@ -38,7 +38,7 @@ async def assert_nothing_left(dsn: str | None = None, *, database: str | None = 
         await eventually(is_clean, within=PATIENCE)
     except TimeoutError:
         left = [*_tasks(), *_threads(), *await _sessions(dsn, database)]
-        assert left == [], "an engine that has stopped left this behind"
+        assert left == [], f"an engine that has stopped left this behind: {left}"
 
 
 def _tasks() -> list[str]:
