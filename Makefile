@@ -15,7 +15,7 @@ LOWEST_PINS := requirements/lowest.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast test-lowest chaos check fmt docs bench scale soak lock clean
+.PHONY: help demo test fast test-lowest chaos check fmt docs bench scale soak dist lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,11 +27,11 @@ demo: $(READY) ## Start Postgres and Temporal, run the sample workflow, show its
 test: $(READY) ## Run the whole test suite in parallel (ARGS=path, WORKERS=0: in one process)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
-fast: $(READY) ## Run the tests that need no server
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(or $(ARGS),tests/unit)
+fast: $(READY) ## Run the unit tests and the tutorial
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(or $(ARGS),tests/unit tests/tutorial)
 
 test-lowest: $(LOWEST)/.ready ## Run unit and acceptance tests on the lowest versions that are allowed
-	@$(LOWEST)/bin/python -m pytest $(or $(ARGS),tests/unit tests/acceptance)
+	@$(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(or $(ARGS),tests/unit tests/acceptance)
 
 chaos: $(READY) ## Kill workers, Postgres and Temporal for a minute, then count what is wrong
 	@$(BIN)/python -m tests.chaos $(ARGS)
@@ -42,6 +42,7 @@ check: $(READY) ## Lint, format, types, rooms, dependencies, house rules; change
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry .
+	$(BIN)/codespell
 	$(BIN)/python -m pytest -qq tests/unit/test_house.py
 
 fmt: $(READY) ## Format, and fix what the linter can fix
@@ -60,6 +61,15 @@ scale: $(READY) ## Compare a million runs with ten thousand: 12 GB of disk (ARGS
 soak: $(READY) ## Work for ten minutes and show what grows (ARGS='--seconds 60')
 	@$(BIN)/python -m tests.soak.soak $(ARGS)
 
+dist: $(READY) ## Build wheel and source; install each in a clean environment and run the demo
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+	@for made in dist/*.whl dist/*.tar.gz; do \
+	  echo "Trying $$made ..." && $(PYTHON) -m venv --clear .venv-dist \
+	  && .venv-dist/bin/python -m pip --disable-pip-version-check --no-input install --quiet "$$made[cli,embedded]" \
+	  && (cd dist && ../.venv-dist/bin/pulse demo </dev/null) || exit 1; \
+	done
+
 # Hashes must be those of the index itself, so what a pip.conf adds to it is left out here.
 # Compiled with the oldest Python that we support: newer ones need a subset.
 lock: ## Renew the lock file with the newest versions that pyproject.toml allows
@@ -72,7 +82,7 @@ lock: ## Renew the lock file with the newest versions that pyproject.toml allows
 	  --no-emit-trusted-host --output-file $(LOCK) pyproject.toml
 
 clean: ## Remove what make and the tools built (not .pulse, which holds data)
-	rm -rf .venv .venv-lock .venv-lowest .hypothesis .import_linter_cache .pytest_cache build dist
+	rm -rf .venv .venv-dist .venv-lock .venv-lowest .hypothesis .import_linter_cache .pytest_cache build dist
 	find . \( -name __pycache__ -o -name .ruff_cache \) -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml $(LOCK)
