@@ -25,13 +25,13 @@ demo: $(READY) ## Start Postgres and Temporal, run the sample workflow, show its
 
 # Each worker process starts servers of its own; --pdb and -s need WORKERS=0.
 test: $(READY) ## Run the whole test suite in parallel (ARGS=path, WORKERS=0: in one process)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 fast: $(READY) ## Run the unit tests and the tutorial
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(or $(ARGS),tests/unit tests/tutorial)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(or $(ARGS),tests/unit tests/tutorial)
 
 test-lowest: $(LOWEST)/.ready ## Run unit and acceptance tests on the lowest versions that are allowed
-	@$(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(or $(ARGS),tests/unit tests/acceptance)
+	@$(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(or $(ARGS),tests/unit tests/acceptance)
 
 chaos: $(READY) ## Kill workers, Postgres and Temporal for a minute, then count what is wrong
 	@$(BIN)/python -m tests.chaos $(ARGS)
