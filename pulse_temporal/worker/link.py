@@ -213,6 +213,7 @@ class Link:
                 self._polling = Polling(
                     make, self.presence.gate, handover, grace=self.options.shutdown_grace
                 )
+                self._polling.prepare()
                 self.ready.set()
                 self._repeats.is_over()
                 await self._polling.run()

@@ -42,8 +42,17 @@ class Polling:
         self._handover = handover
         self._grace = grace
         self._ending = asyncio.Event()
+        self._prepared: Worker | None = None
         self._running: dict[Worker, asyncio.Task[None]] = {}
         self._shutdowns: set[asyncio.Task[None]] = set()
+
+    def prepare(self) -> None:
+        """Make the first worker, so that what is wrong with it is known at the start.
+
+        Raises:
+            ConfigurationError: The SDK, or a plugin of the client, refuses it.
+        """
+        self._prepared = self._make()
 
     async def run(self) -> None:
         """Poll until ``end``, and until everything that was begun has ended.
@@ -82,7 +91,7 @@ class Polling:
 
     async def _poll(self) -> None:
         """Poll until the gate closes or the end comes."""
-        worker = self._make()
+        worker, self._prepared = self._prepared or self._make(), None
         running = self._running[worker] = asyncio.ensure_future(worker.run())
         running.add_done_callback(lambda _: self._running.pop(worker, None))
         await _first(self._gate.wait_closed, self._ending.wait, also=running)
