@@ -249,8 +249,10 @@ class Delivery:
         finally:
             self.control.take_back()
         failed = called if isinstance(called, FailedAttempt) else None
-        for error in (failed.error if failed else None, self.emits.trouble):
-            loan.hear(error)
+        # One that was out of time was canceled, which may close the connection on its part.
+        if failed is None or not failed.timed_out:
+            for error in (failed.error if failed else None, self.emits.trouble):
+                loan.hear(error)
         if failed or self.emits.is_troubled:
             await loan.look()
         if loan.is_ended or (failed and failed.timed_out):

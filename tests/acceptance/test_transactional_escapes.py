@@ -168,7 +168,7 @@ async def test_a_handler_that_goes_on_after_its_time_writes_nothing(
 
     async def write_on(ctx: WorkflowContext) -> None:
         lent = ctx.connection
-        for _ in range(1_000):
+        for _ in range(20_000):
             with suppress(PulseError, asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
                 await (ctx.connection if through == "context" else lent).execute(WRITE)
             await asyncio.sleep(0)
