@@ -1,4 +1,4 @@
-"""A test environment for each file of the tutorial: an engine, and a clock that jumps over delays."""
+"""A test environment for each file: an engine, and a clock that jumps over delays."""
 
 from __future__ import annotations
 
