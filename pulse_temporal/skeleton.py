@@ -10,7 +10,7 @@ from pulse_temporal.model.steps import ConditionStep, DelayStep, HandlerStep, Wo
 
 
 def terms(options: EngineOptions) -> Terms:
-    """Give the options on which a worker, or the process that starts a run, delivers steps."""
+    """Return the options of a worker, or of whoever starts a run, that decide how steps run."""
     return Terms(
         action_timeout_ms=whole_ms(options.action_timeout),
         heartbeat_timeout_ms=whole_ms(options.heartbeat_timeout),

@@ -33,29 +33,14 @@ _databases = count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the run a folder, in memory where there is room."""
+    """Make the folder of the run, in memory where there is room."""
     folder = open_scratch()
     config.add_cleanup(lambda: close_scratch(folder))
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Give more processes than cores: about half of the time a test waits for something."""
+    """Return twice the number of cores: about half of the time a test waits for something."""
     return min(2 * (os.cpu_count() or 1), MOST_WORKERS)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share a fixture of their module in one worker process.
-
-    All others go to whichever is free; each worker process has servers of its own.
-    """
-    for item in items:
-        if isinstance(item, pytest.Function) and any(
-            found.scope == "module"
-            for fixtures in item._fixtureinfo.name2fixturedefs.values()  # pyright: ignore[reportPrivateUsage] - no other way
-            for found in fixtures
-        ):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -28,7 +28,7 @@ class Handover:
 
     @contextmanager
     def covering(self) -> Generator[None]:
-        """Let the block, which is the whole of an activity, be cut off.
+        """Return a context in which the running activity is cut off when the grace is over.
 
         Raises:
             ApplicationError: It was cut off, so Temporal delivers the step to another worker.

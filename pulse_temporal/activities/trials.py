@@ -17,7 +17,7 @@ class LocalTrials:
     """Bounds trials, so that slow ones leave room for what is known to be short.
 
     Args:
-        slots: LocalTrials at the same time.
+        slots: Trials at the same time.
     """
 
     def __init__(self, slots: int) -> None:

@@ -147,7 +147,7 @@ class Engine(Registration, AwaitableMethods):
         self._control = parts.control
         self._history = parts.history
         self._waiter = parts.waiter
-        self._care = parts.care
+        self._maintenance = parts.maintenance
         self._process = parts.process
         self.blocking = BlockingEngine(self, parts.process)
 

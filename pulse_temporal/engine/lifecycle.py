@@ -11,7 +11,7 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.model.health import HealthReport
 from pulse_temporal.model.reconcile import ReconcileReport
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
-from pulse_temporal.services.care.care import Care
+from pulse_temporal.services.care.maintenance import Maintenance
 from pulse_temporal.services.runs.waiting import RunWaiter
 from pulse_temporal.services.signals.emit import Emitter
 from pulse_temporal.services.signals.many import emit_many
@@ -25,7 +25,7 @@ class Lifecycle:
     """What an engine does as a whole."""
 
     options: EngineOptions
-    _care: Care
+    _maintenance: Maintenance
     _database: Database
     _emitter: Emitter
     _process: Process
@@ -110,7 +110,7 @@ class Lifecycle:
             PostgresUnavailableError: Postgres does not answer.
             TemporalUnavailableError: Temporal does not answer; what was found is repaired later.
         """
-        report = await self._care.reconcile(dry_run=dry_run, confirm=confirm)
+        report = await self._maintenance.reconcile(dry_run=dry_run, confirm=confirm)
         self._process.nudge()
         return report
 
@@ -129,7 +129,7 @@ class Lifecycle:
             compare: Check ``mirror``, which asks Temporal about up to 500 runs. False where
                 health is asked for often.
         """
-        return await self._care.check_health(compare=compare)
+        return await self._maintenance.check_health(compare=compare)
 
     async def emit(
         self,

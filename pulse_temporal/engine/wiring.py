@@ -11,7 +11,7 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.ids import new_id
-from pulse_temporal.services.care.care import Care
+from pulse_temporal.services.care.maintenance import Maintenance
 from pulse_temporal.services.care.reconcile import Reconciler
 from pulse_temporal.services.definitions.definitions import Definitions
 from pulse_temporal.services.outbox.dispatch import Dispatcher
@@ -41,7 +41,7 @@ class Parts:
         control: Cancels and retries runs.
         history: Reads runs.
         waiter: Waits for runs to end.
-        care: Compares with Temporal, and checks health.
+        maintenance: Compares with Temporal, and checks health.
         process: The loops of a started engine.
     """
 
@@ -51,7 +51,7 @@ class Parts:
     control: RunControl
     history: History
     waiter: RunWaiter
-    care: Care
+    maintenance: Maintenance
     process: Process
 
 
@@ -123,6 +123,6 @@ def wire(
         control=RunControl(database, observers),
         history=History(database),
         waiter=waiter,
-        care=Care(database, reconciler, dispatcher, temporal, options, clock=clock),
+        maintenance=Maintenance(database, reconciler, dispatcher, temporal, options, clock=clock),
         process=process,
     )

@@ -129,7 +129,7 @@ class _Inside:
         return self._answer
 
     def close(self) -> None:
-        """Let nobody complain of a call that was never awaited: the attempt has failed by it."""
+        """Close a call that was never awaited: the attempt has failed, so Python need not warn."""
         calling = self._calling
         if calling is not None and inspect.getcoroutinestate(calling) == inspect.CORO_CREATED:
             calling.close()

@@ -27,7 +27,7 @@ def check_limit(limit: int) -> None:
 
 
 def read_cursor(cursor: str | None) -> KeysetPosition:
-    """Give the place that a cursor stands for.
+    """Return the position that a cursor stands for.
 
     Raises:
         InvalidInputError: The text is no cursor of ours.
@@ -47,7 +47,7 @@ def read_cursor(cursor: str | None) -> KeysetPosition:
 
 
 def write_cursor(position: KeysetPosition) -> str:
-    """Give the cursor that stands for a position."""
+    """Return the cursor of a position."""
     at = position.at.isoformat() if position.at else ""
     return base64.urlsafe_b64encode(f"{at} {position.id}".encode()).decode()
 

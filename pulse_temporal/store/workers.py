@@ -50,7 +50,7 @@ async def publish(  # noqa: PLR0913 - all but two are given by name
     signals: Collection[str],
     was_present: bool,
 ) -> datetime:
-    """Say that a process lives and which names it knows; give the server's time.
+    """Write that a process lives and which names it knows; return the server's time.
 
     Args:
         session: Where.

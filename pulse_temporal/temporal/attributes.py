@@ -63,7 +63,7 @@ class AttributeFlaws:
 
 
 def search_attributes(values: Mapping[str, str]) -> TypedSearchAttributes:
-    """Give this library's search attributes by name.
+    """Return this library's search attributes by name.
 
     Temporal refuses a value of more than 2 KiB as ASCII JSON, which a tenant id of 200 emoji
     has; its SHA-256 stands for it then.

@@ -168,5 +168,5 @@ def _runtime() -> Runtime:
 
 @cache
 def _wait_at_exit() -> None:
-    """Let the SDK's threads settle before the interpreter ends, or it may abort."""
+    """Wait a moment when the interpreter ends: with the SDK's threads at work it may abort."""
     atexit.register(time.sleep, 0.1)

@@ -179,7 +179,6 @@ class Link:
         interpreters = ThreadPoolExecutor(WORKFLOW_THREADS, thread_name_prefix="pulse-workflow")
         transactions = self.activities.transactions()
         watchdog = self.activities.watchdog()
-        watchdog.start()
         handover = Handover()
         database = self.activities.database.id or ""
         strangers = Strangers(task_queue=self.options.task_queue, database=database)
@@ -190,6 +189,7 @@ class Link:
             watchdog=watchdog,
             handover=handover,
         )
+        watchdog.start()
         try:
             async with asyncio.timeout(None) as bound:
 

@@ -100,7 +100,7 @@ class Polling:
         self._shut_down(worker)
 
     def _shut_down(self, worker: Worker) -> asyncio.Task[None]:
-        """Let a worker end its polls now, and itself when what it has begun is done."""
+        """Tell a worker to end its polls now; return what is done when its work has ended too."""
         shutdown = asyncio.ensure_future(worker.shutdown())
         self._shutdowns.add(shutdown)
         shutdown.add_done_callback(self._shutdowns.discard)

@@ -15,8 +15,8 @@ from pulse_temporal.notices import Repeats
 from pulse_temporal.services.definitions.definitions import WORKER_SILENCE
 from pulse_temporal.store import workers
 from pulse_temporal.store.database import Database
-from pulse_temporal.worker.again import ask_again
 from pulse_temporal.worker.gate import Gate
+from pulse_temporal.worker.retries import ask_again
 
 log = logging.getLogger(__name__)
 

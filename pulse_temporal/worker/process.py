@@ -19,11 +19,11 @@ from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.store import health
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.outbox import Subject
-from pulse_temporal.worker.again import ask_again
 from pulse_temporal.worker.life import Life
 from pulse_temporal.worker.link import Link
 from pulse_temporal.worker.loops import keep_alive, keep_reconciling
 from pulse_temporal.worker.presence import Presence
+from pulse_temporal.worker.retries import ask_again
 
 log = logging.getLogger(__name__)
 

@@ -35,7 +35,6 @@ failed with pauses that grow to minutes."""
 
 WRITE_BOUND = timedelta(seconds=15)
 
-MIRROR_TIMEOUT = timedelta(seconds=20)
 BACKSTOP = timedelta(seconds=10)
 """What Temporal waits longer than the attempt's own bound, which the worker enforces."""
 
@@ -88,7 +87,6 @@ async def write_locally(
             activity,
             argument,
             result_type=answer,
-            start_to_close_timeout=MIRROR_TIMEOUT,
             schedule_to_close_timeout=WRITE_BOUND,
             retry_policy=A_FEW_TIMES,
             summary=summary,

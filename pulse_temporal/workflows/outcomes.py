@@ -25,7 +25,7 @@ def attempt_failure(error: FailureError) -> AttemptFailure:
 
 
 def branch_failure(result: BaseException | None) -> str | None:
-    """Say why a branch failed; None when it did not.
+    """Return why a branch failed; None when it did not.
 
     Raises:
         Refused: The branch found the run canceled, or itself superseded.

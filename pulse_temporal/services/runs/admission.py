@@ -199,7 +199,7 @@ def _is_next(fence: Fence, lineage: Lineage) -> bool:
 
 
 async def _reopen(session: Session, fence: Fence, row: Control) -> None:
-    """Let a failed run go on, because its workflow was reset in Temporal."""
+    """Open a failed run again, because its workflow was reset in Temporal."""
     await control.reopen(session, fence.run_id, row=row, generation=fence.generation, why="reset")
     line = LogLine(
         id=new_id("log"),

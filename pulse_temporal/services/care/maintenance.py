@@ -15,8 +15,8 @@ from pulse_temporal.store.database import Database
 from pulse_temporal.temporal.client import connect
 
 
-class Care:
-    """Looks after everything that Pulse stands on."""
+class Maintenance:
+    """Compares and checks on demand; connects to Temporal by itself where no worker runs."""
 
     def __init__(
         self,
