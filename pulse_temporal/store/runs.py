@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pulse_temporal.model.definitions import DefinitionSnapshot
-from pulse_temporal.model.runs import RunFilter, RunStatus, WorkflowRun
+from pulse_temporal.model.runs import RUN_TRANSITIONS, RunFilter, RunStatus, WorkflowRun
 from pulse_temporal.store import rows
 from pulse_temporal.store.connection import Record
 from pulse_temporal.store.control import Fence
@@ -77,7 +77,7 @@ async def list_places(
     of_signal = wanted.trigger_id is not None or wanted.resource_id is not None
     if tenant_id and not (of_signal or definition_id or wanted.statuses):
         return _places(await session.rows("runs.list_tenant", **span, tenant_id=tenant_id))
-    statuses = list(dict.fromkeys(wanted.statuses or await _stored_statuses(session)))
+    statuses = list(dict.fromkeys(wanted.statuses or await _all_statuses(session)))
     if of_signal:
         found = await session.rows(
             "runs.list_signal",
@@ -105,9 +105,13 @@ async def list_places(
     return _places(found)
 
 
-async def _stored_statuses(session: Session) -> list[str]:
-    """Read which statuses runs have, also those that only a newer release knows."""
-    return [row["status"] for row in await session.rows("runs.stored_statuses")]
+async def _all_statuses(session: Session) -> list[str]:
+    """Return the statuses that this release knows, and those of a newer one that runs have.
+
+    The known ones also where no run has them: one may until the list is read.
+    """
+    stored = [row["status"] for row in await session.rows("runs.stored_statuses")]
+    return [*RUN_TRANSITIONS, *stored]
 
 
 def _places(found: Sequence[Record]) -> list[KeysetPosition]:

@@ -63,6 +63,8 @@ async def test_a_signal_leads_to_its_runs_in_the_age_of_their_definitions(
     trigger = await pulse.emit("order.paid")
     await pulse.emit("order.paid")
 
+    for run_id in trigger.run_ids:  # afterwards nothing about them changes
+        await pulse.engine.wait_for_run(run_id)
     runs = (await pulse.engine.get_runs_by_trigger(trigger.id)).items
     first = await pulse.engine.get_runs_by_trigger(trigger.id, limit=7)
     rest = await pulse.engine.get_runs_by_trigger(trigger.id, limit=7, cursor=first.next_cursor)
