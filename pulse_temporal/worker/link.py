@@ -217,9 +217,12 @@ class Link:
                 self.ready.set()
                 self._repeats.is_over()
                 await self._polling.run()
+            # Only when all workers have ended: one that is left behind evicts workflows from its
+            # cache, and tries that again for ever when it gets no thread. Its threads end when
+            # nothing refers to their pool any more.
+            interpreters.shutdown(wait=False)
         finally:
             self._polling = None
             threads.close()
-            interpreters.shutdown(wait=False)
             watchdog.end()
             await transactions.close()

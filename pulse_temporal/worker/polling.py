@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 
@@ -107,12 +108,20 @@ class Polling:
         return shutdown
 
     async def _abandon(self) -> None:
-        """Cancel the workers, which have a moment to end.
+        """Cancel the workers until they end.
 
         A loop that ends without ``stop()`` cancels the worker's own tasks too. The part in Rust
         then waits for answers that none of them gives, and ``asyncio.run`` would wait for it for
-        ever.
+        ever. This task is canceled twice then, by ``asyncio.run`` and by the group that it is
+        in, so the work is done in another one.
         """
+        abandoning = asyncio.ensure_future(self._cancel_workers())
+        while not abandoning.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({abandoning})
+        abandoning.result()
+
+    async def _cancel_workers(self) -> None:
         left = set(self._running.values())
         while left:
             for running in left:

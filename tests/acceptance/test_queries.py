@@ -313,6 +313,7 @@ async def test_a_run_shows_which_step_is_active(pulse: PulseTest) -> None:
     await gate.reached()
     active = [await pulse.engine.get_run(run_id)]
     gate.open()
-    active.append(await pulse.wait_for_status(run_id, "waiting"))
+    await pulse.wait_for_step(run_id, "2", "scheduled")
+    active.append(await pulse.engine.get_run(run_id))
     await pulse.engine.cancel_run(run_id)
     assert [run.current_step_index for run in active if run] == [1, 2]
