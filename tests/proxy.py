@@ -9,6 +9,7 @@ import struct
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Self
 
 LOCALHOST = "127.0.0.1"
@@ -55,7 +56,7 @@ class TcpProxy:
     ```
 
     Args:
-        server_port: Where the server listens on 127.0.0.1; it may be away, and come back.
+        server: Its port on 127.0.0.1, or its Unix socket; it may be away, and come back.
         chance: Of the jitter.
 
     Attributes:
@@ -65,8 +66,8 @@ class TcpProxy:
         answer_bytes: What has been passed on to clients so far.
     """
 
-    def __init__(self, server_port: int, *, chance: random.Random | None = None) -> None:
-        self.server_port = server_port
+    def __init__(self, server: int | Path, *, chance: random.Random | None = None) -> None:
+        self.server = server
         self.port = 0
         self.latency = Latency()
         self.accepted = 0
@@ -142,7 +143,7 @@ class TcpProxy:
     async def _join(self, link: Link, questions: asyncio.StreamReader) -> None:
         await self._may_ask.wait()
         try:
-            answers, link.server = await asyncio.open_connection(LOCALHOST, self.server_port)
+            answers, link.server = await self._connect()
         except OSError:  # the server is away
             link.cut()
             return
@@ -155,6 +156,11 @@ class TcpProxy:
         else:
             link.client.close()
             link.server.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self.server, Path):
+            return await asyncio.open_unix_connection(self.server)
+        return await asyncio.open_connection(LOCALHOST, self.server)
 
     async def _pump(
         self, source: asyncio.StreamReader, target: asyncio.StreamWriter, gate: asyncio.Event

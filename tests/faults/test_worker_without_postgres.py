@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -16,6 +17,7 @@ from pulse_temporal import WorkflowContext
 from pulse_temporal.embedded import EmbeddedServices
 from tests.harness import PulseTest, action, delay, eventually, make_pulse
 from tests.leaks import assert_nothing_left
+from tests.proxy import TcpProxy
 
 pytestmark = pytest.mark.faults
 
@@ -23,22 +25,13 @@ RUNS = 15
 PATIENCE = timedelta(seconds=60)
 ROLE = "pulse_cut_off"
 MAKE_ROLE = f"""
-CREATE ROLE {ROLE} LOGIN;
+CREATE ROLE {ROLE} LOGIN PASSWORD 'first';
 GRANT ALL ON SCHEMA public TO {ROLE};
 GRANT ALL ON ALL TABLES IN SCHEMA public TO {ROLE};
 GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {ROLE};
 """
+ASK_FOR_PASSWORD = f"local all {ROLE} scram-sha-256\n"
 END_ITS_CONNECTIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1"
-
-LOSSES = {
-    "turned away": ("NOLOGIN", "LOGIN"),
-    "no connection left": ("CONNECTION LIMIT 0", "CONNECTION LIMIT -1"),
-    "read-only": (
-        "SET default_transaction_read_only = on",
-        "RESET default_transaction_read_only",
-    ),
-}
-"""How one role alone loses Postgres, and how it comes back."""
 
 
 @dataclass
@@ -49,27 +42,83 @@ class CutOff:
         front: Emits and asks under another role.
         pulse: Works.
         admin: Takes away and gives back.
+        proxy: Between the worker and Postgres.
     """
 
     front: PulseTest
     pulse: PulseTest
     admin: asyncpg.Connection
+    proxy: TcpProxy
 
-    async def lose(self, change: str) -> None:
+    async def alter_role(self, change: str) -> None:
         """Change the role, which takes effect at once."""
         await self.admin.execute(f"ALTER ROLE {ROLE} {change}")
         await self.admin.execute(END_ITS_CONNECTIONS, ROLE)
 
 
+Change = Callable[[CutOff], Awaitable[None]]
+
+LOSSES: dict[str, tuple[Change, Change]] = {
+    "turned away": (
+        lambda it: it.alter_role("NOLOGIN"),
+        lambda it: it.alter_role("LOGIN"),
+    ),
+    "no connection left": (
+        lambda it: it.alter_role("CONNECTION LIMIT 0"),
+        lambda it: it.alter_role("CONNECTION LIMIT -1"),
+    ),
+    "read-only": (
+        lambda it: it.alter_role("SET default_transaction_read_only = on"),
+        lambda it: it.alter_role("RESET default_transaction_read_only"),
+    ),
+    "another password": (
+        lambda it: it.alter_role("PASSWORD 'second'"),
+        lambda it: it.alter_role("PASSWORD 'first'"),
+    ),
+    "black hole": (
+        lambda it: it.proxy.become("black hole"),
+        lambda it: it.proxy.become("pass"),
+    ),
+}
+"""How this worker alone loses Postgres, and how it gets it back."""
+
+EACH_LOSS = pytest.mark.parametrize(("lose", "heal"), LOSSES.values(), ids=LOSSES.keys())
+
+
+@pytest.fixture
+async def asks_for_password(connection: asyncpg.Connection) -> AsyncGenerator[None]:
+    """Let the server ask this role, and no other, for its password."""
+    rules = Path(await connection.fetchval("SHOW hba_file"))
+    before = rules.read_text(encoding="utf-8")
+    rules.write_text(ASK_FOR_PASSWORD + before, encoding="utf-8")
+    await connection.execute("SELECT pg_reload_conf()")
+    yield
+    rules.write_text(before, encoding="utf-8")
+    await connection.execute("SELECT pg_reload_conf()")
+
+
+@pytest.fixture
+async def proxy(connection: asyncpg.Connection) -> AsyncGenerator[TcpProxy]:
+    """Stand between the worker and Postgres."""
+    folder = await connection.fetchval("SHOW unix_socket_directories")
+    port = await connection.fetchval("SHOW port")
+    async with TcpProxy(Path(folder.strip('"')) / f".s.PGSQL.{port}") as made:
+        yield made
+
+
 @pytest.fixture
 async def cut_off(
-    servers: EmbeddedServices, database: str, connection: asyncpg.Connection
+    servers: EmbeddedServices,
+    database: str,
+    connection: asyncpg.Connection,
+    proxy: TcpProxy,
+    asks_for_password: None,  # noqa: ARG001 - the role has a password then
 ) -> AsyncGenerator[CutOff]:
     """Give an engine that works under a role of its own, and one that only emits."""
     await connection.execute(MAKE_ROLE)
     front = make_pulse(database, servers.temporal_address)
     pulse = make_pulse(
-        database.replace("//pulse@", f"//{ROLE}@"),
+        f"postgresql://{ROLE}:first@{proxy.address}/{database_name(database)}",
         servers.temporal_address,
         like=front,
         postgres_timeout=timedelta(seconds=1),
@@ -77,7 +126,7 @@ async def cut_off(
     )
     await front.engine.start(worker=False)
     await pulse.engine.start()
-    yield CutOff(front, pulse, connection)
+    yield CutOff(front, pulse, connection, proxy)
     await pulse.engine.stop()
     await front.engine.stop()
     await assert_nothing_left(servers.dsn)
@@ -99,9 +148,9 @@ def knows_the_steps(pulse: PulseTest, calls: list[str], *, name: str) -> None:
 STEPS = (action("local", timeoutMs=1_000), "queued", delay("rest", 200), "last")
 
 
-@pytest.mark.parametrize(("loss", "end"), LOSSES.values(), ids=LOSSES.keys())
+@EACH_LOSS
 async def test_work_goes_on_in_a_worker_that_has_postgres(
-    cut_off: CutOff, loss: str, end: str, caplog: pytest.LogCaptureFixture
+    cut_off: CutOff, lose: Change, heal: Change, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The other one takes nothing until it can write again, says so, and ends when it is told."""
     caplog.set_level(logging.WARNING)
@@ -111,7 +160,7 @@ async def test_work_goes_on_in_a_worker_that_has_postgres(
     knows_the_steps(healthy, calls, name="healthy")
     await cut_off.front.define("order.paid", *STEPS)
     async with healthy.engine:
-        await cut_off.lose(loss)
+        await lose(cut_off)
         await wait_for_log(caplog, "takes no work")
         calls.clear()
         runs = [(await cut_off.front.emit("order.paid")).run_ids[0] for _ in range(RUNS)]
@@ -119,7 +168,7 @@ async def test_work_goes_on_in_a_worker_that_has_postgres(
         assert {run.status for run in ended} == {"completed"}
         assert set(calls) == {"healthy"}
         assert said(caplog, "takes no work") < 4
-    await cut_off.lose(end)
+    await heal(cut_off)
     await wait_for_log(caplog, "takes work")
     calls.clear()
     run = await cut_off.front.emit_and_wait("order.paid")
@@ -128,16 +177,16 @@ async def test_work_goes_on_in_a_worker_that_has_postgres(
     assert set(calls) == {"cut off"}
 
 
-@pytest.mark.parametrize(("loss", "end"), LOSSES.values(), ids=LOSSES.keys())
-async def test_a_worker_without_postgres_stops(cut_off: CutOff, loss: str, end: str) -> None:
+@EACH_LOSS
+async def test_a_worker_without_postgres_stops(cut_off: CutOff, lose: Change, heal: Change) -> None:
     """Also in the middle of its work; the rest is for others, and nothing of it is left here."""
     calls: list[str] = []
     knows_the_steps(cut_off.pulse, calls, name="cut off")
     await cut_off.front.define("order.paid", *STEPS)
     runs = [(await cut_off.front.emit("order.paid")).run_ids[0] for _ in range(RUNS)]
-    await cut_off.lose(loss)
+    await lose(cut_off)
     await cut_off.pulse.engine.stop()
-    await cut_off.lose(end)
+    await heal(cut_off)
     await cut_off.pulse.engine.start()
     ended = [await cut_off.front.engine.wait_for_run(run, 60) for run in runs]
 
@@ -157,9 +206,9 @@ async def test_everything_waits_while_no_worker_has_postgres(
     cut_off.pulse.signal("order.slow")
     (slow,) = (await cut_off.front.emit("order.slow")).run_ids
     await gate.reached()
-    loss, end = LOSSES["turned away"]
+    lose, heal = LOSSES["turned away"]
     runs = [(await cut_off.front.emit("order.paid")).run_ids[0] for _ in range(RUNS)]
-    await cut_off.lose(loss)
+    await lose(cut_off)
     await wait_for_log(caplog, "takes no work")
     runs += [(await cut_off.front.emit("order.paid")).run_ids[0] for _ in range(RUNS)]
     await wait_for_log(caplog, "takes no work", times=2)
@@ -167,7 +216,7 @@ async def test_everything_waits_while_no_worker_has_postgres(
     await wait_for_log(caplog, "takes no work", times=3)
     after = await events(cut_off.front, runs)
     gate.open()
-    await cut_off.lose(end)
+    await heal(cut_off)
     ended = [await cut_off.front.engine.wait_for_run(run, 90) for run in [slow, *runs]]
 
     assert {run.status for run in ended} == {"completed"}
@@ -187,12 +236,12 @@ async def test_a_result_that_could_not_be_recorded_is_lost_and_not_failed(
     cut_off.pulse.signal("order.paid")
     (run_id,) = (await cut_off.front.emit("order.paid")).run_ids
     await gate.reached()
-    loss, end = LOSSES["turned away"]
-    await cut_off.lose(loss)
+    lose, heal = LOSSES["turned away"]
+    await lose(cut_off)
     gate.open()
     await wait_for_log(caplog, "was lost and does not count")
     await wait_for_log(caplog, "takes no work")
-    await cut_off.lose(end)
+    await heal(cut_off)
 
     assert (await cut_off.front.engine.wait_for_run(run_id, 60)).status == "completed"
     assert [context.step.attempt for context in gate.contexts] == [1, 1]
@@ -224,3 +273,8 @@ async def wait_for_log(caplog: pytest.LogCaptureFixture, text: str, *, times: in
         return said(caplog, text) >= times
 
     await eventually(is_there, within=PATIENCE)
+
+
+def database_name(dsn: str) -> str:
+    """Return the name of the database that a DSN names."""
+    return dsn.partition("?")[0].rpartition("/")[2]
