@@ -121,9 +121,10 @@ class Lifecycle:
         name: ``postgres``, ``tables``, ``rights`` (of the database role), ``temporal``,
         ``search_attributes``, ``workers`` (of this engine's task queue), ``outbox``,
         ``pending_runs``, ``blocked_steps``, ``other_queues`` (of this database, with work but no
-        worker), ``reconciler`` (its last comparison), ``sharing`` (workers of other databases on
-        this queue) and ``mirror`` (a comparison now, without a repair). Works without ``start``,
-        and costs the same however many runs there are.
+        worker), ``schedules`` (crons that Temporal refuses), ``reconciler`` (its last
+        comparison), ``sharing`` (workers of other databases on this queue) and ``mirror`` (a
+        comparison now, without a repair). Works without ``start``, and costs the same however
+        many runs there are.
 
         Args:
             compare: Check ``mirror``, which asks Temporal about up to 500 runs. False where

@@ -89,6 +89,21 @@ class IdleQueue:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedSchedules:
+    """Definitions whose cron Temporal refuses; the rest is of the one that was changed last.
+
+    Attributes:
+        definitions: So many, up to the limit of the question.
+        error: What Temporal says.
+    """
+
+    definitions: int
+    definition_id: str | None
+    tenant_id: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Rights:
     """What the role lacks.
 
@@ -156,6 +171,12 @@ async def idle_queues(
         "health.idle_queues", task_queue=task_queue, silence=silence, commands=commands, runs=runs
     )
     return [IdleQueue(**dict(row.items())) for row in found]
+
+
+async def refused_schedules(session: Session, *, task_queue: str, limit: int) -> RefusedSchedules:
+    """Read which definitions of the queue never tick, looking at ``limit`` of them."""
+    row = await session.row("health.refused_schedules", task_queue=task_queue, row_limit=limit)
+    return RefusedSchedules(**dict(required(row, "the refused schedules").items()))
 
 
 async def rights(session: Session) -> Rights:

@@ -15,6 +15,8 @@ from datetime import timedelta
 from functools import cache
 from importlib.resources import files
 
+import asyncpg
+
 from pulse_temporal.errors import MigrationError, SchemaError
 from pulse_temporal.store import definitions
 from pulse_temporal.store.connection import Record
@@ -138,8 +140,14 @@ async def _apply(session: Session, migration: Migration, *, prefix: str) -> bool
     if migration.version in {row["version"] for row in done}:
         return False
     text = RELATION.sub(prefix, migration.text)
-    with typed_errors():
-        await session.connection.execute(text, timeout=PATIENCE.total_seconds())
+    try:
+        with typed_errors():
+            await session.connection.execute(text, timeout=PATIENCE.total_seconds())
+    except asyncpg.CheckViolationError as error:
+        raise MigrationError(
+            f"Migration {migration.name!r} was not applied: a row has a value that Pulse never"
+            f" writes ({error}). Correct such rows and migrate again; runs go on meanwhile."
+        ) from error
     await session.run(
         "migrations.record",
         version=migration.version,

@@ -178,7 +178,9 @@ async def test_work_goes_on_in_a_worker_that_has_postgres(
 
 
 @EACH_LOSS
-async def test_a_worker_without_postgres_stops(cut_off: CutOff, lose: Change, heal: Change) -> None:
+async def test_a_worker_without_postgres_stops(
+    cut_off: CutOff, lose: Change, heal: Change
+) -> None:
     """Also in the middle of its work; the rest is for others, and nothing of it is left here."""
     calls: list[str] = []
     knows_the_steps(cut_off.pulse, calls, name="cut off")

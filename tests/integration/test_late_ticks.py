@@ -222,6 +222,10 @@ async def test_a_zone_that_temporal_does_not_know_is_told_and_not_tried_for_ever
     assert found.schedule_error is not None
     assert "unknown time zone Moon/Base" in found.schedule_error
     assert (await engine.reconcile()).repairs == ()
+    check = (await engine.check_health(compare=False)).check("schedules")
+    assert check is not None
+    assert (check.status, definition.id in check.summary) == ("warning", True)
+    assert "unknown time zone Moon/Base" in check.summary
 
     changed = await engine.update_workflow(definition.id, {"timezone": "UTC"})
     await past.quiet()
@@ -230,6 +234,9 @@ async def test_a_zone_that_temporal_does_not_know_is_told_and_not_tried_for_ever
     assert found is not None
     assert found.schedule_error is None
     assert (await engine.reconcile()).repairs == ()
+    check = (await engine.check_health(compare=False)).check("schedules")
+    assert check is not None
+    assert check.status == "ok"
 
 
 @pytest.mark.parametrize("zone", ["localtime", "Factory", "posixrules"])

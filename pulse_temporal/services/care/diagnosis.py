@@ -12,6 +12,7 @@ from pulse_temporal.store.health import (
     IdleQueue,
     Outbox,
     PendingRuns,
+    RefusedSchedules,
     Rights,
     Server,
     Workers,
@@ -231,6 +232,24 @@ def judge_idle_queues(idle: Sequence[IdleQueue], *, task_queue: str) -> HealthCh
         summary=f"No worker lives on {', '.join(told)}. These runs stand still.",
         advice="Start a worker with that PULSE_QUEUE_PREFIX. Was the prefix changed, run one of"
         " the old name until nothing is left there.",
+    )
+
+
+def judge_schedules(refused: RefusedSchedules, *, limit: int) -> HealthCheck:
+    """Return whether Temporal takes all crons."""
+    if not refused.definitions:
+        return HealthCheck(
+            name="schedules", status="ok", summary="Temporal refuses no definition's cron."
+        )
+    return HealthCheck(
+        name="schedules",
+        status="warning",
+        summary=f"Temporal refuses the cron of"
+        f" {count(refused.definitions, 'definition', limit=limit)}, which do not tick. The last:"
+        f" {refused.definition_id} of tenant {refused.tenant_id}:"
+        f" {_line(refused.error or '')}",
+        advice="Change its cron expression or time zone, or update the Temporal server and call"
+        " enable_workflow. schedule_error of a definition says what is wrong with it.",
     )
 
 

@@ -34,6 +34,7 @@ from pulse_temporal.services.care.diagnosis import (
     judge_pending,
     judge_reconciler,
     judge_rights,
+    judge_schedules,
     judge_server,
     judge_tables,
     judge_workers,
@@ -134,6 +135,7 @@ class HealthChecks:
         idle = await health.idle_queues(
             session, task_queue=queue, silence=WORKER_SILENCE, commands=COMMANDS, runs=ROWS
         )
+        refused = await health.refused_schedules(session, task_queue=queue, limit=ROWS)
         self._database_id = (await workers.identity(session)).id
         return [
             judge_workers(
@@ -149,6 +151,7 @@ class HealthChecks:
                 now=self.clock(),
             ),
             judge_idle_queues(idle, task_queue=queue),
+            judge_schedules(refused, limit=ROWS),
         ]
 
     async def _temporal(self, connect: Connect) -> tuple[Client | None, list[HealthCheck]]:

@@ -102,6 +102,21 @@ WHERE found.task_queue <> :task_queue AND NOT EXISTS (
 GROUP BY found.task_queue
 ORDER BY age DESC, found.task_queue;
 
+-- name: refused_schedules
+-- Definitions whose cron Temporal refuses, so that they never tick.
+WITH refused AS (
+    SELECT id, tenant_id, schedule_error
+    FROM pulse_workflow_definitions
+    WHERE schedule_queue = :task_queue AND deleted_at IS NULL AND schedule_error IS NOT NULL
+    ORDER BY updated_at DESC
+    LIMIT :row_limit
+)
+SELECT
+    (SELECT count(*) FROM refused) AS definitions,
+    last.id AS definition_id, last.tenant_id, last.schedule_error AS error
+FROM (SELECT 1) AS one
+LEFT JOIN (SELECT * FROM refused LIMIT 1) AS last ON true;
+
 -- name: rights
 -- What the role lacks of the rights that statements need; a column grant for each column is as
 -- good as one for the table. And the tables of which row-level security may hide rows from it.
