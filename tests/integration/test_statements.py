@@ -10,7 +10,7 @@ import pytest
 
 from pulse_temporal import create_engine
 from pulse_temporal.embedded import EmbeddedServices
-from pulse_temporal.store.statements import statements
+from pulse_temporal.store.statements import PARAMETER, for_psql, statements
 from tests.conftest import dsn_of, run_sql
 
 PREFIXES = ("pulse_", "acme_")
@@ -41,6 +41,19 @@ async def test_postgres_accepts(migrated: asyncpg.Connection, name: str, prefix:
 
     used = {int(number) for number in re.findall(r"\$(\d+)", text)}
     assert used == set(range(1, len(prepared.get_parameters()) + 1)), "a parameter is unused"
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_what_is_printed_for_psql_is_accepted(
+    migrated: asyncpg.Connection, name: str
+) -> None:
+    """psql puts the values that ``\\set`` names in the places of the parameters, as they stand."""
+    printed = re.sub(r"^\\set .*$", "", for_psql(name), flags=re.MULTILINE)
+    text = PARAMETER.sub(lambda match: "NULL" if match[2] else match[0], printed)
+
+    prepared = await migrated.prepare(text)
+
+    assert not prepared.get_parameters()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -16,8 +16,7 @@ WITH control AS (
     JOIN pulse_workflow_runs AS r
         ON r.id = c.run_id AND r.status IN ('pending', 'running', 'waiting')
             AND r.dialect <= :dialect
-    WHERE c.run_id = :run_id AND c.tenant_id = :tenant_id AND c.generation = :generation
-        AND c.closed_as IS NULL
+    WHERE {{control_is_open}}
     FOR SHARE OF c
 ), run AS (
     UPDATE pulse_workflow_runs AS r
@@ -66,11 +65,7 @@ WHERE run_id = :run_id AND tenant_id = :tenant_id;
 UPDATE pulse_workflow_runs AS r
 SET
     status = 'canceled', canceled_at = now(), cancel_reason = :reason, updated_at = now(),
-    context = r.context || coalesce((
-        SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
-        WHERE s.run_id = :run_id AND s.step_type = 'action' AND s.result IS NOT NULL
-            AND s.status IN ('completed', 'skipped')
-    ), '{}')
+    context = r.context || {{results}}
 WHERE r.id = :run_id AND r.tenant_id = :tenant_id AND r.status IN ('pending', 'running', 'waiting');
 
 -- name: cancel_steps
@@ -99,14 +94,14 @@ WITH before AS (
     FROM step
     WHERE a.step_run_id = step.id AND a.status = 'open'
 ), event AS (
-    INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+    INSERT INTO pulse_run_events ({{step_event}})
     SELECT :run_id, :tenant_id, :generation, 'step_' || status, path, now(),
         CASE WHEN status = 'failed' THEN '{"error": "canceled", "final": true}'::jsonb
             ELSE '{"skippedBy": "canceled"}'::jsonb END
     FROM step ORDER BY path_numbers
     RETURNING 1
 ), run_event AS (
-    INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at, detail)
+    INSERT INTO pulse_run_events ({{run_event}})
     SELECT :run_id, :tenant_id, :generation, 'run_canceled', now(),
         jsonb_strip_nulls(jsonb_build_object('reason', :reason::text, 'by', :by::text))
     FROM (SELECT count(*) FROM event) AS steps_first
@@ -154,7 +149,7 @@ WITH before AS (
     FROM step
     WHERE a.step_run_id = step.id AND a.status = 'open'
 )
-INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+INSERT INTO pulse_run_events ({{step_event}})
 SELECT :run_id, :tenant_id, :generation, 'step_scheduled', path, now(),
     jsonb_strip_nulls(jsonb_build_object(
         'reason', :why::text, 'generation', :generation::int,

@@ -13,9 +13,7 @@ VALUES (
 )
 ON CONFLICT (tenant_id, key) WHERE key IS NOT NULL AND deleted_at IS NULL DO NOTHING
 RETURNING
-    id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
-    steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
-    key, schedule_error, version, created_at, updated_at;
+    {{definition_columns}};
 
 -- name: update_definition
 -- Replace the content of a definition that is locked; no row: it is the same already. JSON is
@@ -42,9 +40,7 @@ WHERE id = :definition_id AND tenant_id = :tenant_id AND (
     :timezone, :key
 )
 RETURNING
-    id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
-    steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
-    key, schedule_error, version, created_at, updated_at;
+    {{definition_columns}};
 
 -- name: note_version
 -- Keep what a definition has become; it was changed in this transaction.
@@ -66,9 +62,7 @@ WHERE id = :definition_id AND tenant_id = :tenant_id;
 -- meanwhile: they need its id only.
 -- tenant_id: NULL for any.
 SELECT
-    id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
-    steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
-    key, schedule_error, version, created_at, updated_at
+    {{definition_columns}}
 FROM pulse_workflow_definitions
 WHERE id = :definition_id AND (:tenant_id::text IS NULL OR tenant_id = :tenant_id)
     AND deleted_at IS NULL
@@ -77,9 +71,7 @@ FOR NO KEY UPDATE;
 -- name: lock_by_key
 -- The same by key.
 SELECT
-    id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
-    steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
-    key, schedule_error, version, created_at, updated_at
+    {{definition_columns}}
 FROM pulse_workflow_definitions
 WHERE tenant_id = :tenant_id AND key = :key AND deleted_at IS NULL
 FOR NO KEY UPDATE;
@@ -87,9 +79,7 @@ FOR NO KEY UPDATE;
 -- name: get_definition
 -- tenant_id: NULL for any.
 SELECT
-    id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
-    steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
-    key, schedule_error, version, created_at, updated_at
+    {{definition_columns}}
 FROM pulse_workflow_definitions
 WHERE id = :definition_id AND (:tenant_id::text IS NULL OR tenant_id = :tenant_id)
     AND deleted_at IS NULL;
@@ -101,9 +91,7 @@ WHERE id = :definition_id AND (:tenant_id::text IS NULL OR tenant_id = :tenant_i
 -- trigger_type: NULL for any; is_enabled: NULL for both; room: bytes of steps and config together.
 WITH wanted AS (
     SELECT
-        id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
-        steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
-        key, schedule_error, version, created_at, updated_at
+        {{definition_columns}}
     FROM pulse_workflow_definitions
     WHERE tenant_id = :tenant_id
         AND (created_at, id) < (coalesce(:before_at::timestamptz, 'infinity'), :before_id)
@@ -126,9 +114,7 @@ SELECT * FROM measured WHERE number = 1 OR bytes <= :room ORDER BY number;
 -- Parameters as of list_tenant.
 WITH wanted AS (
     SELECT
-        id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
-        steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
-        key, schedule_error, version, created_at, updated_at
+        {{definition_columns}}
     FROM pulse_workflow_definitions
     WHERE (created_at, id) < (coalesce(:before_at::timestamptz, 'infinity'), :before_id)
         AND (:trigger_type::text IS NULL OR trigger_type = :trigger_type)
@@ -166,9 +152,7 @@ WHERE id = :definition_id AND tenant_id = :tenant_id;
 -- name: without_plan
 -- Definitions that the TypeScript Pulse has stored; they match once they have a plan.
 SELECT
-    id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
-    steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
-    key, schedule_error, version, created_at, updated_at
+    {{definition_columns}}
 FROM pulse_workflow_definitions
 WHERE step_plan IS NULL AND deleted_at IS NULL;
 

@@ -40,7 +40,7 @@ WHERE e.kind IN ('run_completed', 'run_failed', 'run_canceled')
 SELECT DISTINCT r.id FROM pulse_workflow_runs AS r
 JOIN pulse_workflow_step_runs AS s ON s.run_id = r.id
 WHERE r.status IN ('completed', 'failed', 'canceled') AND r.engine = 'temporal'
-    AND s.step_type = 'action' AND s.result IS NOT NULL AND s.status IN ('completed', 'skipped')
+    AND {{joins_context(s)}}
     AND r.context -> s.step_name IS DISTINCT FROM s.result;
 
 -- name: action_with_an_answer

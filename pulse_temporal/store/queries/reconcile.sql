@@ -77,16 +77,12 @@ WITH run AS (
     SET
         status = 'failed', error_message = :error_message, failed_at = now(), updated_at = now(),
         started_at = coalesce(r.started_at, now()),
-        context = r.context || coalesce((
-            SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
-            WHERE s.run_id = :run_id AND s.step_type = 'action' AND s.result IS NOT NULL
-                AND s.status IN ('completed', 'skipped')
-        ), '{}')
+        context = r.context || {{results}}
     WHERE r.id = :run_id AND r.tenant_id = :tenant_id
         AND r.status IN ('pending', 'running', 'waiting')
     RETURNING r.id
 )
-INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at, detail)
+INSERT INTO pulse_run_events ({{run_event}})
 SELECT id, :tenant_id, :generation, 'run_failed', now(),
     jsonb_build_object('error', :error_message::text, 'source', 'reconciler')
 FROM run;

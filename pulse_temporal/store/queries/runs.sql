@@ -2,14 +2,10 @@
 -- One run; its context is computed from the results recorded so far.
 -- tenant_id: NULL for any.
 SELECT
-    r.id, r.definition_id, r.tenant_id, r.trigger_id, r.status, r.current_step_index,
-    r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot, r.generation,
-    r.error_message, r.started_at, r.completed_at, r.failed_at, r.canceled_at, r.cancel_reason,
-    r.created_at, r.updated_at,
+    {{run_columns(r)}},
     (r.context || coalesce((
         SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
-        WHERE s.run_id = r.id AND s.step_type = 'action' AND s.result IS NOT NULL
-            AND s.status IN ('completed', 'skipped')
+        WHERE s.run_id = r.id AND {{joins_context(s)}}
     ), '{}'))::text AS context
 FROM pulse_workflow_runs AS r
 WHERE r.id = :run_id AND (:tenant_id::text IS NULL OR r.tenant_id = :tenant_id);
@@ -18,10 +14,7 @@ WHERE r.id = :run_id AND (:tenant_id::text IS NULL OR r.tenant_id = :tenant_id);
 -- One run; its context is that of the last join, wait or end, so that the results of its steps are
 -- not read.
 SELECT
-    r.id, r.definition_id, r.tenant_id, r.trigger_id, r.status, r.current_step_index,
-    r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot, r.generation,
-    r.error_message, r.started_at, r.completed_at, r.failed_at, r.canceled_at, r.cancel_reason,
-    r.created_at, r.updated_at, r.context::text AS context
+    {{run_columns(r)}}, r.context::text AS context
 FROM pulse_workflow_runs AS r
 WHERE r.id = :run_id AND r.tenant_id = :tenant_id;
 
@@ -143,10 +136,7 @@ WITH stored AS (
     JOIN pulse_workflow_runs AS r ON r.id = wanted.id
 ), unpacked AS MATERIALIZED (
     SELECT
-        s.id, s.definition_id, s.tenant_id, s.trigger_id, s.status, s.current_step_index,
-        s.is_replay, s.is_dry_run, s.definition_snapshot::text AS definition_snapshot,
-        s.generation, s.error_message, s.started_at, s.completed_at, s.failed_at, s.canceled_at,
-        s.cancel_reason, s.created_at, s.updated_at, s.context::text AS context, s.number
+        {{run_columns(s)}}, s.context::text AS context, s.number
     FROM stored AS s
     WHERE s.number = 1 OR s.bytes <= :room
 ), measured AS (
@@ -184,8 +174,7 @@ WHERE r.id = :run_id AND r.tenant_id = :tenant_id;
 -- End a run as completed or failed. No row: it is canceled, ended already or superseded.
 WITH control AS (
     SELECT c.generation FROM pulse_run_control AS c
-    WHERE c.run_id = :run_id AND c.tenant_id = :tenant_id AND c.generation = :generation
-        AND c.closed_as IS NULL
+    WHERE {{control_is_open}}
     FOR SHARE
 ), run AS (
     UPDATE pulse_workflow_runs AS r
@@ -193,11 +182,7 @@ WITH control AS (
         status = :status, error_message = :error_message, updated_at = now(),
         completed_at = CASE WHEN :status = 'completed' THEN now() END,
         failed_at = CASE WHEN :status = 'failed' THEN now() END,
-        context = r.context || coalesce((
-            SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
-            WHERE s.run_id = :run_id AND s.step_type = 'action' AND s.result IS NOT NULL
-                AND s.status IN ('completed', 'skipped')
-        ), '{}')
+        context = r.context || {{results}}
     FROM control AS c
     JOIN pulse_run_lineages AS l
         ON l.run_id = :run_id AND l.generation = c.generation AND l.branch = ''
@@ -206,7 +191,7 @@ WITH control AS (
         AND r.status IN ('pending', 'running', 'waiting')
     RETURNING r.id
 ), event AS (
-    INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at, detail)
+    INSERT INTO pulse_run_events ({{run_event}})
     SELECT
         run.id, :tenant_id, :generation, 'run_' || :status, now(),
         jsonb_strip_nulls(jsonb_build_object(
@@ -227,18 +212,13 @@ SELECT id FROM run;
 -- generation that cannot start leaves results of the ones before.
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
-    WHERE c.run_id = :run_id AND c.tenant_id = :tenant_id AND c.generation = :generation
-        AND c.closed_as IS NULL
+    WHERE {{control_is_open}}
     FOR SHARE
 ), run AS (
     UPDATE pulse_workflow_runs AS r
     SET
         status = 'failed', error_message = :error_message, failed_at = now(), updated_at = now(),
-        context = r.context || coalesce((
-            SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
-            WHERE s.run_id = :run_id AND s.step_type = 'action' AND s.result IS NOT NULL
-                AND s.status IN ('completed', 'skipped')
-        ), '{}')
+        context = r.context || {{results}}
     FROM control
     WHERE r.id = :run_id AND r.tenant_id = :tenant_id AND r.status IN ('pending', 'running')
         AND NOT EXISTS (
@@ -247,7 +227,7 @@ WITH control AS (
         )
     RETURNING r.id
 ), event AS (
-    INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at, detail)
+    INSERT INTO pulse_run_events ({{run_event}})
     SELECT id, :tenant_id, :generation, 'run_failed', now(),
         jsonb_build_object('error', :error_message::text) FROM run
 )
@@ -296,8 +276,7 @@ WITH first AS (
     FROM live
 ), recorded AS (
     SELECT count(*)::int AS results FROM pulse_workflow_step_runs AS s
-    WHERE s.run_id = :run_id AND s.step_type = 'action' AND s.result IS NOT NULL
-        AND s.status IN ('completed', 'skipped')
+    WHERE s.run_id = :run_id AND {{joins_context(s)}}
 )
 UPDATE pulse_workflow_runs AS r
 SET
@@ -306,11 +285,7 @@ SET
     -- A recorded result never changes: as many as at the last wait are the same ones.
     context = CASE
         WHEN v.status = 'running' OR n.results = r.context_results THEN r.context
-        ELSE r.context || coalesce((
-            SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
-            WHERE s.run_id = :run_id AND s.step_type = 'action' AND s.result IS NOT NULL
-                AND s.status IN ('completed', 'skipped')
-        ), '{}')
+        ELSE r.context || {{results}}
     END
 FROM verdict AS v
 CROSS JOIN recorded AS n

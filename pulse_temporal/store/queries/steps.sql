@@ -17,8 +17,7 @@
 -- context: the results that are not known, or all of them when the known ones are others by now.
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
-    WHERE c.run_id = :run_id AND c.tenant_id = :tenant_id AND c.generation = :generation
-        AND c.closed_as IS NULL
+    WHERE {{control_is_open}}
         AND EXISTS (
             SELECT 1 FROM pulse_workflow_runs AS r
             WHERE r.id = :run_id AND r.dialect <= :dialect
@@ -44,8 +43,7 @@ WITH control AS (
             )
             AND EXISTS (
                 SELECT 1 FROM pulse_run_lineages AS l
-                WHERE l.run_id = :run_id AND l.generation = :generation AND l.branch = :branch
-                    AND l.temporal_run_id = :temporal_run_id
+                WHERE {{speaks(l)}}
             )
     )
     RETURNING r.id
@@ -92,7 +90,7 @@ WITH control AS (
         now() + :bound
     FROM step
 ), event AS (
-    INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+    INSERT INTO pulse_run_events ({{step_event}})
     SELECT run_id, tenant_id, generation, 'step_started', path, now(),
         jsonb_build_object('attempt', attempt)
     FROM step
@@ -115,8 +113,7 @@ WITH control AS (
         WHERE e.path_numbers[1:d.depth - 1] = s.path_numbers[1:d.depth - 1]
             AND e.path_numbers[d.depth] < s.path_numbers[d.depth]
     ) AS lists
-    WHERE e.step_type = 'action' AND e.result IS NOT NULL
-        AND e.status IN ('completed', 'skipped') AND lists.is_new IS NOT NULL
+    WHERE {{joins_context(e)}} AND lists.is_new IS NOT NULL
 ), known AS (
     SELECT
         coalesce(sum(mark), 0)::text AS context_mark,
@@ -161,11 +158,7 @@ JOIN pulse_triggers AS t ON t.id = r.trigger_id;
 SELECT
     s.id, s.status, s.generation, s.claim, s.attempt, s.max_attempts, s.error_message,
     s.result::text AS result, a.claim AS open_claim,
-    coalesce(s.answer, CASE
-        WHEN s.step_type <> 'condition' THEN NULL
-        WHEN s.result @> '{"value": true}' THEN true
-        WHEN s.result @> '{"value": false}' THEN false
-    END) AS answer,
+    {{answer(s)}} AS answer,
     (
         a.deadline_at < now()
         AND (
@@ -201,7 +194,7 @@ WITH control AS (
         AND a.run_id = control.run_id
     RETURNING a.step_run_id, a.run_id, a.tenant_id, a.generation, a.attempt
 )
-INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+INSERT INTO pulse_run_events ({{step_event}})
 SELECT a.run_id, a.tenant_id, a.generation, 'step_failed', s.path, now(),
     jsonb_build_object(
         'attempt', a.attempt, 'error', :error_message::text, 'counts', :status = 'timed_out'
@@ -237,14 +230,12 @@ WITH run AS (
         AND :branch = ''
         AND EXISTS (
             SELECT 1 FROM pulse_run_lineages AS l
-            WHERE l.run_id = :run_id AND l.generation = :generation AND l.branch = :branch
-                AND l.temporal_run_id = :temporal_run_id AND l.epoch = 1
+            WHERE {{speaks(l)}} AND l.epoch = 1
         )
     RETURNING r.id
 ), begun AS (
     DELETE FROM pulse_run_lineages AS l
-    WHERE l.run_id = :run_id AND l.generation = :generation AND l.branch = :branch
-        AND l.temporal_run_id = :temporal_run_id AND l.epoch = 1
+    WHERE {{speaks(l)}} AND l.epoch = 1
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
     SET
@@ -280,7 +271,7 @@ WITH step AS (
     WHERE id = :step_run_id AND status IN ('pending', 'scheduled', 'running')
     RETURNING run_id, tenant_id, generation, path
 )
-INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+INSERT INTO pulse_run_events ({{step_event}})
 SELECT run_id, tenant_id, generation, 'step_failed', path, now(),
     jsonb_build_object('error', :error_message::text, 'final', true)
 FROM step;
@@ -312,8 +303,7 @@ SELECT id, now() - since AS blocked_for, blocked_reason IS NULL AS is_new FROM s
 -- transaction in which alone it may be written, NULL: any. answer: of a condition, else NULL.
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
-    WHERE c.run_id = :run_id AND c.tenant_id = :tenant_id AND c.generation = :generation
-        AND c.closed_as IS NULL
+    WHERE {{control_is_open}}
         AND (:mark::text IS NULL OR :mark::text = current_setting('pulse.loan', true))
     FOR SHARE
 ), room AS (
@@ -336,8 +326,7 @@ WITH control AS (
     CROSS JOIN (SELECT count(*) FROM run) AS run_first
     JOIN room ON room.is_enough IS NOT FALSE
     JOIN pulse_run_lineages AS l
-        ON l.run_id = :run_id AND l.generation = :generation AND l.branch = :branch
-            AND l.temporal_run_id = :temporal_run_id
+        ON {{speaks(l)}}
     JOIN pulse_step_attempts AS a
         ON a.run_id = :run_id AND a.claim = :claim AND a.generation = :generation
             AND a.epoch = l.epoch
@@ -357,19 +346,9 @@ WITH control AS (
     FROM step
     WHERE a.step_run_id = step.id AND (a.claim = :claim OR a.status = 'open')
 ), logs AS (
-    INSERT INTO pulse_execution_logs (
-        id, run_id, step_run_id, tenant_id, level, message, data, created_at
-    )
-    SELECT line.id, step.run_id, step.id, step.tenant_id, line.level, line.message,
-        line.data::jsonb, line.at
-    FROM step, unnest(
-        :log_ids::text[], :log_levels::text[], :log_messages::text[], :log_data::text[],
-        :log_times::timestamptz[]
-    ) WITH ORDINALITY AS line (id, level, message, data, at, position)
-    ORDER BY line.position
-    RETURNING 1
+    {{log_lines}}
 ), event AS (
-    INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+    INSERT INTO pulse_run_events ({{step_event}})
     SELECT run_id, tenant_id, generation, 'step_completed', path, completed_at,
         jsonb_strip_nulls(jsonb_build_object('attempt', attempt, 'answer', answer))
     FROM step, (SELECT count(*) FROM logs) AS logs_first
@@ -381,8 +360,7 @@ WITH control AS (
         updated_at = step.completed_at,
         context = r.context || step.context || coalesce((
             SELECT jsonb_object_agg(e.step_name, e.result) FROM pulse_workflow_step_runs AS e
-            WHERE e.run_id = :run_id AND e.step_type = 'action' AND e.result IS NOT NULL
-                AND e.status IN ('completed', 'skipped') AND e.path <> :path
+            WHERE e.run_id = :run_id AND {{joins_context(e)}} AND e.path <> :path
         ), '{}')
     FROM step JOIN run ON run.id = step.run_id
     WHERE r.id = run.id
@@ -403,8 +381,7 @@ SELECT false, false FROM room WHERE NOT is_enough;
 -- ending: of the attempt, failed or timed_out. log_…: as of record_success.
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
-    WHERE c.run_id = :run_id AND c.tenant_id = :tenant_id AND c.generation = :generation
-        AND c.closed_as IS NULL
+    WHERE {{control_is_open}}
     FOR SHARE
 ), current AS (
     SELECT
@@ -419,8 +396,7 @@ WITH control AS (
         ON s.run_id = :run_id AND s.path = :path AND s.tenant_id = :tenant_id
             AND s.generation = :generation
     JOIN pulse_run_lineages AS l
-        ON l.run_id = :run_id AND l.generation = :generation AND l.branch = :branch
-            AND l.temporal_run_id = :temporal_run_id
+        ON {{speaks(l)}}
         AND l.epoch = s.epoch
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
@@ -439,19 +415,9 @@ WITH control AS (
     FROM step
     WHERE a.step_run_id = step.id AND a.claim = :claim
 ), logs AS (
-    INSERT INTO pulse_execution_logs (
-        id, run_id, step_run_id, tenant_id, level, message, data, created_at
-    )
-    SELECT line.id, step.run_id, step.id, step.tenant_id, line.level, line.message,
-        line.data::jsonb, line.at
-    FROM step, unnest(
-        :log_ids::text[], :log_levels::text[], :log_messages::text[], :log_data::text[],
-        :log_times::timestamptz[]
-    ) WITH ORDINALITY AS line (id, level, message, data, at, position)
-    ORDER BY line.position
-    RETURNING 1
+    {{log_lines}}
 ), event AS (
-    INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+    INSERT INTO pulse_run_events ({{step_event}})
     SELECT run_id, tenant_id, generation, 'step_failed', path, now(),
         jsonb_strip_nulls(jsonb_build_object(
             'attempt', attempt, 'error', :error_message::text, 'final', NOT again,
@@ -466,11 +432,7 @@ SELECT attempt, max_attempts, CASE WHEN again THEN backoff_ms END AS retry_in_ms
 -- lock_step.
 SELECT s.id, s.status, s.generation, s.attempt, s.max_attempts, s.error_message,
     s.result::text AS result,
-    coalesce(s.answer, CASE
-        WHEN s.step_type <> 'condition' THEN NULL
-        WHEN s.result @> '{"value": true}' THEN true
-        WHEN s.result @> '{"value": false}' THEN false
-    END) AS answer,
+    {{answer(s)}} AS answer,
     CASE WHEN s.status = 'scheduled' THEN
         greatest(0, ceil(extract(epoch FROM s.next_attempt_at - now()) * 1000))::bigint
     END AS retry_in_ms
@@ -494,7 +456,7 @@ WITH passed AS MATERIALIZED (
         AND p.paths ? array_to_string((string_to_array(s.path, '/'))[1:p.segments], '/')
     RETURNING s.run_id, s.tenant_id, s.generation, s.path, s.path_numbers
 )
-INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+INSERT INTO pulse_run_events ({{step_event}})
 SELECT run_id, tenant_id, generation, 'step_skipped', path, now(),
     jsonb_build_object('skippedBy', :skipped_by::text)
 FROM step
@@ -512,7 +474,7 @@ WITH step AS (
         AND status = 'pending'
     RETURNING run_id, tenant_id, generation, path, scheduled_for
 ), event AS (
-    INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+    INSERT INTO pulse_run_events ({{step_event}})
     SELECT run_id, tenant_id, generation, 'step_scheduled', path, now(),
         jsonb_build_object('scheduledFor', scheduled_for)
     FROM step
@@ -553,7 +515,7 @@ WITH step AS (
         AND status = 'running'
     RETURNING run_id, tenant_id, generation, path
 ), event AS (
-    INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+    INSERT INTO pulse_run_events ({{step_event}})
     SELECT run_id, tenant_id, generation, 'step_' || :status, path, now(),
         jsonb_strip_nulls(jsonb_build_object('error', :error_message::text))
     FROM step
@@ -562,8 +524,7 @@ WITH step AS (
     UPDATE pulse_workflow_runs AS r
     SET context = r.context || coalesce((
         SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
-        WHERE s.run_id = :run_id AND s.step_type = 'action' AND s.result IS NOT NULL
-            AND s.status IN ('completed', 'skipped') AND s.path LIKE :path || '/%'
+        WHERE s.run_id = :run_id AND {{joins_context(s)}} AND s.path LIKE :path || '/%'
     ), '{}'), updated_at = now()
     FROM step
     WHERE r.id = step.run_id AND r.tenant_id = :tenant_id
@@ -574,20 +535,14 @@ SELECT 1 FROM step;
 -- In document order.
 -- tenant_id: NULL for any.
 SELECT
-    id, run_id, tenant_id, step_index, step_type, step_name, status, scheduled_for, started_at,
-    completed_at, result::text AS result, error_message, branch_index, parent_step_run_id,
-    created_at, path, handler, generation, attempt, max_attempts, next_attempt_at, skipped_by,
-    blocked_reason
+    {{step_columns}}
 FROM pulse_workflow_step_runs
 WHERE run_id = :run_id AND (:tenant_id::text IS NULL OR tenant_id = :tenant_id)
 ORDER BY path_numbers, created_at;
 
 -- name: get_step
 SELECT
-    id, run_id, tenant_id, step_index, step_type, step_name, status, scheduled_for, started_at,
-    completed_at, result::text AS result, error_message, branch_index, parent_step_run_id,
-    created_at, path, handler, generation, attempt, max_attempts, next_attempt_at, skipped_by,
-    blocked_reason
+    {{step_columns}}
 FROM pulse_workflow_step_runs
 WHERE run_id = :run_id AND tenant_id = :tenant_id AND path = :path;
 
@@ -631,8 +586,7 @@ ORDER BY 1, 2;
 -- No row: it has ended, or this execution may not go on.
 WITH control AS (
     SELECT c.run_id FROM pulse_run_control AS c
-    WHERE c.run_id = :run_id AND c.tenant_id = :tenant_id AND c.generation = :generation
-        AND c.closed_as IS NULL
+    WHERE {{control_is_open}}
     FOR SHARE
 ), step AS (
     UPDATE pulse_workflow_step_runs AS s
@@ -647,14 +601,13 @@ WITH control AS (
         )
     FROM control
     JOIN pulse_run_lineages AS l
-        ON l.run_id = :run_id AND l.generation = :generation AND l.branch = :branch
-            AND l.temporal_run_id = :temporal_run_id
+        ON {{speaks(l)}}
     WHERE s.run_id = :run_id AND s.path = :path AND s.tenant_id = :tenant_id
         AND s.generation = :generation
         AND s.status IN ('pending', 'scheduled')
     RETURNING s.id, s.run_id, s.tenant_id, s.generation, s.path
 )
-INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+INSERT INTO pulse_run_events ({{step_event}})
 SELECT run_id, tenant_id, generation, 'step_skipped', path, now(),
     jsonb_build_object('skippedBy', :skipped_by::text)
 FROM step
@@ -690,7 +643,7 @@ WITH open AS (
     FROM step
     WHERE a.step_run_id = step.id AND a.status = 'open'
 )
-INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, path, at, detail)
+INSERT INTO pulse_run_events ({{step_event}})
 SELECT :run_id, :tenant_id, :generation, 'step_failed', path, now(),
     jsonb_build_object('error', :reason::text, 'final', true)
 FROM step

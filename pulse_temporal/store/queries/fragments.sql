@@ -1,0 +1,75 @@
+-- What several statements share. {{x}} in one of them stands for the fragment x, {{x(r)}} for x of a
+-- row r. `python -m pulse_temporal.store.statements steps.claim` prints a statement written out.
+
+-- fragment: control_is_open
+-- Of a control row c: this generation of the run may still write. Locked FOR SHARE, so that a cancel
+-- or a retry, which takes the row alone, waits for what it has let through.
+c.run_id = :run_id AND c.tenant_id = :tenant_id AND c.generation = :generation
+    AND c.closed_as IS NULL
+
+-- fragment: speaks(l)
+-- Of a lineage: this execution writes for the run or branch, and none has taken over from it.
+l.run_id = :run_id AND l.generation = :generation AND l.branch = :branch
+    AND l.temporal_run_id = :temporal_run_id
+
+-- fragment: joins_context(s)
+-- Of a step: its result is part of the run's context. A skipped one was passed over in a replay.
+s.step_type = 'action' AND s.result IS NOT NULL AND s.status IN ('completed', 'skipped')
+
+-- fragment: results
+-- What a run's steps have added to its context so far, by their names.
+coalesce((
+    SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
+    WHERE s.run_id = :run_id AND {{joins_context(s)}}
+), '{}')
+
+-- fragment: answer(s)
+-- What a condition has answered. An older release has recorded it in the result alone.
+coalesce(s.answer, CASE
+    WHEN s.step_type <> 'condition' THEN NULL
+    WHEN s.result @> '{"value": true}' THEN true
+    WHEN s.result @> '{"value": false}' THEN false
+END)
+
+-- fragment: log_lines
+-- Write the lines that a handler has logged, in their order.
+-- log_…: one element a line; log_data: JSON texts.
+INSERT INTO pulse_execution_logs (
+    id, run_id, step_run_id, tenant_id, level, message, data, created_at
+)
+SELECT line.id, step.run_id, step.id, step.tenant_id, line.level, line.message,
+    line.data::jsonb, line.at
+FROM step, unnest(
+    :log_ids::text[], :log_levels::text[], :log_messages::text[], :log_data::text[],
+    :log_times::timestamptz[]
+) WITH ORDINALITY AS line (id, level, message, data, at, position)
+ORDER BY line.position
+RETURNING 1
+
+-- fragment: step_event
+-- What is written of an event in the life of a step.
+run_id, tenant_id, generation, kind, path, at, detail
+
+-- fragment: run_event
+-- What is written of an event in the life of a run.
+run_id, tenant_id, generation, kind, at, detail
+
+-- fragment: run_columns(r)
+-- A run as it is read, without its context.
+r.id, r.definition_id, r.tenant_id, r.trigger_id, r.status, r.current_step_index,
+r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot, r.generation,
+r.error_message, r.started_at, r.completed_at, r.failed_at, r.canceled_at, r.cancel_reason,
+r.created_at, r.updated_at
+
+-- fragment: definition_columns
+-- A definition as it is read.
+id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
+steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
+key, schedule_error, version, created_at, updated_at
+
+-- fragment: step_columns
+-- A step run as it is read.
+id, run_id, tenant_id, step_index, step_type, step_name, status, scheduled_for, started_at,
+completed_at, result::text AS result, error_message, branch_index, parent_step_run_id,
+created_at, path, handler, generation, attempt, max_attempts, next_attempt_at, skipped_by,
+blocked_reason
