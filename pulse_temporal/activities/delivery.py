@@ -281,13 +281,14 @@ class Delivery:
         """Record a failed attempt, when its transaction was not cut by somebody else.
 
         Raises:
-            PostgresUnavailableError: The connection was cut, so that the attempt does not count.
+            PostgresUnavailableError: The connection was cut, or an operator has canceled its
+                statement, so that the attempt does not count.
         """
         if loan.is_ended:
             failed = _not_undone(ended(), failed)
         elif loan.is_cut:
             raise PostgresUnavailableError(
-                f"the handler's connection to Postgres broke ({failed.message})"
+                f"Postgres ended the handler's transaction ({failed.message})"
             )
         return await self._record(failed)
 

@@ -35,6 +35,9 @@ DEAD = (
     asyncpg.InternalClientError,  # a fatal error came, and the end of the connection did not
 )
 COLLIDED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+BY_AN_OPERATOR = "user request"
+"""What Postgres says of a statement that ``pg_cancel_backend`` has called off, and no timeout."""
+
 BOUNDS = {"statement timeout": "statement_timeout", "lock timeout": "lock_timeout"}
 """The settings that call a statement off, by what Postgres says then."""
 
@@ -58,6 +61,8 @@ class Loan:
         self.is_ended = False
         self._session = session
         self._is_dead = False
+        self._has_failed = False
+        self._is_called_off = False
         self._is_closed_by_borrower = False
         self._is_thrown_away = False
 
@@ -145,17 +150,23 @@ class Loan:
         except (StoreError, TimeoutError, asyncpg.PostgresError) as error:
             reason = _reason(error)
             self._is_dead = isinstance(reason, DEAD)
+            # What was canceled on another connection leaves this transaction as it is.
+            self._has_failed = isinstance(reason, asyncpg.InFailedSQLTransactionError)
 
     def hear(self, error: BaseException | None) -> None:
         """Note what the borrower's code has raised.
 
         A write on a connection that the server has ended closes it in the context of the writer,
         as if the writer had done so. What it raises has a cause then, of the server or the socket.
+
+        A statement that an operator cancels is not the borrower's doing either.
         """
         while error is not None and not self._is_dead:
             is_broken = isinstance(error, asyncpg.PostgresConnectionError)
             is_broken = is_broken and error.__cause__ is not None
             self._is_dead = is_broken and self._is_closed
+            is_called_off = isinstance(error, asyncpg.QueryCanceledError)
+            self._is_called_off |= is_called_off and BY_AN_OPERATOR in str(error)
             error = error.__cause__
 
     def throw_away(self) -> None:
@@ -204,9 +215,10 @@ class Loan:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the server or the network has ended the connection, not its borrower."""
+        """Whether the server, the network or an operator has ended it, not its borrower."""
         is_ours = self._is_closed_by_borrower or self._is_thrown_away
-        return self._is_dead or (self._is_closed and not is_ours)
+        is_called_off = self._is_called_off and self._has_failed
+        return self._is_dead or is_called_off or (self._is_closed and not is_ours)
 
     @property
     def _is_closed(self) -> bool:

@@ -14,12 +14,16 @@ import pytest
 
 from pulse_temporal import ConfigurationError, TriggerEnvelope, WorkflowContext, create_engine
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import SOURCE, Gate, PulseTest, action, make_pulse
+from tests.harness import SOURCE, Gate, PulseTest, action, eventually, make_pulse
 
 if TYPE_CHECKING:
     from pulse_temporal.handlers.context import HandlerConnection
 
 TWO = {"maxAttempts": 2, "backoffMs": 100}
+CANCEL_SLEEP = """
+SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+WHERE pid = $1 AND state = 'active' AND query LIKE '%pg_sleep%'
+"""
 
 
 @pytest.fixture
@@ -267,6 +271,36 @@ async def test_a_connection_that_postgres_ends_costs_no_attempt(
     assert run.status == "completed", run.error_message
     assert calls == [1, 1]
     assert await attempts_paid(payments) == [1]
+
+
+async def test_a_statement_that_an_operator_cancels_costs_no_attempt(
+    pulse: PulseTest, payments: asyncpg.Connection
+) -> None:
+    calls: list[int] = []
+    background: list[asyncio.Future[None]] = []
+
+    async def cancel(pid: int) -> None:
+        async def is_canceled() -> bool:
+            return await payments.fetchval(CANCEL_SLEEP, pid) is not None
+
+        await eventually(is_canceled)
+
+    @pulse.engine.action("pay", transactional=True)
+    async def pay_slowly(ctx: WorkflowContext) -> None:
+        calls.append(ctx.step.attempt)
+        await pay(ctx)
+        if len(calls) == 1:
+            background.append(asyncio.ensure_future(cancel(ctx.connection.get_server_pid())))
+            await ctx.connection.execute("SELECT pg_sleep(60)")
+
+    await pulse.define("order.paid", "pay")
+
+    run = await pulse.emit_and_wait("order.paid")
+
+    assert run.status == "completed", run.error_message
+    assert calls == [1, 1]
+    assert await attempts_paid(payments) == [1]
+    await asyncio.gather(*background)
 
 
 async def test_a_connection_found_dead_by_a_write_costs_no_attempt(
