@@ -73,12 +73,15 @@ WHERE r.id = :run_id AND r.tenant_id = :tenant_id AND r.status IN ('pending', 'r
 -- follows theirs.
 -- by: the person who cancels, or NULL.
 WITH before AS (
+    -- Locked in document order, as everywhere: two that lock steps in other orders would wait for
+    -- each other for ever.
     SELECT id, status, step_type FROM pulse_workflow_step_runs
     WHERE run_id = :run_id AND tenant_id = :tenant_id
         AND status IN ('pending', 'scheduled', 'running')
     ORDER BY path_numbers
     FOR NO KEY UPDATE
 ), step AS (
+    -- What was at work has failed, what had not begun is passed over.
     UPDATE pulse_workflow_step_runs AS s
     SET
         status = CASE WHEN b.status = 'running' THEN 'failed' ELSE 'skipped' END,
@@ -89,11 +92,13 @@ WITH before AS (
     WHERE s.id = b.id
     RETURNING s.id, s.path, s.path_numbers, s.status
 ), attempt AS (
+    -- A worker that is still at it has lost the step: it records nothing.
     UPDATE pulse_step_attempts AS a
     SET status = 'canceled', ended_at = now(), error_message = 'canceled'
     FROM step
     WHERE a.step_run_id = step.id AND a.status = 'open'
 ), event AS (
+    -- Numbered before that of the run, so that the timeline ends with it.
     INSERT INTO pulse_run_events ({{step_event}})
     SELECT :run_id, :tenant_id, :generation, 'step_' || status, path, now(),
         CASE WHEN status = 'failed' THEN '{"error": "canceled", "final": true}'::jsonb
@@ -101,6 +106,7 @@ WITH before AS (
     FROM step ORDER BY path_numbers
     RETURNING 1
 ), run_event AS (
+    -- The end of the run.
     INSERT INTO pulse_run_events ({{run_event}})
     SELECT :run_id, :tenant_id, :generation, 'run_canceled', now(),
         jsonb_strip_nulls(jsonb_build_object('reason', :reason::text, 'by', :by::text))

@@ -252,19 +252,25 @@ FOR NO KEY UPDATE;
 -- has not ended; a failed step closes its list. Each step is looked at once: the lists are compared
 -- by a hash of their parents, never step with step.
 WITH first AS (
+    -- The first step of each list that has not ended.
     SELECT DISTINCT ON (s.parent_step_run_id, s.branch_index)
         s.id, s.step_type, s.status, s.parent_step_run_id
     FROM pulse_workflow_step_runs AS s
     WHERE s.run_id = :run_id AND s.status NOT IN ('completed', 'skipped')
     ORDER BY s.parent_step_run_id, s.branch_index, s.step_index
 ), front AS MATERIALIZED (
+    -- Lists in which nothing has failed. MATERIALIZED: it is read twice and made once.
     SELECT * FROM first WHERE status <> 'failed'
 ), live AS (
+    -- Those of them that are being worked through: a list below a step whose turn has not come
+    -- would keep the run from waiting.
     SELECT f.step_type, f.status FROM front AS f
     WHERE f.parent_step_run_id IS NULL OR f.parent_step_run_id IN (
         SELECT p.id FROM front AS p WHERE p.status = 'running'
     )
 ), verdict AS (
+    -- It waits when there is a delay and nothing else goes on; parallel steps go on only as far as
+    -- their lists do.
     SELECT CASE
         WHEN bool_or(step_type = 'delay')
             AND bool_and(
@@ -275,6 +281,7 @@ WITH first AS (
     END AS status
     FROM live
 ), recorded AS (
+    -- How many results there are, which is known without reading them.
     SELECT count(*)::int AS results FROM pulse_workflow_step_runs AS s
     WHERE s.run_id = :run_id AND {{joins_context(s)}}
 )

@@ -16,6 +16,8 @@
 -- dialect: the newest that the process knows.
 -- context: the results that are not known, or all of them when the known ones are others by now.
 WITH control AS (
+    -- The run is open, and this release knows its dialect. FOR SHARE: a cancel or a retry, which
+    -- takes the row alone, waits for this claim; after it none is made.
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE {{control_is_open}}
         AND EXISTS (
@@ -26,6 +28,8 @@ WITH control AS (
         )
     FOR SHARE
 ), run AS (
+    -- The run starts, or goes on to this step. Written only where that changes the row, so that
+    -- deliveries of one run do not wait for each other here.
     UPDATE pulse_workflow_runs AS r
     SET
         current_step_index = split_part(:path, '/', 1)::int, updated_at = now(),
@@ -48,6 +52,8 @@ WITH control AS (
     )
     RETURNING r.id
 ), begun AS (
+    -- An execution that begins with this step writes for its list from now on. When two begin, the
+    -- later one gets no row, and so no step.
     INSERT INTO pulse_run_lineages (
         run_id, tenant_id, generation, branch, first_execution_run_id, temporal_run_id
     )
@@ -58,6 +64,8 @@ WITH control AS (
     ON CONFLICT (run_id, generation, branch) DO NOTHING
     RETURNING epoch
 ), speaker AS (
+    -- The lineage of this execution, and its epoch. None: another one writes by now, and a claim
+    -- would take the step from it.
     SELECT epoch FROM begun
     UNION ALL
     SELECT epoch FROM pulse_run_lineages
@@ -66,6 +74,8 @@ WITH control AS (
         AND temporal_run_id = :temporal_run_id
     LIMIT 1  -- never more; told so, the planner keeps its plan
 ), step AS (
+    -- Take the step. A delivery that comes at the same moment waits for the row and finds it
+    -- running.
     UPDATE pulse_workflow_step_runs AS s
     SET
         status = 'running', claim = s.claim + 1, epoch = l.epoch, attempt = s.attempt + 1,
@@ -82,6 +92,7 @@ WITH control AS (
             OR coalesce(s.next_attempt_at, now()) <= now() + interval '1 s')
     RETURNING s.*
 ), attempt AS (
+    -- What is left of a worker that dies: an open attempt, given up after its deadline.
     INSERT INTO pulse_step_attempts (
         step_run_id, claim, run_id, tenant_id, generation, epoch, attempt, worker_id,
         started_at, deadline_at
@@ -90,6 +101,7 @@ WITH control AS (
         now() + :bound
     FROM step
 ), event AS (
+    -- Told with the claim, so that no attempt is without its beginning.
     INSERT INTO pulse_run_events ({{step_event}})
     SELECT run_id, tenant_id, generation, 'step_started', path, now(),
         jsonb_build_object('attempt', attempt)
@@ -115,6 +127,7 @@ WITH control AS (
     ) AS lists
     WHERE {{joins_context(e)}} AND lists.is_new IS NOT NULL
 ), known AS (
+    -- Whether the results that the caller knows are those on record; if not, all are sent again.
     SELECT
         coalesce(sum(mark), 0)::text AS context_mark,
         coalesce(sum(mark) FILTER (WHERE NOT is_new), 0)::text = :known_mark::text AS is_known
@@ -224,6 +237,7 @@ FROM step WHERE a.step_run_id = step.id AND a.claim = :claim;
 -- Nobody else knows the claim, so its number is free again. What began with it has not begun.
 -- temporal_run_id: of the execution that began with it; NULL: it had begun.
 WITH run AS (
+    -- Pending again, when nothing but this claim has started it.
     UPDATE pulse_workflow_runs AS r
     SET status = 'pending', started_at = NULL
     WHERE r.id = :run_id AND r.status = 'running' AND r.generation = 1 AND :generation = 1
@@ -234,9 +248,11 @@ WITH run AS (
         )
     RETURNING r.id
 ), begun AS (
+    -- An execution of a worker of the newer release is the first one then.
     DELETE FROM pulse_run_lineages AS l
     WHERE {{speaks(l)}} AND l.epoch = 1
 ), step AS (
+    -- As before the claim; the run first, as everywhere.
     UPDATE pulse_workflow_step_runs AS s
     SET
         status = CASE WHEN s.claim = 1 THEN 'pending' ELSE 'scheduled' END,
@@ -246,6 +262,7 @@ WITH run AS (
     WHERE s.id = :step_run_id AND s.claim = :claim AND s.status = 'running'
     RETURNING s.id, s.run_id, s.path
 ), attempt AS (
+    -- No attempt: it would count as one whose worker was lost.
     DELETE FROM pulse_step_attempts AS a USING step
     WHERE a.step_run_id = step.id AND a.claim = :claim
 )
@@ -302,21 +319,29 @@ SELECT id, now() - since AS blocked_for, blocked_reason IS NULL AS is_new FROM s
 -- room: bytes that the run's results may have altogether. ends: it is the last step. mark: of the
 -- transaction in which alone it may be written, NULL: any. answer: of a condition, else NULL.
 WITH control AS (
+    -- FOR SHARE: a cancel that came first has closed the row, and nothing is recorded; one that
+    -- comes later waits, and finds the result. The mark is gone when a handler has ended the
+    -- transaction that it works in: what it did and the record would not commit together.
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE {{control_is_open}}
         AND (:mark::text IS NULL OR :mark::text = current_setting('pulse.loan', true))
     FOR SHARE
 ), room AS (
+    -- Whether the result fits among the others: a worker must be able to load all of them.
     SELECT coalesce(sum(e.result_bytes), 0) + octet_length(:result::text) <= :room::bigint
         AS is_enough
     FROM pulse_workflow_step_runs AS e
     WHERE e.run_id = :run_id AND e.tenant_id = :tenant_id AND e.path <> :path
         AND e.result IS NOT NULL
 ), run AS (
+    -- Locked before the steps, as everywhere, and only when this one ends the run: else branches
+    -- that record at the same moment would wait for each other.
     SELECT r.id FROM control JOIN pulse_workflow_runs AS r ON r.id = control.run_id
     WHERE :ends::bool AND r.tenant_id = :tenant_id AND r.status IN ('pending', 'running', 'waiting')
     FOR NO KEY UPDATE OF r
 ), step AS (
+    -- The record. By lineage and epoch, a worker of an execution that has been replaced writes
+    -- nothing; by the status, a second result of the same step is none.
     UPDATE pulse_workflow_step_runs AS s
     SET status = 'completed', result = :result::text::jsonb,
         result_bytes = octet_length(:result::text),
@@ -339,6 +364,7 @@ WITH control AS (
         CASE WHEN s.step_type = 'action' AND s.result IS NOT NULL
             THEN jsonb_build_object(s.step_name, s.result) ELSE '{}' END AS context
 ), attempt AS (
+    -- This attempt counts. Another that is open, because this one was given up, is lost.
     UPDATE pulse_step_attempts AS a
     SET status = CASE WHEN a.claim = :claim THEN 'completed' ELSE 'lost' END,
         ended_at = step.completed_at,
@@ -346,14 +372,18 @@ WITH control AS (
     FROM step
     WHERE a.step_run_id = step.id AND (a.claim = :claim OR a.status = 'open')
 ), logs AS (
+    -- Before the event, so that the timeline shows an attempt's lines before its end.
     {{log_lines}}
 ), event AS (
+    -- Numbered behind the lines.
     INSERT INTO pulse_run_events ({{step_event}})
     SELECT run_id, tenant_id, generation, 'step_completed', path, completed_at,
         jsonb_strip_nulls(jsonb_build_object('attempt', attempt, 'answer', answer))
     FROM step, (SELECT count(*) FROM logs) AS logs_first
     RETURNING 1
 ), finished AS (
+    -- The run ends with its last step, in the same commit: no worker has to come again for it. The
+    -- step's own result is not seen by this statement, so it is added.
     UPDATE pulse_workflow_runs AS r
     SET
         status = 'completed', error_message = NULL, completed_at = step.completed_at,
@@ -366,6 +396,7 @@ WITH control AS (
     WHERE r.id = run.id
     RETURNING r.id, r.completed_at
 ), run_event AS (
+    -- Numbered behind that of the step, so that the timeline ends with it.
     INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at)
     SELECT id, :tenant_id, :generation, 'run_completed', completed_at
     FROM finished, (SELECT count(*) FROM event) AS step_first
@@ -380,10 +411,14 @@ SELECT false, false FROM room WHERE NOT is_enough;
 -- max_backoff_ms, asked_pause_ms: NULL for none; the latter is what the handler has asked for.
 -- ending: of the attempt, failed or timed_out. log_…: as of record_success.
 WITH control AS (
+    -- FOR SHARE: a cancel that came first has closed the row, and nothing is recorded; one that
+    -- comes later waits, and ends what is recorded here.
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE {{control_is_open}}
     FOR SHARE
 ), current AS (
+    -- Whether another attempt follows, and after which pause. By the epoch: a worker of an
+    -- execution that has been replaced must not decide it.
     SELECT
         s.id, s.attempt,
         :retryable::bool AND s.attempt < s.max_attempts AS again,
@@ -399,6 +434,7 @@ WITH control AS (
         ON {{speaks(l)}}
         AND l.epoch = s.epoch
 ), step AS (
+    -- Only the newest claim: one that was given up would take the step from the one that followed.
     UPDATE pulse_workflow_step_runs AS s
     SET
         status = CASE WHEN c.again THEN 'scheduled' ELSE 'failed' END,
@@ -410,13 +446,16 @@ WITH control AS (
     RETURNING s.id, s.run_id, s.tenant_id, s.generation, s.path, c.attempt, c.again,
         c.backoff_ms, s.max_attempts
 ), attempt AS (
+    -- What came of the attempt, and where it failed.
     UPDATE pulse_step_attempts AS a
     SET status = :ending, ended_at = now(), error_message = :error_message, traceback = :traceback
     FROM step
     WHERE a.step_run_id = step.id AND a.claim = :claim
 ), logs AS (
+    -- Before the event, so that the timeline shows an attempt's lines before its end.
     {{log_lines}}
 ), event AS (
+    -- Numbered behind the lines.
     INSERT INTO pulse_run_events ({{step_event}})
     SELECT run_id, tenant_id, generation, 'step_failed', path, now(),
         jsonb_strip_nulls(jsonb_build_object(
@@ -618,6 +657,8 @@ RETURNING seq;
 -- The block's own row is locked too, because it comes first in the order of locks.
 -- block: its path, NULL for the whole run.
 WITH open AS (
+    -- Locked in document order, as everywhere: two that lock steps in other orders would wait for
+    -- each other for ever.
     SELECT id, path, status FROM pulse_workflow_step_runs
     WHERE run_id = :run_id AND tenant_id = :tenant_id AND generation = :generation
         AND (status IN ('running', 'scheduled') OR blocked_reason IS NOT NULL)
@@ -625,6 +666,7 @@ WITH open AS (
     ORDER BY path_numbers
     FOR NO KEY UPDATE
 ), step AS (
+    -- What was at work has failed.
     UPDATE pulse_workflow_step_runs AS s
     SET status = 'failed', error_message = :reason, completed_at = now(), next_attempt_at = NULL,
         blocked_reason = NULL
@@ -633,11 +675,13 @@ WITH open AS (
         AND open.path IS DISTINCT FROM :block
     RETURNING s.id, s.path, s.path_numbers
 ), unblocked AS (
+    -- What could not begin is not asked for any more; else it would be told as held up for ever.
     UPDATE pulse_workflow_step_runs AS s
     SET blocked_reason = NULL
     FROM open
     WHERE s.id = open.id AND open.status = 'pending' AND open.path IS DISTINCT FROM :block
 ), attempt AS (
+    -- A worker that is still at it has lost the step: it records nothing.
     UPDATE pulse_step_attempts AS a
     SET status = 'lost', ended_at = now(), error_message = :reason
     FROM step

@@ -17,6 +17,7 @@
 -- most_runs: of one signal; most_steps: of those runs together; NULL: as many as there are.
 -- functions/emit.sql gives a value to each of these parameters, too.
 WITH given AS MATERIALIZED (
+    -- The signals, numbered in the order in which they were given.
     SELECT *
     FROM unnest(
         :ids::text[], :tenant_ids::text[], :sources::text[], :types::text[],
@@ -30,6 +31,8 @@ WITH given AS MATERIALIZED (
     -- time, and then plans for longer than it works. For many, plans for one would be slow.
     LIMIT 1  -- only emit_signal
 ), stored AS (
+    -- In the order of the keys: two lists that name the same ones would else wait for each other in
+    -- a circle. A key that is taken stores nothing, and so plans nothing.
     INSERT INTO pulse_triggers (
         id, tenant_id, source, type, resource_type, resource_id, environment, payload,
         idempotency_key, request_hash, caused_by_run_id, root_trigger_id, depth, is_replay
@@ -44,6 +47,7 @@ WITH given AS MATERIALIZED (
     ON CONFLICT (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id, created_at
 ), trigger AS MATERIALIZED (
+    -- What runs are planned for: what is stored here, or was stored before and is replayed.
     SELECT
         g.position, g.id, g.tenant_id, g.type, g.resource_type, g.environment, kept.created_at
     FROM (
@@ -58,6 +62,8 @@ WITH given AS MATERIALIZED (
     -- Read once: as a subquery it would be read again for each pair of a nested loop.
     SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS us
 ), matched AS MATERIALIZED (
+    -- One row a run: a signal with a definition that it matches, as that is now. MATERIALIZED:
+    -- read again, it would give the run another id.
     SELECT
         -- UUIDv7 with microseconds, so that ids sort by emit and then by position.
         'run_' || lpad(to_hex((c.us + row_number() OVER in_order) / 1000), 12, '0')
@@ -117,6 +123,7 @@ WITH given AS MATERIALIZED (
     ) AS a
     JOIN trigger AS t ON t.id = a.trigger_id
 ), runs AS (
+    -- The definition is frozen with the run: who changes it later does not change what runs.
     INSERT INTO pulse_workflow_runs (
         id, definition_id, tenant_id, trigger_id, definition_snapshot, is_replay, is_dry_run,
         replay_of_run_id, engine, dialect
@@ -134,9 +141,11 @@ WITH given AS MATERIALIZED (
     FROM matched AS m
     ORDER BY m.position
 ), control AS (
+    -- The row that all who act on a run lock first.
     INSERT INTO pulse_run_control (run_id, tenant_id, task_queue)
     SELECT run_id, tenant_id, :task_queue::text FROM matched
 ), planned AS MATERIALIZED (
+    -- One row a step. MATERIALIZED, as matched is: a step and its parent are read from it apart.
     SELECT
         m.run_id, m.tenant_id, m.position,
         'stp_' || lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0')
@@ -148,6 +157,7 @@ WITH given AS MATERIALIZED (
         max_attempts int, branch int, parent text
     )
 ), steps AS (
+    -- All steps at once, so that a timeline shows what will come.
     INSERT INTO pulse_workflow_step_runs (
         id, run_id, tenant_id, step_index, step_type, step_name, branch_index,
         parent_step_run_id, path, path_numbers, handler, max_attempts
@@ -159,6 +169,8 @@ WITH given AS MATERIALIZED (
     LEFT JOIN planned AS parent ON parent.run_id = s.run_id AND parent.path = s.parent
     ORDER BY s.position, s.numbers
 ), outbox AS (
+    -- The command to start each run commits with it, so that no run is left without one. The lease
+    -- leaves it to the caller at first; when that dies, the relay goes on.
     INSERT INTO pulse_outbox (kind, tenant_id, run_id, task_queue, dialect, leased_until)
     SELECT
         'start', tenant_id, run_id, :task_queue::text, dialect,
