@@ -70,14 +70,18 @@ async def call(  # noqa: PLR0913 - all but two are given by name
     try:
         is_done = await outlast(task, at_work, within=bound)
     except asyncio.CancelledError:
+        # Temporal or the handover cuts the delivery off. The handler sees it in ctx.canceled, and
+        # gets a moment to clean up; a thread cannot be stopped at all.
         control.cancel()
         await _stop(task)
         control.drop_emits()
         raise
     took = asyncio.get_running_loop().time() - started_at
     try:
+        # A handler that held the event loop may be done by the time anybody can look at the clock.
+        # Its time counts all the same: its heartbeats were missing, so it may run elsewhere too.
         if not is_done or (at_work.blocked_for and took > bound.total_seconds()):
-            frames = frames_of_task(task)
+            frames = frames_of_task(task)  # before the cancel, which unwinds them
             if thread is not None:
                 frames = chain(frames, frames_of_thread(thread.ident))
             stack = at_work.stack or stack_of(frames)

@@ -66,6 +66,8 @@ class CronActivities:
             await reach("cron.before_emit")
             trigger = await self.emitter.emit_tick(tick_signal(owner, nominal), owner=owner.id)
         except (InvalidInputError, ValidationError) as error:
+            # The tick itself is bad, and no repeat mends that; without this, Temporal would keep
+            # its workflow open for ever.
             raise ApplicationError(
                 str(error), type="PulseTickRefused", non_retryable=True
             ) from error
@@ -96,5 +98,5 @@ class CronActivities:
         return owner, excuse(states, tick, at=at)
 
     def all(self) -> list[Callable[..., object]]:
-        """Give every activity of this class, for the worker."""
+        """Return every activity of this class, for the worker."""
         return [self.tick]

@@ -134,13 +134,18 @@ class Delivery:
                 work = self._in_transaction(self.means.session)
                 return await see_through(work, self.at_work)
             called = await self._call()
+            # A trial that was too slow is no timeout of the handler: it gets its whole time in
+            # another delivery.
             if self.is_trial and isinstance(called, FailedAttempt) and called.timed_out:
                 return await self._give_back()
+            # Before the record: a success whose signals Postgres did not take would lose them.
             self.emits.check()
             recording = self._record(called)
             held = self.at_work.is_held
             return await (see_through(recording, self.at_work) if held else recording)
         except asyncio.CancelledError:
+            # The grace of a stopping worker is over. Any other cancel is Temporal's, which has
+            # given this delivery up: its claim is settled by whoever comes next.
             if self.services.handover.is_cut:
                 await self.services.ledger.release(self.claimed)
             raise
@@ -187,7 +192,7 @@ class Delivery:
             await reach("finish_run.before_write")
         async with ledger.database.session() as session:
             done = await self._succeed(session, called)
-        if done is None:
+        if done is None:  # a cancel, a retry or a newer claim came first
             return await self._refused()
         await reach("step.after_record")
         if done.ended:
@@ -221,6 +226,8 @@ class Delivery:
 
     async def _in_transaction(self, session: Session) -> Recorded:
         """Call a transactional action: its effect and its record commit together."""
+        # Whatever goes wrong inside is raised, because only an exception undoes the transaction;
+        # what it means is decided outside of it, where there is a connection to record it on.
         loan = Loan(session)
         try:
             async with loan.transaction():
@@ -249,6 +256,7 @@ class Delivery:
         finally:
             self.control.take_back()
         failed = called if isinstance(called, FailedAttempt) else None
+        # Who is to blame is found out while the transaction is still there to be looked at.
         # One that was out of time was canceled, which may close the connection on its part.
         if failed is None or not failed.timed_out:
             for error in (failed.error if failed else None, self.emits.trouble):
@@ -272,6 +280,8 @@ class Delivery:
         except HandlerResultError as error:
             raise _Undo(_without_room(error)) from error
         if done is None:
+            # Refused. Or the handler has ended the transaction and begun another, which has no
+            # mark: then its effect may have stayed, and that is what has to be told.
             await loan.check()
             raise _Undo(None)
         await reach("transaction.before_commit")

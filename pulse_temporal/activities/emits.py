@@ -52,6 +52,7 @@ class HandlerEmits:
 
     async def emit(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
         """Store a signal; see ``WorkflowContext.emit``."""
+        # Made once: a repeat after a lost answer has the same key, and stores nothing twice.
         trigger = self.emits.new(signal)
 
         async def emit() -> TriggerEnvelope:

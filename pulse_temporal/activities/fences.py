@@ -21,7 +21,7 @@ Answer = TypeVar("Answer")
 async def as_execution(
     execution: ExecutionRef, say: Callable[[Fence], Awaitable[Answer]], *, patience: timedelta
 ) -> Answer | Refusal:
-    """Say something for a workflow execution; Temporal is asked when it is new in its place.
+    """Write for a workflow execution; Temporal is asked when it is new in its place.
 
     Args:
         execution: Sent along by the workflow.
@@ -29,6 +29,7 @@ async def as_execution(
         patience: Bound of a question to Temporal.
     """
     fence = fence_of(execution)
+    # Outside of any transaction: the control row must not be locked while Temporal is asked.
     try:
         return await say(fence)
     except NotKnownToBeCurrent:
@@ -49,7 +50,7 @@ async def _is_current(fence: Fence, *, patience: timedelta) -> bool:
 
 
 def fence_of(execution: ExecutionRef) -> Fence:
-    """Give the fence of the workflow execution that called the present activity."""
+    """Return the fence of the workflow execution that called the present activity."""
     scope = execution.scope
     return Fence(
         run_id=scope.run_id,

@@ -44,6 +44,8 @@ class Handover:
         except asyncio.CancelledError:
             if not self.is_cut:
                 raise
+            # Temporal has not asked for this cancel, so the SDK would log it as a fault of the
+            # handler, with its trace. This failure is quiet, and delivered elsewhere at once.
             task.uncancel()
             raise ApplicationError(
                 "The worker stops, and hands the step over to another one.",

@@ -120,6 +120,7 @@ class MirrorActivities:
     async def end_branch(self, ending: EndBranchInput) -> WriteAnswer:
         """End the workflow of a branch that speaks for an earlier execution of its parent."""
         answer = await self._as_execution(ending, self.mirror.take_over)
+        # Fenced first: an execution that is superseded must not end the branch of a newer one.
         if not isinstance(answer, Refusal):
             scope = ending.scope
             await end_branch(
@@ -170,7 +171,7 @@ class MirrorActivities:
             )
 
     def all(self) -> list[Callable[..., object]]:
-        """Give every activity of this class, for the worker."""
+        """Return every activity of this class, for the worker."""
         return [
             self.begin,
             self.start_delay,

@@ -113,7 +113,7 @@ class StepActivities:
         return StepAnswer(recorded)
 
     async def _answer(self, step: StepInput, fence: Fence) -> Recorded:
-        """Deliver a step; when it is the last one and on record, the run is completed."""
+        """Deliver a step; complete the run when it is the last one, and on record."""
         try:
             recorded = await self._deliver(step, fence)
         except NotUnderstoodError as error:
@@ -129,6 +129,17 @@ class StepActivities:
         return recorded.model_copy(update={"ended": True})
 
     async def _deliver(self, step: StepInput, fence: Fence) -> Recorded:
+        """Do what is right for this delivery; the first row that fits counts.
+
+        | the step | what is done |
+        |---|---|
+        | opens its list, and cannot be called in the same delivery | the list is begun |
+        | has a handler that is not known here | it is blocked |
+        | is an action of a dry run, or of a replay and not safe to repeat | it is passed over |
+        | does not say how long it takes | it is tried for a moment |
+        | is short | it is claimed and called |
+        | any other | the same, with heartbeats |
+        """
         handler = self.registry.find(step.type, step.handler)
         is_local = activity.info().is_local
         if step.begins is not None and not self._may_begin_with(step, handler, is_local=is_local):
@@ -159,13 +170,16 @@ class StepActivities:
     def _may_begin_with(
         self, step: StepInput, handler: Action | Condition | None, *, is_local: bool
     ) -> bool:
-        """Say whether a step can be tried in the delivery that begins its list."""
+        """Return whether a step can be called in the delivery that begins its list."""
+        # The timeouts in the step were computed from the options of the process that started the
+        # run; a worker with other ones must compute them anew.
         if handler is None or step.begins != self.mirror.terms:
             return False
         return handler.may_be_local or not is_local
 
     async def _try(self, step: StepInput, fence: Fence, handler: Action | Condition) -> Recorded:
         """Make a delivery that may take a moment only, or leave it to the task queue."""
+        # Few at a time: a trial holds one of the slots that short steps need.
         with self.trials.take(handler) as is_admitted:
             if is_admitted:
                 return await self._claim_and_make(step, fence, handler)
@@ -187,7 +201,7 @@ class StepActivities:
         if handler.is_async:
             return await self._claim_with(step, fence, handler, means=Means())
         async with self.threads.take(within=THREAD_PATIENCE) as thread:
-            if thread is None:
+            if thread is None:  # not claimed, so another worker may take it
                 taken = self._begin(fence) if step.begins else self._threads_taken(step, fence)
                 return await taken
             return await self._claim_with(step, fence, handler, means=Means(thread=thread))
@@ -196,6 +210,8 @@ class StepActivities:
         self, step: StepInput, fence: Fence, handler: Action | Condition, *, means: Means
     ) -> Recorded:
         bound = timedelta(milliseconds=step.timeout_ms)
+        # From the claim on, the ledger waits for this delivery until its deadline, or until its
+        # worker is seen to be gone. What can fail without the handler has to come before.
         if step.begins:
             await reach("begin.before_write")
         await reach("step.before_claim")
@@ -291,7 +307,11 @@ class StepActivities:
     async def _blocked(
         self, step: StepInput, fence: Fence, *, reason: str, error: str, kind: str
     ) -> Recorded:
-        """Say in the run why a step cannot start, and let Temporal deliver it again."""
+        """Write into the run why a step cannot start, and let Temporal deliver it again.
+
+        Raises:
+            ApplicationError: A retryable one, so that another worker may take the step.
+        """
         recorded = await self.services.ledger.block(fence, step.path, reason=reason)
         if recorded is not None:
             return recorded

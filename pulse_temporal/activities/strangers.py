@@ -51,7 +51,7 @@ class Strangers:
         self._check(scope.database, f"run {scope.run_id}")
 
     def _check(self, database: str | None, what: str) -> None:
-        if database in (None, self.database):
+        if database in (None, self.database):  # None: started before databases had an id
             return
         facts = {
             "task_queue": self.task_queue,

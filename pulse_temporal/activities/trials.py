@@ -26,7 +26,7 @@ class LocalTrials:
 
     @contextmanager
     def take(self, handler: Action | Condition) -> Generator[bool]:
-        """Say whether a handler may be tried now; it has a slot within the block if so."""
+        """Return whether a handler may be tried now; if so, it has a slot within the block."""
         now = asyncio.get_running_loop().time()
         if self.free == 0 or not handler.is_async or self._slow_until.get(handler.name, 0) > now:
             yield False

@@ -103,7 +103,8 @@ async def write_locally(
 async def attempt_locally(step: StepInput, *, bound: timedelta, summary: str) -> StepDone | None:
     """Deliver a step for the first time, inside the workflow's own worker.
 
-    Gives None when the delivery ended without anything on record; it goes on queued then.
+    Return None when the delivery ended without anything on record; it is delivered again then,
+    through the queue.
 
     Raises:
         ApplicationError: The attempt failed, with details as ``AttemptFailure``.
@@ -115,7 +116,7 @@ async def attempt_locally(step: StepInput, *, bound: timedelta, summary: str) ->
             step,
             result_type=StepAnswer,
             start_to_close_timeout=bound + BACKSTOP,
-            retry_policy=ONCE,
+            retry_policy=ONCE,  # attempts are counted by the ledger, not by Temporal
             summary=summary,
         )
     except FailureError as error:
@@ -141,6 +142,8 @@ async def attempt_queued(
         result_type=StepAnswer,
         start_to_close_timeout=bound + BACKSTOP,
         heartbeat_timeout=heartbeat,
+        # For deliveries that were lost, and for steps that could not start where they came to; an
+        # attempt that has failed is raised as not retryable.
         retry_policy=INFRASTRUCTURE,
         summary=summary,
     )
@@ -148,7 +151,7 @@ async def attempt_queued(
 
 
 def is_attempt_failure(error: BaseException | None) -> bool:
-    """Say whether an error is a failed attempt that is on record."""
+    """Return whether an error is a failed attempt that is on record."""
     return isinstance(error, ApplicationError) and error.type == ATTEMPT_FAILED
 
 

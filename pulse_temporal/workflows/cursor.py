@@ -13,7 +13,7 @@ from pulse_temporal.model.commands import Call, Command, FanOut, Finish, Progres
 
 
 def resume(ranges: Iterable[tuple[int, int]]) -> Progress:
-    """Give the progress of a list of which some steps have ended before.
+    """Return the progress of a list of which some steps have ended before.
 
     Args:
         ranges: Indexes of ended steps, both ends included.
@@ -22,7 +22,7 @@ def resume(ranges: Iterable[tuple[int, int]]) -> Progress:
 
 
 def next_command(steps: Sequence[StepSkeleton], progress: Progress) -> Command:
-    """Say what to do next in a list of steps."""
+    """Return what to do next in a list of steps."""
     index = progress.index
     if index >= len(steps):
         return Finish()
@@ -39,7 +39,7 @@ def next_command(steps: Sequence[StepSkeleton], progress: Progress) -> Command:
 
 
 def skipped_after(steps: Sequence[StepSkeleton], index: int, *, answer: bool | None) -> range:
-    """Say which siblings an answer passes over: none, the next ones, or all that follow.
+    """Return which siblings an answer passes over: none, the next ones, or all that follow.
 
     A parallel step counts as one; more than there are means to the end of the list.
 

@@ -92,6 +92,8 @@ class Interpreter:
             match command:
                 case Finish():
                     return
+                # Progress is kept in memory alone: after a restart Temporal replays the history,
+                # and a reset reads from the mirror what has ended.
                 case Call(index):
                     progress = await self._after(index, await self._call(index), progress)
                 case Wait(index):
@@ -104,7 +106,7 @@ class Interpreter:
                     assert_never(command)
 
     def path(self, index: int) -> str:
-        """Give the path of a step of this list."""
+        """Return the path of a step of this list."""
         return child_path(self.job.scope.branch, index)
 
     @property
@@ -219,11 +221,15 @@ class Interpreter:
                     failed = attempt_failure(error)
             if failed.retry_in_ms is None:
                 raise StepFailed(Failure(path=step.path, name=shape.name, message=failed.message))
+            # A timer of the workflow, not a retry policy of the activity: Temporal's pages show
+            # it, and attempts are counted by the ledger alone.
             await workflow.sleep(
                 timedelta(milliseconds=failed.retry_in_ms),
                 summary=_retry_summary(failed, shape.name),
             )
+            # The ledger need not compare its clock with Temporal's to see that the pause is over.
             step = step.model_copy(update={"waited_after": failed.attempt})
+            # Only the first delivery is local: what has failed once may also be slow.
             local, failed = False, None
             self._continue_as_new_if_due()
 
@@ -253,7 +259,7 @@ class Interpreter:
         )
 
     async def _after(self, index: int, done: StepDone, progress: Progress) -> Progress:
-        """Give the progress once a step is done, and what its answer passes over is skipped."""
+        """Skip what a step's answer passes over; return the progress after both."""
         self.is_ended = done.ended
         skipped = skipped_after(self.job.steps, index, answer=done.value)
         await self._skip(skipped, by=index)
@@ -285,6 +291,7 @@ class Interpreter:
         begun = await write(
             contract.START_DELAY, argument, DelayAnswer, summary=f"begin delay · {shape.name}"
         )
+        # What is left: the write itself may have waited for Postgres.
         rest_ms = begun.until_ms - _now_ms()
         if rest_ms > 0:
             rest = timedelta(milliseconds=rest_ms)
@@ -350,8 +357,10 @@ class Interpreter:
                     "steps": shape.branches[number],
                 }
             ),
+            # A fixed id: two executions of this run can never have the branch run twice at once.
             id=contract.branch_workflow_id(scope.run_id, scope.generation, path),
             task_timeout=timedelta(milliseconds=self.job.task_timeout_ms),
+            # A run that is canceled or terminated takes its branches along, and they may clean up.
             parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
             search_attributes=info.typed_search_attributes,
             static_summary=f"{shape.name} · branch {number}",

@@ -16,8 +16,10 @@ from pulse_temporal.workflows.calls import Refused, is_attempt_failure
 
 def attempt_failure(error: FailureError) -> AttemptFailure:
     """Read what a failed attempt says of itself; raise what is no failed attempt."""
+    # A cancel may arrive wrapped in the failure of whatever was awaited.
     if is_cancelled_exception(error):
         raise error
+    # Local activities raise the failure itself, queued ones wrap it.
     cause = error if is_attempt_failure(error) else error.cause
     if isinstance(cause, ApplicationError) and is_attempt_failure(cause):
         return AttemptFailure.model_validate(cause.details[0])
@@ -35,6 +37,7 @@ def branch_failure(result: BaseException | None) -> str | None:
         return None
     if not isinstance(result, ChildWorkflowError):
         raise result
+    # Somebody has canceled the branch in Temporal's pages, which cancels the run.
     if is_cancelled_exception(result):
         message = "A branch was canceled in Temporal."
         raise Refused(Refusal(reason="canceled", message=message)) from result

@@ -26,7 +26,7 @@ CANCEL_ARRIVAL = timedelta(seconds=10)
 """How long a run that finds itself canceled waits for Temporal's own cancellation."""
 
 LONGEST_ARRIVAL = timedelta(hours=1)
-"""It asks for it again after twice as long each time, at most so long."""
+"""The longest pause between two such requests; each pause is twice the one before."""
 
 
 @workflow.defn(name=contract.RUN_WORKFLOW)
@@ -35,11 +35,11 @@ class PulseRun:
 
     @workflow.run
     async def run(self, job: InterpreterInput) -> str:
-        """Give how it ended: ``completed``, or the reason for which it left the run alone."""
+        """Return how it ended: ``completed``, or the reason for which it left the run alone."""
         interpreter = Interpreter(job)
         try:
             failure = await _outcome(interpreter)
-            if interpreter.is_ended:
+            if interpreter.is_ended:  # written along with the last step, which saves an activity
                 return "completed"
             return await self._finish(interpreter.execution, failure)
         except Refused as refused:
@@ -63,6 +63,7 @@ class PulseRun:
             WriteAnswer,
             summary="fail" if failure else "complete",
         )
+        # Written first, raised then: a workflow that has failed can write nothing any more.
         if failure is not None:
             raise ApplicationError(error or "", failure, type=contract.RUN_FAILED)
         return "completed"
@@ -86,6 +87,7 @@ class PulseBranch:
         interpreter = Interpreter(job)
         try:
             failure = await _outcome(interpreter)
+            # A run waits when nothing but delays is left, so the end of a branch may make it wait.
             if job.has_delays:
                 await write(
                     contract.FINISH_BRANCH,
@@ -139,7 +141,7 @@ async def _wait_for_cancel(execution: ExecutionRef, reason: str) -> None:
 async def _record_cancel(
     execution: ExecutionRef, reason: str, *, tell_temporal: bool = False
 ) -> RunStatus | None:
-    """Make a cancellation that came from Temporal final in Postgres; give how the run stands.
+    """Make a cancellation that came from Temporal final in Postgres; return the run's status.
 
     None: another generation acts, or the run is not there any more.
     """

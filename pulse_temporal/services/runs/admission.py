@@ -67,6 +67,8 @@ async def admit(session: Session, fence: Fence, *, only_failure: bool = False) -
     Raises:
         NotKnownToBeCurrent: It would take over; its fence must say that it is current.
     """
+    # This lock is what makes a cancel final: who comes after it sees closed_as, and who holds it
+    # is waited for by the cancel.
     row = await control.lock(session, fence.run_id, tenant_id=fence.tenant_id)
     if row is None or row.generation != fence.generation or row.closed_as == "canceled":
         return _closed(fence, row)
@@ -168,6 +170,7 @@ async def _take_over(
         return None
     if verdict == "reopen":
         await _reopen(session, fence, row)
+    # The parent first, as its earlier execution may be about to write: from here on it is refused.
     if wanted.with_parent:
         await control.advance_lineage(session, fence.of_parent)
     if wanted.is_first:
@@ -179,8 +182,10 @@ async def _take_over(
 
 def _may_follow(fence: Fence, lineage: Lineage, parent: Lineage | None) -> bool:
     """Return whether an execution may write after another one has."""
+    # It has written before another one took over: a frozen worker that wakes up.
     if fence.temporal_run_id in lineage.earlier_run_ids:
         return False
+    # A reset and a continue-as-new keep the id of the first execution of their chain.
     if lineage.first_execution_run_id == fence.first_execution_run_id:
         return True
     if parent is None:

@@ -42,6 +42,8 @@ class RunControl:
             ended = await cancel_locked(session, run_id, row=row, reason=text, by=person)
             run = await runs.get_run(session, run_id, tenant_id=row.tenant_id)
         await reach("cancel.after_commit")
+        # The cancel is final now, whether or not Temporal hears of it soon: no step of this
+        # generation is recorded any more.
         self._tell(run_id, tenant_id=row.tenant_id, ended=ended)
         return required(run, "a canceled run")
 
@@ -51,8 +53,8 @@ class RunControl:
     ) -> RunStatus | None:
         """Make a cancellation final that came from Temporal; a run that is over stays so.
 
-        Gives how the run stands then; None when another generation acts, or
-        the run is not there any more.
+        Return the run's status then, or None when another generation acts or the run is not
+        there any more.
 
         Args:
             run_id: The run.
@@ -66,6 +68,8 @@ class RunControl:
             row = await control.lock(session, run_id, tenant_id=tenant_id)
             if row is None or row.generation != generation:
                 return None
+            # The command of the first cancel is done and gone. A workflow that was reset since
+            # would otherwise stay open for ever.
             if row.closed_as == "canceled" and tell_temporal:
                 await outbox.put(session, "cancel", run_id=run_id, control=row)
             status = await runs.lock_run(session, run_id, tenant_id=tenant_id)
@@ -80,6 +84,8 @@ class RunControl:
     async def retry(self, run_id: str, *, tenant_id: str | None, by: str | None) -> WorkflowRun:
         """Retry a failed run from where it failed; see ``Engine.retry_run``."""
         async with self.database.session() as session:
+            # Read first, without a lock, so that a second retry at the same moment is told from
+            # a run that was never failed.
             seen = await runs.get_run(session, run_id, tenant_id=tenant_id)
         if seen is None:
             raise NotFoundError(f"There is no run {run_id}.")
@@ -144,7 +150,7 @@ class RunControl:
 
 
 async def _uncontrolled(session: Session, run_id: str, *, tenant_id: str | None) -> PulseError:
-    """Give the error for a run that has no control row."""
+    """Return the error for a run that has no control row."""
     if await runs.get_run(session, run_id, tenant_id=tenant_id) is None:
         return NotFoundError(f"There is no run {run_id}.")
     return RunTransitionError(

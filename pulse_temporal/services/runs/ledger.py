@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Literal, TypeAlias
 
-from pydantic_core import from_json
-
 from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.contract import AttemptFailure, Refusal, StepDone
@@ -30,6 +28,7 @@ from pulse_temporal.handlers.logs import (
 )
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.steps import RetryPolicy
+from pulse_temporal.services.runs import replies
 from pulse_temporal.services.runs.admission import admit
 from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.services.runs.verdicts import judge_running
@@ -39,14 +38,13 @@ from pulse_temporal.store.contexts import KeptResults
 from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.sessions import Session
-from pulse_temporal.store.steps import FailedAttempt, LockedStep, Outcome, Succeeded
+from pulse_temporal.store.steps import FailedAttempt, LockedStep, Succeeded
 from pulse_temporal.store.timeline import LogLine
 
 Recorded: TypeAlias = StepDone | AttemptFailure | Refusal
 """What the ledger says of a step that this delivery need not, or must not, work on."""
 
 CLAIM_ROUNDS = 4
-HISTORY_MESSAGE_CHARS = 1_000
 
 WORKER_LOST = "The worker was lost while it ran this step."
 SHUT_DOWN = "The worker shut down; the step goes on elsewhere."
@@ -97,6 +95,9 @@ class Ledger:
             waited_after: Number of the failed attempt whose pause the execution has waited out.
         """
         terms = ClaimTerms(self.worker_id, bound, waited_after=waited_after)
+        # Two transactions a round, so another delivery may come between them: it claims what was
+        # just settled, and the next round settles that one. More rounds would be a delivery that
+        # never ends; Temporal's own pauses are the better wait.
         for _ in range(CLAIM_ROUNDS):
             async with self.database.session() as session:
                 claimed = await claims.claim(session, fence, path, terms=terms, kept=self.kept)
@@ -108,9 +109,10 @@ class Ledger:
         raise StoreError(f"Step {path} of {fence.run_id} is contended; the claim is tried again.")
 
     async def open(self, fence: Fence, path: str, *, bound: timedelta) -> Claimed | None:
-        """Begin a list and take its first step, in one statement.
+        """Begin a list and claim its first step, in one statement.
 
-        None: nothing has changed, because the execution is not the first to speak there.
+        Return None, and change nothing, when another execution has written for the list before:
+        then the list must be begun by itself, which says which steps have ended.
         """
         terms = ClaimTerms(self.worker_id, bound, begins=True)
         async with self.database.session() as session:
@@ -147,6 +149,8 @@ class Ledger:
             HandlerResultError: The run's results would be larger than ``limits.context_bytes``.
         """
         limit = self.options.limits.context_bytes
+        # The statement checks the control row and the claim once more: a cancel, a retry or a
+        # newer delivery may have come while the handler ran without any lock.
         recording = await steps.record_success(
             session, ticket, succeeded=succeeded, logs=logs, context_bytes=limit, ends=ends
         )
@@ -161,7 +165,7 @@ class Ledger:
         return done.model_copy(update={"ended": True}) if recording == "finished" else done
 
     def succeeded(self, ticket: Ticket, done: StepDone) -> StepDone:
-        """Tell the hooks about a success that is committed, and give the reply for it."""
+        """Tell the hooks of a success that is committed, and return the reply for it."""
         fence = ticket.fence
         self._tell(fence, ticket.path)
         if done.ended:
@@ -176,48 +180,59 @@ class Ledger:
         policy: RetryPolicy | None,
         logs: Sequence[LogLine],
     ) -> Recorded:
-        """Record a failed attempt and learn whether another one follows."""
+        """Record a failed attempt; return whether another one follows, or what is on record."""
         async with self.database.session() as session:
             outcome = await steps.record_failure(
                 session, ticket, failed=failed, policy=policy, logs=logs
             )
         if outcome is not None:
+            # Hooks are told of steps that have ended, not of attempts.
             if outcome.retry_in_ms is None:
                 self._tell(ticket.fence, ticket.path)
-            return _failure(outcome)
+            return replies.failure(outcome)
+        # The claim is no longer this delivery's: it was too slow, or its run has gone on.
         return await self.standing(ticket.fence, ticket.path)
 
     async def standing(self, fence: Fence, path: str) -> Recorded:
-        """Say what is on record for a step whose write was refused."""
+        """Return what is on record for a step whose write was refused.
+
+        Raises:
+            StoreError: Another delivery is at work on it; Temporal asks again.
+        """
         async with self.database.transaction() as session:
             refusal = await admit(session, fence)
             if refusal is not None:
                 return refusal
             outcome = await steps.outcome(session, fence, path)
         if outcome is None:
-            return _unknown_step(fence, path)
+            return replies.unknown_step(fence, path)
         if outcome.status == "completed":
             return self.done(outcome.result, outcome.answer)
         if outcome.status in ("failed", "scheduled"):
-            return _failure(outcome)
+            return replies.failure(outcome)
         if outcome.status == "skipped":
             return StepDone(skipped=True)
         raise StoreError(f"Step {path} of {fence.run_id} was taken over by another claim.")
 
     async def block(self, fence: Fence, path: str, *, reason: str) -> Recorded | None:
-        """Note that no handler is known here; None while another worker may still know it."""
+        """Note that a step cannot start here; return None while another worker may start it.
+
+        When no worker could within ``blocked_step_timeout``, the step fails.
+        """
         async with self.database.transaction() as session:
             refusal = await admit(session, fence)
             if refusal is not None:
                 return refusal
             step = await steps.lock_step(session, fence, path)
             is_open = step is not None and step.status == "running"
+            # A worker that was lost in the middle of the step left it running, and a running step
+            # is not blocked: its attempt is settled first.
             given_up = (
                 await self._settle_running(session, step, path) if step and is_open else None
             )
             blocked = await steps.block(session, fence, path, reason=reason)
             if blocked is not None:
-                if blocked.is_new:
+                if blocked.is_new:  # such deliveries come every few seconds; the log has one line
                     await self._note(session, fence, blocked.step_id, f"The step waits: {reason}")
                 if blocked.blocked_for < self.options.blocked_step_timeout:
                     return None
@@ -228,10 +243,10 @@ class Ledger:
         if blocked is not None or given_up is not None:
             self._tell(fence, path)
         if outcome is None:
-            return _unknown_step(fence, path)
+            return replies.unknown_step(fence, path)
         if outcome.status == "completed":
             return self.done(outcome.result, outcome.answer)
-        return _failure(outcome) if outcome.status == "failed" else None
+        return replies.failure(outcome) if outcome.status == "failed" else None
 
     async def release(self, claimed: Claimed) -> None:
         """Give a step back unfinished, because this worker shuts down; it costs no attempt."""
@@ -264,7 +279,7 @@ class Ledger:
             await claims.release(session, claimed, ending=ending, message=message)
 
     async def note_late_finish(self, claimed: Claimed) -> None:
-        """Say in the run's log that a handler finished after its run was canceled."""
+        """Write into the run's log that a handler finished after its run was canceled."""
         fence, step_id = claimed.ticket.fence, claimed.step.id
         async with self.database.session() as session:
             message = "The handler finished after its run was canceled."
@@ -278,18 +293,8 @@ class Ledger:
         )
 
     def done(self, result: str | None, answer: bool | None) -> StepDone:
-        """Return the reply for a recorded result: the answer, and the result when it is small.
-
-        The answer is not read from the result: an action may return what looks like one, and
-        must not end its list.
-        """
-        if result is None:
-            return StepDone()
-        small = len(result) <= self.options.history_result_bytes
-        return StepDone(
-            value=answer,
-            result=from_json(result) if small else None,
-        )
+        """Return the reply for a recorded result, which it carries when it is small."""
+        return replies.done(result, answer, shown_bytes=self.options.history_result_bytes)
 
     async def _settle(self, fence: Fence, path: str) -> Recorded | None:
         """End what stands in the way of a claim; None: claim again."""
@@ -299,15 +304,18 @@ class Ledger:
                 return refusal
             step = await steps.lock_step(session, fence, path)
             if step is None or step.generation > fence.generation:
-                return _unknown_step(fence, path)
+                return replies.unknown_step(fence, path)
             if step.status in ("pending", "scheduled"):
+                # It became free while we waited for the lock. Between two attempts, the pause is
+                # returned instead of a claim: this execution may not have waited for it, because
+                # a reset has cut its timer off.
                 outcome = await steps.outcome(session, fence, path)
                 waits = outcome is not None and (outcome.retry_in_ms or 0) > 0
-                return _failure(outcome) if outcome is not None and waits else None
+                return replies.failure(outcome) if outcome is not None and waits else None
             if step.status != "running":
                 return self._ended(step)
             given_up = await self._settle_running(session, step, path)
-        if given_up is not None:
+        if given_up is not None:  # after the commit: a hook reads what it is told of
             self._tell(fence, path)
         return given_up
 
@@ -317,7 +325,7 @@ class Ledger:
     def _ended(self, step: LockedStep) -> Recorded:
         if step.status == "completed":
             return self.done(step.result, step.answer)
-        return StepDone(skipped=True) if step.status == "skipped" else _given_up(step)
+        return StepDone(skipped=True) if step.status == "skipped" else replies.given_up(step)
 
     async def _settle_running(
         self, session: Session, step: LockedStep, path: str
@@ -348,6 +356,7 @@ class Ledger:
             else:
                 attempt_lost(subject, message=message)
         if verdict in ("lost", "timed out"):
+            # A timeout was the handler's fault, and uses an attempt up; a lost worker was not.
             await steps.reopen(session, step.id, attempt_counts=timed_out)
             return None
         if verdict == "lost too often":
@@ -363,26 +372,3 @@ class Ledger:
             retry_in_ms=None,
             message=message,
         )
-
-
-def _failure(outcome: Outcome) -> AttemptFailure:
-    message = (outcome.error_message or "failed")[:HISTORY_MESSAGE_CHARS]
-    return AttemptFailure(
-        attempt=outcome.attempt,
-        max_attempts=outcome.max_attempts,
-        retry_in_ms=outcome.retry_in_ms,
-        message=message,
-    )
-
-
-def _given_up(step: LockedStep) -> AttemptFailure:
-    return AttemptFailure(
-        attempt=step.attempt,
-        max_attempts=step.max_attempts,
-        retry_in_ms=None,
-        message=(step.error_message or "failed")[:HISTORY_MESSAGE_CHARS],
-    )
-
-
-def _unknown_step(fence: Fence, path: str) -> Refusal:
-    return Refusal(reason="unknown", message=f"Run {fence.run_id} has no step {path}.")

@@ -43,10 +43,12 @@ class Mirror:
         self.terms = terms(options)
 
     async def begin(self, fence: Fence) -> Beginning | Refusal:
-        """Let an execution begin, and say where its list of steps stands."""
-        # What cannot be read must not have begun.
+        """Make an execution the one that may write, and return where its list of steps stands."""
+        # One transaction: a snapshot that this release cannot read raises in it, and then the run
+        # must not have begun (tests/faults/test_rows_of_tomorrow.py).
         async with self.database.transaction() as session:
             snapshot = await control.begin(session, fence)
+        # Nobody has written before, so no step has ended: there is nothing to read.
         if snapshot is not None and fence.generation == 1:
             return self.beginning(snapshot, fence)
         async with self.database.transaction() as session:
@@ -62,6 +64,8 @@ class Mirror:
                 return refusal
             await runs.lock_run(session, fence.run_id, tenant_id=fence.tenant_id)
             await runs.reach(session, fence, path)
+            # The first write of a delay holds. One that is begun again, after a reset, keeps its
+            # end: a customer's three days do not become six.
             ends = await runs.start_delay(session, fence, path, now=now, until=until)
             await runs.refresh_waiting(session, fence)
         return DelayBegun(until_ms=milliseconds(ends or until))
@@ -123,7 +127,7 @@ class Mirror:
         return Written(status="completed")
 
     async def take_over(self, fence: Fence) -> Written | Refusal:
-        """Let an execution speak from now on, and change nothing else."""
+        """Make an execution the one that may write from now on, and change nothing else."""
         async with self.database.transaction() as session:
             return await admit(session, fence) or Written()
 
@@ -140,6 +144,8 @@ class Mirror:
         """End a run, as failed when there is an error."""
         status = "failed" if error else "completed"
         ended, closed = False, list[str]()
+        # The usual way is one statement without an explicit lock. It writes nothing when the run
+        # is canceled, retried or another execution's; then the slow way finds out which.
         if error is None:
             async with self.database.session() as session:
                 ended = await runs.finish(session, fence, status=status, error=None)
@@ -149,7 +155,7 @@ class Mirror:
                 if refusal is not None:
                     return refusal
                 await runs.lock_run(session, fence.run_id, tenant_id=fence.tenant_id)
-                if error is not None:
+                if error is not None:  # a run that is over has no step that runs
                     closed = await self._close_open(session, fence)
                 ended = await runs.finish(session, fence, status=status, error=error)
                 if ended and error is not None:
@@ -193,7 +199,7 @@ class Mirror:
         return Written()
 
     async def _resumed(self, session: Session, fence: Fence) -> Beginning:
-        """Say where the list of an execution stands that has been admitted."""
+        """Return where the list of an execution stands that has been admitted."""
         run = await runs.for_start(session, fence.run_id, tenant_id=fence.tenant_id)
         if run is None:
             raise StoreError(f"Run {fence.run_id} is gone.")
@@ -213,7 +219,7 @@ class Mirror:
         ended: Iterable[int] = (),
         ended_branches: Iterable[tuple[int, int]] = (),
     ) -> Beginning:
-        """Give what an execution must know that begins, or goes on behind ended steps."""
+        """Return what an execution must know to begin, or to go on behind ended steps."""
         branches: dict[int, tuple[int, ...]] = {}
         for index, branch in ended_branches:
             branches[index] = (*branches.get(index, ()), branch)
@@ -226,10 +232,11 @@ class Mirror:
         )
 
     def _is_local(self, step: WorkflowStep) -> bool:
-        """Say whether a step's first delivery is local: it is known here, and short.
+        """Return whether a step's first delivery is local: its handler is known here, and short.
 
-        Async conditions are tried as if they were; a thread cannot be called back, and actions
-        must say so.
+        A step says that it is short by its timeout. Async conditions are tried without one: when
+        they take too long they are canceled and delivered again. Handlers in threads cannot be
+        canceled, and an action may have acted by then.
         """
         limit = self.terms.local_limit_ms
         if not isinstance(step, HandlerStep):
@@ -244,7 +251,11 @@ class Mirror:
 
 
 def steps_of(snapshot: DefinitionSnapshot, branch: str) -> list[WorkflowStep]:
-    """Give a list of a definition: the root's for ``""``, else a branch's such as ``2/b0``."""
+    """Return a list of a definition: the root's for ``""``, else a branch's such as ``2/b0``.
+
+    Raises:
+        StoreError: The definition has no such branch.
+    """
     steps = snapshot.steps
     numbers = path_numbers(branch) if branch else []
     for index, number in zip(numbers[::2], numbers[1::2], strict=True):
@@ -268,10 +279,10 @@ def ranges(indexes: Iterable[int]) -> tuple[tuple[int, int], ...]:
 
 
 def moment(milliseconds_since_1970: int) -> datetime:
-    """Give an aware UTC datetime."""
+    """Return an aware UTC datetime."""
     return datetime.fromtimestamp(milliseconds_since_1970 / 1000, UTC)
 
 
 def milliseconds(at: datetime) -> int:
-    """Give milliseconds since 1970 UTC, rounded up: a delay never ends early."""
+    """Return milliseconds since 1970 UTC, rounded up: a delay never ends early."""
     return -(-round(at.timestamp() * 1_000_000) // 1000)

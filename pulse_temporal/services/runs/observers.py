@@ -90,7 +90,10 @@ class Observers:
             self._put(Ended(run_id, tenant_id))
 
     def begin(self) -> None:
-        """Move into the running event loop: a queue belongs to the first one that used it."""
+        """Move into the running event loop, with the events that wait.
+
+        A queue belongs to the first loop that used it, and an engine may be started in another.
+        """
         self._threads = HandlerThreads(HOOK_THREADS)
         waiting, self._queue = self._queue, asyncio.Queue(QUEUE_LIMIT)
         while not waiting.empty():
@@ -119,10 +122,10 @@ class Observers:
                     extra=facts,
                 )
         finally:
-            self._queue.task_done()
+            self._queue.task_done()  # else drain() would wait for an event that is told
 
     async def drain(self) -> None:
-        """Let the events that wait be told, for a few seconds."""
+        """Tell the events that wait, for a few seconds at most."""
         try:
             await asyncio.wait_for(self._queue.join(), DRAIN_PATIENCE.total_seconds())
         except TimeoutError:

@@ -22,7 +22,7 @@ LONGEST_PAUSE = timedelta(milliseconds=250)
 
 
 class RunWaiter:
-    """Lets many callers wait for runs with one query a round."""
+    """Waits for runs on behalf of many callers, with one query a round for all of them."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -76,6 +76,8 @@ class RunWaiter:
             except Exception as error:  # noqa: BLE001 - all waiters depend on this loop
                 ended = 0  # the waiters' own time limits hold
                 self._tell(error)
+            # A run is often waited for right after its emit, and short: quick looks first. Who
+            # joins later must not inherit the long pause of somebody else's run.
             news = ended > 0 or not before.issuperset(self._waiting)
             pause = SHORTEST_PAUSE if news else min(pause * 1.5, LONGEST_PAUSE)
             await asyncio.sleep(pause.total_seconds())
@@ -92,7 +94,7 @@ class RunWaiter:
             )
 
     async def tick(self) -> int:
-        """Look once at all runs that are waited for; give how many have ended."""
+        """Look once at all runs that are waited for; return how many have ended."""
         async with self.database.session() as session:
             known = await runs.statuses(session, [run_id for run_id, _ in self._waiting])
         ended = [run for run in known if run.status in TERMINAL_RUN_STATUSES]
@@ -101,7 +103,7 @@ class RunWaiter:
         return len(ended)
 
     def wake(self, run_id: str, *, tenant_id: str) -> None:
-        """Let those go who wait for a run that has ended; this process need not look it up."""
+        """End the waits for a run that has ended; this process need not look it up then."""
         for waiter in ((run_id, None), (run_id, tenant_id)):
             for future in self._waiting.get(waiter, ()):
                 if not future.done():

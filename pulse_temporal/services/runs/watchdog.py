@@ -79,7 +79,7 @@ class Watchdog:
         ).start()
 
     def end(self) -> None:
-        """Let the thread end by itself, at its next look."""
+        """Tell the thread to end, which it does at its next look."""
         self._ended.set()
 
     @contextmanager
@@ -93,6 +93,7 @@ class Watchdog:
             del self._at_work[delivery]
 
     async def _watch(self, loop: asyncio.AbstractEventLoop, ident: int) -> None:
+        # A pool of its own: the engine's belongs to the loop that stands still.
         database = self._connect() if self._connect else None
         clock = asyncio.get_running_loop().time
         asked_at = looked_at = marked_at = clock()
@@ -104,6 +105,7 @@ class Watchdog:
                     loop.call_soon_threadsafe(self._answer)
                 await asyncio.sleep(LOOK_EVERY.total_seconds())
                 now = clock()
+                # A process that was frozen, or a machine that slept, blames no handler.
                 if now - looked_at > LONGEST_GAP.total_seconds():
                     asked_at = now
                 looked_at = now
@@ -140,7 +142,7 @@ class Watchdog:
             loop_stands_still(culprit.subject if culprit else None, seconds=seconds, stack=stack)
 
     async def _mark(self, database: Database) -> None:
-        """Say in Postgres which deliveries are at work although Temporal cannot hear of them."""
+        """Write into Postgres which deliveries are at work although Temporal hears nothing."""
         holds = [
             Hold(each.step_run_id, each.claim, holds_loop=bool(each.blocked_for))
             for each in list(self._at_work)
@@ -176,6 +178,7 @@ def _culprit(loop: asyncio.AbstractEventLoop, deliveries: list[AtWork]) -> AtWor
         if task is None:
             return None
         in_loop = [each for each in deliveries if each.task is not None]
+        # The handler may have started tasks: they carry its subject in their context.
         for each in in_loop:
             if each.task is task or each.subject == _subject_of(task):
                 return each
