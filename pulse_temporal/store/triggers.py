@@ -90,10 +90,10 @@ class NewTrigger:
         task_queue: Of the engines that share its runs.
         cause: The run that emits; None from outside.
         owner: The definition whose cron ticked; of the others only those without cron match.
+        index: Its place in the list that it was emitted in; None: it was emitted alone.
         is_stored: The trigger is in the database; its runs are a replay.
         is_dry_run: The replay only evaluates conditions.
-        most_runs: Bound of the runs that it may start; None: there is none.
-        most_steps: Bound of the steps that those runs may have together.
+        most_runs: Bound of the runs that it may start, and most_steps of all their steps.
     """
 
     id: str
@@ -103,6 +103,7 @@ class NewTrigger:
     task_queue: str
     cause: Cause | None = None
     owner: str | None = None
+    index: int | None = None
     is_stored: bool = False
     is_dry_run: bool = False
     most_runs: int | None = None
@@ -144,7 +145,6 @@ class KnownTrigger:
     """The trigger that an idempotency key belongs to.
 
     Attributes:
-        trigger: As it is read.
         payload: JSON text, as Postgres writes it.
         request_hash: Of what it was; empty when SQL has emitted it.
     """

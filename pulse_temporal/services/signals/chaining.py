@@ -65,7 +65,7 @@ class StepEmits:
                 f"cause each other; at most {limit} are accepted. "
                 "Do two workflows start each other?"
             )
-        trigger = self.emitter.new_trigger(parsed, cause=self.cause)
+        trigger = self.emitter.intake.prepare(parsed, cause=self.cause)
         if parsed.idempotency_key is not None:
             return trigger
         digest = trigger.request_hash[:DIGEST_CHARS]
@@ -94,7 +94,7 @@ class StepEmits:
                 await self._check_number(session, trigger)
         else:  # another connection, while this one is held, could be one too many
             await self._check_number(await self.emitter.database.join(connection), trigger)
-        return await self.emitter.store(trigger, connection=connection)
+        return await self.emitter.writer.store(trigger, connection=connection)
 
     async def _check_number(self, session: Session, trigger: NewTrigger) -> None:
         """Refuse what would grow for ever in breadth; signals at the same moment may pass."""

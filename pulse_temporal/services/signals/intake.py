@@ -1,4 +1,4 @@
-"""Check signals at the border, before anything is stored."""
+"""Check signals at the border, and give them the form in which they are stored."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ from pulse_temporal.errors import (
 )
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.canonical import canonical_object, scrub_text
+from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.plain import failure_of, json_pointer
 from pulse_temporal.model.problems import MAX_PROBLEMS, explain, to_problems
-from pulse_temporal.model.signals import TriggerInput
+from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
+from pulse_temporal.services.definitions.ticks import tick_owner
+from pulse_temporal.services.signals.known import request_hash
+from pulse_temporal.store.triggers import Cause, NewTrigger
 
 KEY_PREFIXES = ("cron:", "chain:", "replay:")
 """Idempotency keys that begin like this belong to Pulse."""
@@ -27,11 +31,73 @@ REASONS_BYTES = 8 * 1024
 
 
 class SignalIntake:
-    """Refuses signals that do not fit what is registered in this process."""
+    """Refuses signals that do not fit what is registered in this process, and prepares others."""
 
     def __init__(self, registry: Registry, options: EngineOptions) -> None:
         self.registry = registry
         self.options = options
+
+    def accept(
+        self, signal: TriggerInput | Mapping[str, object], *, index: int | None = None
+    ) -> NewTrigger:
+        """Check a signal of the application and prepare it.
+
+        Args:
+            signal: From outside.
+            index: Its place in a list that is stored together; an error about its key names it.
+
+        Raises:
+            SignalError: As ``parse_from_outside`` and ``prepare``.
+            JsonValueError: As ``prepare``.
+        """
+        return self.prepare(self.parse_from_outside(signal), index=index)
+
+    def prepare(
+        self, signal: TriggerInput, *, cause: Cause | None = None, index: int | None = None
+    ) -> NewTrigger:
+        """Give a checked signal the form in which it is stored.
+
+        Args:
+            signal: Of ``parse_from_outside`` or ``parse_for``.
+            cause: The run that emits it.
+            index: As for ``accept``.
+
+        Raises:
+            PayloadError: The payload does not fit the registered schema.
+            JsonValueError: The payload is no canonical JSON, or is too large.
+        """
+        payload = self._payload(signal)
+        registration = self.registry.triggers.get(signal.type)
+        if registration is not None and registration.payload_schema is not None:
+            _check_payload(registration.payload_schema, payload, type_=signal.type)
+        return self._new(signal, payload, cause=cause, index=index)
+
+    def tick(self, signal: TriggerInput, *, owner: str) -> NewTrigger:
+        """Prepare the signal of a cron tick; it needs no registration and no payload schema.
+
+        Args:
+            signal: With the nominal time in its payload and in its idempotency key, so that
+                a tick that is delivered twice is one signal.
+            owner: The definition whose cron ticked. It matches; of the others, those match
+                that have no cron of their own.
+        """
+        return self._new(signal, self._payload(signal), owner=owner)
+
+    def replay(self, trigger: TriggerEnvelope, *, is_dry_run: bool) -> NewTrigger:
+        """Prepare a stored signal for another round of runs; it is not stored again."""
+        fields = {name: getattr(trigger, name) for name in TriggerInput.model_fields}
+        return NewTrigger(
+            id=trigger.id,
+            signal=TriggerInput.model_construct(**fields),
+            payload="{}",
+            request_hash="",
+            task_queue=self.options.task_queue,
+            owner=tick_owner(trigger),
+            is_stored=True,
+            is_dry_run=is_dry_run,
+            most_runs=self.options.limits.runs_per_signal,
+            most_steps=self.options.limits.steps_per_signal,
+        )
 
     def parse_from_outside(self, signal: TriggerInput | Mapping[str, object]) -> TriggerInput:
         """Check a signal of the application, whose keys may not look like Pulse's own.
@@ -80,14 +146,32 @@ class SignalIntake:
             return parsed
         raise SignalError(f"The signal is malformed: {reasons}")
 
-    def payload(self, signal: TriggerInput) -> str:
-        """Give the payload as canonical JSON text, after its registered schema has seen it."""
+    def _payload(self, signal: TriggerInput) -> str:
+        """Return the payload as canonical JSON text."""
         limit = self.options.limits.payload_bytes
-        text = canonical_object(signal.payload, where="payload", max_bytes=limit)
-        registration = self.registry.triggers.get(signal.type)
-        if registration is not None and registration.payload_schema is not None:
-            _check_payload(registration.payload_schema, text, type_=signal.type)
-        return text
+        return canonical_object(signal.payload, where="payload", max_bytes=limit)
+
+    def _new(
+        self,
+        signal: TriggerInput,
+        payload: str,
+        *,
+        cause: Cause | None = None,
+        owner: str | None = None,
+        index: int | None = None,
+    ) -> NewTrigger:
+        return NewTrigger(
+            id=new_id("trg"),
+            signal=signal,
+            payload=payload,
+            request_hash=request_hash(signal, payload),
+            task_queue=self.options.task_queue,
+            cause=cause,
+            owner=owner,
+            index=index,
+            most_runs=self.options.limits.runs_per_signal,
+            most_steps=self.options.limits.steps_per_signal,
+        )
 
     def _check_registration(self, signal: TriggerInput) -> None:
         registration = self.registry.triggers.get(signal.type)

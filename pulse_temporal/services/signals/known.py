@@ -26,9 +26,7 @@ def request_hash(signal: TriggerInput, payload: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def known(
-    trigger: NewTrigger, found: Mapping[IdempotencyKey, KnownTrigger], *, index: int | None
-) -> TriggerEnvelope:
+def known(trigger: NewTrigger, found: Mapping[IdempotencyKey, KnownTrigger]) -> TriggerEnvelope:
     """Return a copy of the trigger that a signal's key belongs to; of ticks the first one wins.
 
     Several signals of one list may have the key, and a payload can be changed.
@@ -36,7 +34,6 @@ def known(
     Args:
         trigger: A signal that was not stored, because its key is taken.
         found: What the keys belong to.
-        index: The signal's place in its list, for the message; None when it came alone.
 
     Raises:
         EmitBusyError: The key is free again.
@@ -48,12 +45,12 @@ def known(
     if _is_same(trigger, first):
         return first.trigger.model_copy(deep=True)
     if trigger.owner is None:
-        place = "" if index is None else f"signals[{index}]: "
+        place = "" if trigger.index is None else f"signals[{trigger.index}]: "
         raise IdempotencyConflictError(
             f"{place}The idempotency key {trigger.signal.idempotency_key!r} belongs to trigger "
             f"{first.trigger.id}, whose content differs from this signal's.",
             trigger_id=first.trigger.id,
-            index=index,
+            index=trigger.index,
         )
     facts = {"trigger_id": first.trigger.id, "definition_id": trigger.owner}
     log.warning(

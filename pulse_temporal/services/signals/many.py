@@ -53,7 +53,7 @@ async def emit_many(
             )
         if index % AT_A_STRETCH == AT_A_STRETCH - 1:
             await asyncio.sleep(0)
-    return await emitter.store_all(checked, connection=connection) if checked else []
+    return await emitter.writer.store_all(checked, connection=connection) if checked else []
 
 
 def _check(
@@ -62,7 +62,7 @@ def _check(
     """Check one signal as ``emit`` does; errors say which one it is."""
     place = f"signals[{index}]"
     try:
-        return emitter.new_trigger(emitter.intake.parse_from_outside(signal))
+        return emitter.intake.accept(signal, index=index)
     except SignalError as error:
         raise type(error)(f"{place}: {error}", index=index) from error
     except JsonValueError as error:

@@ -12,9 +12,7 @@ from pulse_temporal.errors import (
     TransactionInDoubtError,
 )
 from pulse_temporal.model.runs import WorkflowRun
-from pulse_temporal.model.signals import TriggerInput
 from pulse_temporal.model.values import Name
-from pulse_temporal.services.definitions.ticks import tick_owner
 from pulse_temporal.services.runs.history import History
 from pulse_temporal.services.signals.emit import Emitter
 from pulse_temporal.store import replays
@@ -37,23 +35,9 @@ async def replay(
     trigger = await history.get_trigger(trigger_id, tenant_id=tenant_id)
     if trigger is None:
         raise NotFoundError(f"There is no trigger {trigger_id}.")
-    signal = TriggerInput.model_construct(
-        **{name: getattr(trigger, name) for name in TriggerInput.model_fields}
-    )
-    again = NewTrigger(
-        id=trigger.id,
-        signal=signal,
-        payload="{}",
-        request_hash="",
-        task_queue=emitter.options.task_queue,
-        owner=tick_owner(trigger),
-        is_stored=True,
-        is_dry_run=is_dry_run,
-        most_runs=emitter.options.limits.runs_per_signal,
-        most_steps=emitter.options.limits.steps_per_signal,
-    )
+    again = emitter.intake.replay(trigger, is_dry_run=is_dry_run)
     if key is None:
-        run_ids = (await emitter.store(again)).run_ids
+        run_ids = (await emitter.writer.store(again)).run_ids
     else:
         run_ids = await _planned_once(emitter, again, key=_checked(key))
     try:
@@ -87,7 +71,7 @@ async def _planned_once(emitter: Emitter, again: NewTrigger, *, key: str) -> tup
             is_dry_run=again.is_dry_run,
         )
         if is_new:
-            run_ids = (await emitter.store(again, connection=connection)).run_ids
+            run_ids = (await emitter.writer.store(again, connection=connection)).run_ids
             await replays.note(session, tenant_id=tenant_id, key=key, run_ids=run_ids)
             return run_ids
         first = required(await replays.find(session, tenant_id=tenant_id, key=key), "a replay")

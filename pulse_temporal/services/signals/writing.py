@@ -1,0 +1,174 @@
+"""Store signals and plan their runs in one transaction: an own one, a shared one, the caller's.
+
+| a signal | is stored |
+|---|---|
+| with a connection | in the caller's transaction, in a savepoint |
+| alone, with neither key nor cause | with others that come at the same moment (``EmitBatcher``) |
+| alone, any other; or in a list | in a transaction of its own |
+
+In each case the runs start right after the commit: the dispatcher of this process is offered what
+was planned, and a lease keeps the relays off it for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from datetime import timedelta
+
+from pulse_temporal.config import EngineOptions
+from pulse_temporal.failpoints import reach
+from pulse_temporal.model.signals import TriggerEnvelope
+from pulse_temporal.services.outbox.dispatch import Dispatcher, PlannedStart
+from pulse_temporal.services.signals.batching import EmitBatcher
+from pulse_temporal.services.signals.known import known
+from pulse_temporal.services.signals.stored import envelope_of, starts_of
+from pulse_temporal.store import outbox, triggers
+from pulse_temporal.store.connection import Connection
+from pulse_temporal.store.database import Database
+from pulse_temporal.store.failures import in_doubt
+from pulse_temporal.store.joining import check_joinable, savepoint
+from pulse_temporal.store.sessions import Session, repeated
+from pulse_temporal.store.triggers import Emitted, NewTrigger
+
+
+class SignalWriter:
+    """Stores signals, and hands the runs that they start to the dispatcher.
+
+    Args:
+        database: Where they are stored.
+        dispatcher: Starts runs in this process.
+        options: Bounds of time.
+    """
+
+    def __init__(self, database: Database, dispatcher: Dispatcher, options: EngineOptions) -> None:
+        self.database = database
+        self.dispatcher = dispatcher
+        self.options = options
+        self._joined: dict[int, list[PlannedStart]] = {}
+        self._batcher: EmitBatcher | None = None
+
+    async def store(
+        self, trigger: NewTrigger, *, connection: Connection | None = None
+    ) -> TriggerEnvelope:
+        """Store a signal and plan its runs.
+
+        On a connection of the caller all of it joins the caller's transaction, and serialization
+        failures pass through.
+
+        Raises:
+            EmitBusyError: Another open transaction uses its key.
+            IdempotencyConflictError: Its key stands for other content.
+            PostgresUnavailableError: No answer, or not in time.
+        """
+        if connection is not None or not trigger.may_gather:
+            (envelope,) = await self.store_all([trigger], connection=connection)
+            return envelope
+        lease = self._lease
+        emitted = await self._batcher_here().store(trigger, lease=lease)
+        await self._committed([trigger], [emitted], lease=lease)
+        return envelope_of(trigger, emitted)
+
+    async def store_all(
+        self, signals: Sequence[NewTrigger], *, connection: Connection | None = None
+    ) -> list[TriggerEnvelope]:
+        """Store signals and plan their runs, all or none; else as ``store``.
+
+        Args:
+            signals: At least one; what ``triggers.emit_signals`` says they share. More than
+                ``triggers.TOGETHER`` take several statements.
+            connection: Of the caller.
+        """
+        if connection is not None:
+            return await self._store_joined(signals, connection)
+        lease = self._lease
+        emitted, envelopes = await repeated(lambda: self._store_alone(signals, lease=lease))
+        await self._committed(signals, emitted, lease=lease)
+        return envelopes
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Connection]:
+        """Lend a connection in a transaction; what is emitted on it starts at its commit."""
+        starts: list[PlannedStart] = []
+        async with self.database.transaction(to_others=True) as session:
+            key = id(session.connection)
+            self._joined[key] = starts
+            try:
+                yield session.connection
+            finally:
+                del self._joined[key]
+            # Asked before the commit: a savepoint may have undone some, and after the commit
+            # nothing may fail any more. It also fails where a statement has failed before, which
+            # Postgres would answer the commit with a rollback for, without an error.
+            ids = [planned.command_id for planned in starts]
+            kept = await outbox.existing(session, ids)
+        await reach("emit.after_commit")
+        self.dispatcher.offer([planned for planned in starts if planned.command_id in kept])
+
+    async def _store_alone(
+        self, signals: Sequence[NewTrigger], *, lease: timedelta | None
+    ) -> tuple[list[Emitted | None], list[TriggerEnvelope]]:
+        is_one = len(signals) == 1  # one statement, nothing to undo
+        lend = self.database.session if is_one else self.database.transaction
+        async with lend() as session:
+            # Only a statement that commits by itself may be carried out without an answer.
+            told = in_doubt(has_key=signals[0].key is not None) if is_one else nullcontext()
+            with told:
+                emitted = await triggers.emit_all(session, signals, lease=lease)
+            return emitted, await _envelopes(session, signals, emitted)
+
+    async def _store_joined(
+        self, signals: Sequence[NewTrigger], connection: Connection
+    ) -> list[TriggerEnvelope]:
+        check_joinable(connection, prefix=self.database.prefix)
+        session = await self.database.join(connection)
+        # Only a transaction of ours tells when it commits. After the commit of any other one, the
+        # relay starts the runs.
+        starts = self._joined.get(id(connection))
+        lease = self._lease if starts is not None else None
+        async with savepoint(session):
+            emitted = await triggers.emit_all(
+                session, signals, lease=lease, patience=self.options.postgres_timeout
+            )
+            envelopes = await _envelopes(session, signals, emitted)
+        await reach("emit.before_commit")
+        if starts is not None and lease is not None:
+            starts += starts_of(signals, emitted)
+        return envelopes
+
+    async def _committed(
+        self,
+        signals: Sequence[NewTrigger],
+        emitted: Sequence[Emitted | None],
+        *,
+        lease: timedelta | None,
+    ) -> None:
+        """Offer the runs of signals that are committed to the dispatcher of this process."""
+        await reach("emit.after_commit")
+        if lease is not None:
+            self.dispatcher.offer(starts_of(signals, emitted))
+
+    @property
+    def _lease(self) -> timedelta | None:
+        """How long the relay leaves starts to this process; None when it cannot make them."""
+        return self.options.emit_lease if self.dispatcher.accepts else None
+
+    def _batcher_here(self) -> EmitBatcher:
+        """Return the batcher of the running event loop; an engine may be used in several."""
+        if self._batcher is None or self._batcher.loop is not asyncio.get_running_loop():
+            self._batcher = EmitBatcher(self.database)
+        return self._batcher
+
+
+async def _envelopes(
+    session: Session, signals: Sequence[NewTrigger], emitted: Sequence[Emitted | None]
+) -> list[TriggerEnvelope]:
+    """Return what was stored, and the first signal of each key that was taken."""
+    pairs = list(zip(signals, emitted, strict=True))
+    taken = [trigger.key for trigger, stored in pairs if stored is None and trigger.key]
+    found = await triggers.find_by_keys(session, taken) if taken else {}
+    return [
+        known(trigger, found) if stored is None else envelope_of(trigger, stored)
+        for trigger, stored in pairs
+    ]
