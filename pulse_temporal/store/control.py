@@ -182,9 +182,8 @@ async def cancel(
     """
     tenant_id, generation = row.tenant_id, row.generation
     await session.run("control.close", run_id=run_id, tenant_id=tenant_id, closed_as="canceled")
-    await session.run("control.cancel_run", run_id=run_id, tenant_id=tenant_id, reason=reason)
     ended = await session.rows(
-        "control.cancel_steps",
+        "control.cancel_run",
         run_id=run_id,
         tenant_id=tenant_id,
         reason=reason,

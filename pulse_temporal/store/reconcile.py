@@ -141,16 +141,10 @@ async def restarts(session: Session, run_id: str, *, tenant_id: str) -> int:
     return required(row, "a count")["restarts"]
 
 
-async def fail_run(
-    session: Session, run_id: str, *, tenant_id: str, generation: int, error: str
-) -> None:
+async def fail_run(session: Session, run_id: str, *, tenant_id: str, error: str) -> None:
     """Fail a run from outside; its control and run row are locked."""
     await session.run(
-        "reconcile.fail_run",
-        run_id=run_id,
-        tenant_id=tenant_id,
-        generation=generation,
-        error_message=error,
+        "reconcile.fail_run", run_id=run_id, tenant_id=tenant_id, error_message=error
     )
 
 

@@ -62,15 +62,8 @@ UPDATE pulse_run_control SET closed_as = :closed_as
 WHERE run_id = :run_id AND tenant_id = :tenant_id;
 
 -- name: cancel_run
-UPDATE pulse_workflow_runs AS r
-SET
-    status = 'canceled', canceled_at = now(), cancel_reason = :reason, updated_at = now(),
-    context = r.context || {{results}}
-WHERE r.id = :run_id AND r.tenant_id = :tenant_id AND r.status IN ('pending', 'running', 'waiting');
-
--- name: cancel_steps
--- Running steps fail as canceled, waiting and pending ones are skipped; the run's own entry
--- follows theirs.
+-- End a run and its steps as canceled: what runs fails, what waits or has not begun is skipped.
+-- The control and run row are locked.
 -- by: the person who cancels, or NULL.
 WITH before AS (
     -- Locked in document order, as everywhere: two that lock steps in other orders would wait for
@@ -98,20 +91,21 @@ WITH before AS (
     FROM step
     WHERE a.step_run_id = step.id AND a.status = 'open'
 ), event AS (
-    -- Numbered before that of the run, so that the timeline ends with it.
+    -- In document order.
     INSERT INTO pulse_run_events ({{step_event}})
     SELECT :run_id, :tenant_id, :generation, 'step_' || status, path, now(),
         CASE WHEN status = 'failed' THEN '{"error": "canceled", "final": true}'::jsonb
             ELSE '{"skippedBy": "canceled"}'::jsonb END
     FROM step ORDER BY path_numbers
     RETURNING 1
-), run_event AS (
-    -- The end of the run.
-    INSERT INTO pulse_run_events ({{run_event}})
-    SELECT :run_id, :tenant_id, :generation, 'run_canceled', now(),
-        jsonb_strip_nulls(jsonb_build_object('reason', :reason::text, 'by', :by::text))
+), ending AS (
+    -- Behind the steps, so that the timeline ends with the run.
+    SELECT
+        :run_id::text AS run_id, 'canceled' AS status, now() AS at, :reason::text AS reason,
+        NULL::timestamptz AS began_at, '{}'::jsonb AS result,
+        jsonb_strip_nulls(jsonb_build_object('by', :by::text)) AS detail
     FROM (SELECT count(*) FROM event) AS steps_first
-)
+), {{run_end}}
 SELECT path FROM step ORDER BY path_numbers;
 
 -- name: open

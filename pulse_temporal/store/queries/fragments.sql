@@ -1,9 +1,9 @@
--- What several statements share. {{x}} in one of them stands for the fragment x, {{x(r)}} for x of a
--- row r. `python -m pulse_temporal.store.statements steps.claim` prints a statement written out.
+-- What several statements share. {{x}} in one of them stands for the fragment x, {{x(r)}} for x of
+-- a row r. `python -m pulse_temporal.store.statements steps.claim` prints a statement written out.
 
 -- fragment: control_is_open
--- Of a control row c: this generation of the run may still write. Locked FOR SHARE, so that a cancel
--- or a retry, which takes the row alone, waits for what it has let through.
+-- Of a control row c: this generation of the run may still write. Locked FOR SHARE, so that a
+-- cancel or a retry, which takes the row alone, waits for what it has let through.
 c.run_id = :run_id AND c.tenant_id = :tenant_id AND c.generation = :generation
     AND c.closed_as IS NULL
 
@@ -14,7 +14,8 @@ l.run_id = :run_id AND l.generation = :generation AND l.branch = :branch
 
 -- fragment: joins_context(s)
 -- Of a step: its result is part of the run's context. A skipped one was passed over in a replay.
-s.step_type = 'action' AND s.result IS NOT NULL AND s.status IN ('completed', 'skipped')
+s.step_type = 'action' AND s.result IS NOT NULL
+    AND s.status IN ('completed', 'skipped')
 
 -- fragment: results
 -- What a run's steps have added to its context so far, by their names.
@@ -22,6 +23,38 @@ coalesce((
     SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
     WHERE s.run_id = :run_id AND {{joins_context(s)}}
 ), '{}')
+
+-- fragment: run_end
+-- A run ends. What that means is said here alone; what else is to happen then is a further part,
+-- for each row of ended. The part before it is called ending. It has one row when the run ends:
+-- run_id; status: completed, failed or canceled; at: when; reason: why it failed or was canceled;
+-- began_at: when it began, if that is not on record, NULL: it never did; result: of the step that
+-- ends the run, which this statement writes and does not see; detail: of the event, but the reason.
+-- It comes behind what writes the events of steps, and the run's row is locked before the steps.
+ended AS (
+    -- Only an open run: what has ended at the same moment stays as it has ended.
+    UPDATE pulse_workflow_runs AS r
+    SET
+        status = e.status, updated_at = e.at, started_at = coalesce(r.started_at, e.began_at),
+        completed_at = CASE WHEN e.status = 'completed' THEN e.at END,
+        failed_at = CASE WHEN e.status = 'failed' THEN e.at END,
+        canceled_at = CASE WHEN e.status = 'canceled' THEN e.at END,
+        error_message = CASE WHEN e.status = 'failed' THEN e.reason END,
+        cancel_reason = CASE WHEN e.status = 'canceled' THEN e.reason END,
+        context = r.context || e.result || {{results}}
+    FROM ending AS e
+    WHERE r.id = e.run_id AND r.tenant_id = :tenant_id
+        AND r.status IN ('pending', 'running', 'waiting')
+    RETURNING r.id, r.tenant_id, r.generation, r.status, e.at, e.reason, e.detail
+), ended_event AS (
+    -- The last event of the timeline: ending comes behind those of the steps.
+    INSERT INTO pulse_run_events ({{run_event}})
+    SELECT id, tenant_id, generation, 'run_' || status, at,
+        detail || jsonb_strip_nulls(jsonb_build_object(
+            CASE status WHEN 'canceled' THEN 'reason' ELSE 'error' END, reason
+        ))
+    FROM ended
+)
 
 -- fragment: answer(s)
 -- What a condition has answered. An older release has recorded it in the result alone.

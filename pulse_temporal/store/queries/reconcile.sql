@@ -72,20 +72,12 @@ WHERE l.run_id = :run_id AND l.tenant_id = :tenant_id AND l.step_run_id IS NULL
 
 -- name: fail_run
 -- Fail a run whose workflow has ended without saying so; its control and run row are locked.
-WITH run AS (
-    UPDATE pulse_workflow_runs AS r
-    SET
-        status = 'failed', error_message = :error_message, failed_at = now(), updated_at = now(),
-        started_at = coalesce(r.started_at, now()),
-        context = r.context || {{results}}
-    WHERE r.id = :run_id AND r.tenant_id = :tenant_id
-        AND r.status IN ('pending', 'running', 'waiting')
-    RETURNING r.id
-)
-INSERT INTO pulse_run_events ({{run_event}})
-SELECT id, :tenant_id, :generation, 'run_failed', now(),
-    jsonb_build_object('error', :error_message::text, 'source', 'reconciler')
-FROM run;
+WITH ending AS (
+    SELECT
+        :run_id::text AS run_id, 'failed' AS status, now() AS at, :error_message::text AS reason,
+        now() AS began_at, '{}'::jsonb AS result, '{"source": "reconciler"}'::jsonb AS detail
+), {{run_end}}
+SELECT id FROM ended;
 
 -- name: scheduled
 -- Definitions whose schedule this queue keeps, but for those with a command on its way, and those

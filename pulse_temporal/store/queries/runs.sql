@@ -3,10 +3,7 @@
 -- tenant_id: NULL for any.
 SELECT
     {{run_columns(r)}},
-    (r.context || coalesce((
-        SELECT jsonb_object_agg(s.step_name, s.result) FROM pulse_workflow_step_runs AS s
-        WHERE s.run_id = r.id AND {{joins_context(s)}}
-    ), '{}'))::text AS context
+    (r.context || {{results}})::text AS context
 FROM pulse_workflow_runs AS r
 WHERE r.id = :run_id AND (:tenant_id::text IS NULL OR r.tenant_id = :tenant_id);
 
@@ -173,65 +170,48 @@ WHERE r.id = :run_id AND r.tenant_id = :tenant_id;
 -- name: finish
 -- End a run as completed or failed. No row: it is canceled, ended already or superseded.
 WITH control AS (
-    SELECT c.generation FROM pulse_run_control AS c
+    -- FOR SHARE: a run that a cancel has closed does not end a second time.
+    SELECT c.run_id, c.generation FROM pulse_run_control AS c
     WHERE {{control_is_open}}
     FOR SHARE
-), run AS (
-    UPDATE pulse_workflow_runs AS r
-    SET
-        status = :status, error_message = :error_message, updated_at = now(),
-        completed_at = CASE WHEN :status = 'completed' THEN now() END,
-        failed_at = CASE WHEN :status = 'failed' THEN now() END,
-        context = r.context || {{results}}
+), ending AS (
+    -- Only the execution that writes for the run ends it.
+    SELECT
+        c.run_id, :status::text AS status, now() AS at, :error_message::text AS reason,
+        NULL::timestamptz AS began_at, '{}'::jsonb AS result,
+        -- The condition that passed over the rest of the run, to its last step.
+        jsonb_strip_nulls(jsonb_build_object('endedBy', CASE WHEN :status = 'completed' THEN (
+            SELECT s.skipped_by FROM pulse_workflow_step_runs AS s
+            WHERE s.run_id = :run_id AND s.parent_step_run_id IS NULL
+            ORDER BY s.step_index DESC LIMIT 1
+        ) END)) AS detail
     FROM control AS c
     JOIN pulse_run_lineages AS l
         ON l.run_id = :run_id AND l.generation = c.generation AND l.branch = ''
         AND l.temporal_run_id = :temporal_run_id
-    WHERE r.id = :run_id AND r.tenant_id = :tenant_id
-        AND r.status IN ('pending', 'running', 'waiting')
-    RETURNING r.id
-), event AS (
-    INSERT INTO pulse_run_events ({{run_event}})
-    SELECT
-        run.id, :tenant_id, :generation, 'run_' || :status, now(),
-        jsonb_strip_nulls(jsonb_build_object(
-            'error', :error_message::text,
-            -- The condition that passed over the rest of the run, to its last step.
-            'endedBy', CASE WHEN :status = 'completed' THEN (
-                SELECT s.skipped_by FROM pulse_workflow_step_runs AS s
-                WHERE s.run_id = :run_id AND s.parent_step_run_id IS NULL
-                ORDER BY s.step_index DESC LIMIT 1
-            ) END
-        ))
-    FROM run
-)
-SELECT id FROM run;
+), {{run_end}}
+SELECT id FROM ended;
 
 -- name: fail_unstarted
 -- Fail a run whose workflow can never start. No row: it has begun, ended or been retried. A later
 -- generation that cannot start leaves results of the ones before.
 WITH control AS (
+    -- FOR SHARE: a run that a cancel has closed, or a retry has taken on, does not fail.
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE {{control_is_open}}
     FOR SHARE
-), run AS (
-    UPDATE pulse_workflow_runs AS r
-    SET
-        status = 'failed', error_message = :error_message, failed_at = now(), updated_at = now(),
-        context = r.context || {{results}}
+), ending AS (
+    -- Not one that has begun: its workflow has started after all, and ends it.
+    SELECT
+        control.run_id, 'failed' AS status, now() AS at, :error_message::text AS reason,
+        NULL::timestamptz AS began_at, '{}'::jsonb AS result, '{}'::jsonb AS detail
     FROM control
-    WHERE r.id = :run_id AND r.tenant_id = :tenant_id AND r.status IN ('pending', 'running')
-        AND NOT EXISTS (
-            SELECT 1 FROM pulse_run_lineages AS l
-            WHERE l.run_id = :run_id AND l.generation = :generation AND l.branch = ''
-        )
-    RETURNING r.id
-), event AS (
-    INSERT INTO pulse_run_events ({{run_event}})
-    SELECT id, :tenant_id, :generation, 'run_failed', now(),
-        jsonb_build_object('error', :error_message::text) FROM run
-)
-SELECT id FROM run;
+    WHERE NOT EXISTS (
+        SELECT 1 FROM pulse_run_lineages AS l
+        WHERE l.run_id = :run_id AND l.generation = :generation AND l.branch = ''
+    )
+), {{run_end}}
+SELECT id FROM ended;
 
 -- name: reach
 -- Note which step of the root list is active, unless it has ended; the run row is locked.

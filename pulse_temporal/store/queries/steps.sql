@@ -361,7 +361,7 @@ WITH control AS (
         AND a.step_run_id = s.id AND s.status IN ('running', 'scheduled')
     RETURNING s.id, s.run_id, s.tenant_id, s.generation, s.path, s.completed_at, a.attempt,
         s.answer,
-        CASE WHEN s.step_type = 'action' AND s.result IS NOT NULL
+        CASE WHEN {{joins_context(s)}}
             THEN jsonb_build_object(s.step_name, s.result) ELSE '{}' END AS context
 ), attempt AS (
     -- This attempt counts. Another that is open, because this one was given up, is lost.
@@ -381,27 +381,14 @@ WITH control AS (
         jsonb_strip_nulls(jsonb_build_object('attempt', attempt, 'answer', answer))
     FROM step, (SELECT count(*) FROM logs) AS logs_first
     RETURNING 1
-), finished AS (
-    -- The run ends with its last step, in the same commit: no worker has to come again for it. The
-    -- step's own result is not seen by this statement, so it is added.
-    UPDATE pulse_workflow_runs AS r
-    SET
-        status = 'completed', error_message = NULL, completed_at = step.completed_at,
-        updated_at = step.completed_at,
-        context = r.context || step.context || coalesce((
-            SELECT jsonb_object_agg(e.step_name, e.result) FROM pulse_workflow_step_runs AS e
-            WHERE e.run_id = :run_id AND {{joins_context(e)}} AND e.path <> :path
-        ), '{}')
-    FROM step JOIN run ON run.id = step.run_id
-    WHERE r.id = run.id
-    RETURNING r.id, r.completed_at
-), run_event AS (
-    -- Numbered behind that of the step, so that the timeline ends with it.
-    INSERT INTO pulse_run_events (run_id, tenant_id, generation, kind, at)
-    SELECT id, :tenant_id, :generation, 'run_completed', completed_at
-    FROM finished, (SELECT count(*) FROM event) AS step_first
-)
-SELECT true AS fits, EXISTS (SELECT 1 FROM finished) AS ends FROM step
+), ending AS (
+    -- The run ends with its last step, in the same commit: no worker has to come again for it.
+    SELECT
+        run.id AS run_id, 'completed' AS status, step.completed_at AS at, NULL AS reason,
+        NULL::timestamptz AS began_at, step.context AS result, '{}'::jsonb AS detail
+    FROM step JOIN run ON run.id = step.run_id, (SELECT count(*) FROM event) AS step_first
+), {{run_end}}
+SELECT true AS fits, EXISTS (SELECT 1 FROM ended) AS ends FROM step
 UNION ALL
 SELECT false, false FROM room WHERE NOT is_enough;
 
@@ -634,8 +621,7 @@ WITH control AS (
         (result, result_bytes) = (
             SELECT o.result, o.result_bytes FROM pulse_workflow_runs AS r
             JOIN pulse_workflow_step_runs AS o ON o.run_id = r.replay_of_run_id
-            WHERE r.id = :run_id AND o.step_name = s.step_name AND o.step_type = 'action'
-                AND o.status IN ('completed', 'skipped')
+            WHERE r.id = :run_id AND o.step_name = s.step_name AND {{joins_context(o)}}
             LIMIT 1
         )
     FROM control

@@ -57,6 +57,16 @@ def test_every_fragment_is_used_and_none_is_left_over() -> None:
     assert not [name for name, text in written().items() if "{{" in text]
 
 
+def test_what_joins_the_context_is_said_once() -> None:
+    said = [
+        path.name
+        for path in QUERIES.glob("*.sql")
+        for _ in re.findall(r"step_type\s*=\s*'action'", path.read_text(encoding="utf-8"))
+    ]
+
+    assert said == ["fragments.sql"]
+
+
 @pytest.mark.parametrize("name", ["steps.claim", "triggers.emit_tick", "transactions.mark"])
 def test_a_statement_is_printed_for_psql(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     main([name])
