@@ -29,7 +29,7 @@ from pulse_temporal.handlers.tracebacks import frames_of_task, frames_of_thread,
 from pulse_temporal.model.plain import cut_repr
 from pulse_temporal.model.runs import WorkflowStepRun
 from pulse_temporal.services.runs.watchdog import AtWork
-from pulse_temporal.store.steps import FailedAttempt, Succeeded
+from pulse_temporal.store.attempts import FailedAttempt, Succeeded
 
 CLEAN_UP = timedelta(seconds=2)
 """How long a handler may clean up after it was canceled or its time was over."""

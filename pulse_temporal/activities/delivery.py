@@ -37,10 +37,10 @@ from pulse_temporal.services.runs.ledger import Ledger, Recorded
 from pulse_temporal.services.runs.watchdog import Watchdog
 from pulse_temporal.services.signals.chaining import StepEmits
 from pulse_temporal.services.signals.emit import Emitter
+from pulse_temporal.store.attempts import FailedAttempt, Succeeded
 from pulse_temporal.store.claims import Claimed
 from pulse_temporal.store.loan import Loan, ended
 from pulse_temporal.store.sessions import Session
-from pulse_temporal.store.steps import FailedAttempt, Succeeded
 from pulse_temporal.store.timeline import LogLine
 
 REASON_BYTES = 1_000

@@ -16,7 +16,7 @@ from pulse_temporal.errors import (
 from pulse_temporal.handlers.tracebacks import asserted, flattened, is_group, traceback_of
 from pulse_temporal.model.canonical import scrub_text
 from pulse_temporal.model.plain import cut_repr, is_list, spell
-from pulse_temporal.store.steps import FailedAttempt
+from pulse_temporal.store.attempts import FailedAttempt
 
 FINAL = (NonRetryableError, HandlerResultError, EmitNotAwaitedError)
 SHOWN_MEMBERS = 20

@@ -12,7 +12,7 @@ from temporalio import activity
 from pulse_temporal import contract
 from pulse_temporal.contract import ExecutionRef, Refusal
 from pulse_temporal.services.runs.admission import NotKnownToBeCurrent
-from pulse_temporal.store.control import Fence
+from pulse_temporal.store.fence import Fence
 from pulse_temporal.temporal.workflows import current_run_id
 
 Answer = TypeVar("Answer")

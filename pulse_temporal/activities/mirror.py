@@ -28,7 +28,7 @@ from pulse_temporal.contract import (
 from pulse_temporal.failpoints import reach
 from pulse_temporal.services.runs.control import RunControl
 from pulse_temporal.services.runs.mirror import Mirror, moment
-from pulse_temporal.store.control import Fence
+from pulse_temporal.store.fence import Fence
 from pulse_temporal.temporal.workflows import end_branch
 
 Answer = TypeVar("Answer")

@@ -13,7 +13,7 @@ from pulse_temporal.handlers.registry import Action, Condition
 from pulse_temporal.model.canonical import canonical_object
 from pulse_temporal.model.plain import is_mapping, spell
 from pulse_temporal.model.runs import ActionResult
-from pulse_temporal.store.steps import Succeeded
+from pulse_temporal.store.attempts import Succeeded
 
 TYPESCRIPT_RESULT = frozenset({"success", "data", "error"})
 """The fields of a result of the TypeScript Pulse; ``success`` is always there."""

@@ -28,8 +28,8 @@ from pulse_temporal.notices import Repeats
 from pulse_temporal.services.runs.ledger import Recorded
 from pulse_temporal.services.runs.mirror import Mirror
 from pulse_temporal.store.claims import Claimed
-from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database
+from pulse_temporal.store.fence import Fence
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
 from pulse_temporal.errors import NotUnderstoodError
 from pulse_temporal.model.definitions import DefinitionSnapshot
@@ -15,7 +14,8 @@ from pulse_temporal.model.signals import TriggerEnvelope
 from pulse_temporal.store import rows
 from pulse_temporal.store.connection import Record
 from pulse_temporal.store.contexts import KeptResults, KnownResults
-from pulse_temporal.store.control import Fence, check_dialect
+from pulse_temporal.store.fence import Fence
+from pulse_temporal.store.runs import check_dialect
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.snapshots import own_snapshot, snapshot
 
@@ -108,7 +108,7 @@ async def claim(
     kept = kept or KeptResults()
     known = kept.before(fence.run_id, path)
     row = await session.row(
-        "steps.claim",
+        "claims.claim",
         run_id=fence.run_id,
         tenant_id=fence.tenant_id,
         path=path,
@@ -131,7 +131,7 @@ async def claim(
         return _claimed(row, fence, results=kept.learn(fence.run_id, path, known, row))
     except NotUnderstoodError:
         await session.run(
-            "steps.unclaim",
+            "claims.unclaim",
             step_run_id=row["s_id"],
             claim=row["claim"],
             run_id=fence.run_id,
@@ -142,27 +142,11 @@ async def claim(
         raise
 
 
-async def release(
-    session: Session, claimed: Claimed, *, ending: Literal["lost", "released"], message: str
-) -> None:
-    """End the attempt that this process holds, without a record; it does not count."""
-    run = claimed.run
-    await session.run(
-        "steps.close_attempt",
-        step_run_id=claimed.step.id,
-        claim=claimed.ticket.claim,
-        status=ending,
-        error_message=message,
-        run_id=run.id,
-        tenant_id=run.tenant_id,
-    )
-
-
 async def give_back(session: Session, claimed: Claimed, *, reason: str) -> None:
     """Return a claimed step to a later delivery; the attempt does not count."""
     run = claimed.run
     await session.run(
-        "steps.give_back",
+        "claims.give_back",
         step_run_id=claimed.step.id,
         claim=claimed.ticket.claim,
         reason=reason,

@@ -141,13 +141,6 @@ async def restarts(session: Session, run_id: str, *, tenant_id: str) -> int:
     return required(row, "a count")["restarts"]
 
 
-async def fail_run(session: Session, run_id: str, *, tenant_id: str, error: str) -> None:
-    """Fail a run from outside; its control and run row are locked."""
-    await session.run(
-        "reconcile.fail_run", run_id=run_id, tenant_id=tenant_id, error_message=error
-    )
-
-
 async def unscheduled(
     session: Session, definition_ids: Sequence[str], *, task_queue: str
 ) -> dict[str, str]:

@@ -1,16 +1,17 @@
-"""Runs, their delays, blocks and ends, as the mirror shows them."""
+"""Runs: how they stand, how they end, and which there are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
+from pulse_temporal.errors import NotUnderstoodError
 from pulse_temporal.model.definitions import DefinitionSnapshot
+from pulse_temporal.model.dialect import DIALECT
 from pulse_temporal.model.runs import RUN_TRANSITIONS, RunFilter, RunStatus, WorkflowRun
 from pulse_temporal.store import rows
 from pulse_temporal.store.connection import Record
-from pulse_temporal.store.control import Fence
+from pulse_temporal.store.fence import Fence
 from pulse_temporal.store.places import PAGE_BYTES, KeysetPosition
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.snapshots import snapshot
@@ -141,6 +142,20 @@ async def statuses(session: Session, run_ids: Sequence[str]) -> list[KnownRun]:
     return [KnownRun(row["id"], row["tenant_id"], row["status"]) for row in found]
 
 
+async def check_dialect(session: Session, fence: Fence) -> None:
+    """Do nothing when this release knows what a run needs, or there is no such run.
+
+    Raises:
+        NotUnderstoodError: The run is left to processes of a newer release.
+    """
+    row = await session.row("runs.needed", run_id=fence.run_id, tenant_id=fence.tenant_id)
+    if row is not None and row["dialect"] > DIALECT:
+        raise NotUnderstoodError(
+            f"Run {fence.run_id} needs a newer Pulse than this process runs: dialect "
+            f"{row['dialect']}, and this one knows {DIALECT}. Update this process."
+        )
+
+
 async def for_start(session: Session, run_id: str, *, tenant_id: str) -> StartableRun | None:
     """Read what is needed to start a run's workflow; None when there is no such run."""
     row = await session.row("runs.for_start", run_id=run_id, tenant_id=tenant_id)
@@ -187,18 +202,43 @@ async def fail_unstarted(
     return row is not None
 
 
+async def fail(session: Session, run_id: str, *, tenant_id: str, error: str) -> None:
+    """Fail a run from outside; its control and run row are locked."""
+    await session.run("runs.fail", run_id=run_id, tenant_id=tenant_id, error_message=error)
+
+
+async def cancel(
+    session: Session,
+    run_id: str,
+    *,
+    tenant_id: str,
+    generation: int,
+    reason: str | None,
+    by: str | None,
+) -> list[str]:
+    """End a run and its steps as canceled; return their paths. Control and run row are locked."""
+    ended = await session.rows(
+        "runs.cancel",
+        run_id=run_id,
+        tenant_id=tenant_id,
+        generation=generation,
+        reason=reason,
+        by=by,
+    )
+    return [row["path"] for row in ended]
+
+
+async def reopen(session: Session, run_id: str, *, tenant_id: str, generation: int) -> None:
+    """Let a run go on, in a generation; the control and run row are locked."""
+    await session.run("runs.reopen", run_id=run_id, tenant_id=tenant_id, generation=generation)
+
+
 async def reach(session: Session, fence: Fence, path: str) -> None:
     """Note that a step of the root list is active; the run row is locked."""
     if not fence.branch:
         await session.run(
             "runs.reach", run_id=fence.run_id, tenant_id=fence.tenant_id, index=int(path)
         )
-
-
-async def status_of(session: Session, run_id: str, *, tenant_id: str) -> RunStatus | None:
-    """Read a run's status."""
-    row = await session.row("runs.status_of", run_id=run_id, tenant_id=tenant_id)
-    return row["status"] if row else None
 
 
 async def lock_run(session: Session, run_id: str, *, tenant_id: str) -> RunStatus | None:
@@ -210,94 +250,3 @@ async def lock_run(session: Session, run_id: str, *, tenant_id: str) -> RunStatu
 async def refresh_waiting(session: Session, fence: Fence) -> None:
     """Say whether the run waits; its row is locked by an earlier statement."""
     await session.run("runs.refresh_waiting", run_id=fence.run_id, tenant_id=fence.tenant_id)
-
-
-async def start_delay(
-    session: Session, fence: Fence, path: str, *, now: datetime, until: datetime
-) -> datetime | None:
-    """Begin a delay, or find it begun; give when it ends."""
-    row = await session.row(
-        "steps.start_delay",
-        run_id=fence.run_id,
-        tenant_id=fence.tenant_id,
-        generation=fence.generation,
-        path=path,
-        now=now,
-        scheduled_for=until,
-    )
-    return row["scheduled_for"] if row else None
-
-
-async def end_delay(session: Session, fence: Fence, path: str, *, now: datetime) -> list[str]:
-    """End a delay; give its path, or nothing when it had ended."""
-    changed = await session.run(
-        "steps.end_delay",
-        run_id=fence.run_id,
-        tenant_id=fence.tenant_id,
-        generation=fence.generation,
-        path=path,
-        now=now,
-    )
-    return [path] if changed else []
-
-
-async def skip(session: Session, fence: Fence, paths: Sequence[str], *, by: str) -> list[str]:
-    """Pass over pending steps and all below them; give the paths of those it changed."""
-    changed = await session.rows(
-        "steps.skip",
-        run_id=fence.run_id,
-        tenant_id=fence.tenant_id,
-        generation=fence.generation,
-        paths=paths,
-        skipped_by=by,
-    )
-    return [row["path"] for row in changed]
-
-
-async def start_parallel(session: Session, fence: Fence, path: str) -> None:
-    """Begin a parallel step; does nothing when it runs."""
-    await session.run(
-        "steps.start_parallel",
-        run_id=fence.run_id,
-        tenant_id=fence.tenant_id,
-        generation=fence.generation,
-        path=path,
-    )
-
-
-async def finish_parallel(
-    session: Session, fence: Fence, path: str, *, error: str | None
-) -> list[str]:
-    """End a parallel step and merge what its branches recorded into the run's context.
-
-    Gives its path, or nothing when it had ended.
-    """
-    status = "failed" if error else "completed"
-    changed = await session.rows(
-        "steps.finish_parallel",
-        run_id=fence.run_id,
-        tenant_id=fence.tenant_id,
-        generation=fence.generation,
-        path=path,
-        status=status,
-        error_message=error,
-    )
-    return [path] if changed else []
-
-
-async def ended_in_list(session: Session, fence: Fence, prefix: Sequence[int]) -> list[int]:
-    """Read which steps of a list need no work any more, by index."""
-    found = await session.rows(
-        "steps.ended_in_list", run_id=fence.run_id, tenant_id=fence.tenant_id, prefix=prefix
-    )
-    return [row["index"] for row in found]
-
-
-async def ended_branches(
-    session: Session, fence: Fence, prefix: Sequence[int]
-) -> list[tuple[int, int]]:
-    """Read which branches need no work any more: index of the parallel step, branch number."""
-    found = await session.rows(
-        "steps.ended_branches", run_id=fence.run_id, tenant_id=fence.tenant_id, prefix=prefix
-    )
-    return [(row["index"], row["branch"]) for row in found]

@@ -9,7 +9,7 @@ Tables are written ``pulse_<name>``; loading puts the engine's prefix and schema
 Parameters are written ``:run_id``, as psql writes variables, and passed by that name. Postgres
 knows numbers only: loading counts the names in the order in which they first appear.
 
-``python -m pulse_temporal.store.statements steps.claim`` prints a statement as psql runs it, with
+``python -m pulse_temporal.store.statements claims.claim`` prints a statement as psql runs it, with
 its fragments written out; without a name it prints the names.
 """
 

@@ -1,24 +1,25 @@
-"""Step runs and attempts: the ledger. A result that is recorded is never made again."""
+"""Step runs: how each step of a run stands, and what moves it on without a handler."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pulse_temporal.model.runs import StepStatus, WorkflowStepRun
-from pulse_temporal.model.steps import RetryPolicy
 from pulse_temporal.store import rows
-from pulse_temporal.store.claims import Ticket
-from pulse_temporal.store.control import Fence
+from pulse_temporal.store.fence import Fence
 from pulse_temporal.store.sessions import Session
-from pulse_temporal.store.timeline import LogLine
 
-DEFAULT_POLICY = RetryPolicy(max_attempts=1, backoff_ms=1_000)
-Recording = Literal["recorded", "finished", "refused", "too_large"]
-LONGEST_PAUSE = timedelta(days=30)
-"""What a handler asks for beyond this is cut: Postgres counts no time without end."""
+Reopening = Literal["retry", "reset", "restart"]
+
+SOURCES: Mapping[Reopening, str | None] = {
+    "retry": None,
+    "reset": "temporal",
+    "restart": "reconciler",
+}
+"""Who lets a run go on: the application, an operator in Temporal, or the reconciler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,39 +54,6 @@ class LockedStep:
     def lost_now(self) -> int:
         """Workers lost on this step in this generation, that of the open attempt counted too."""
         return self.lost + (1 if self.open_claim is not None else 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Succeeded:
-    """What a handler returned, to record.
-
-    Attributes:
-        result: JSON text; None: an action that returned nothing.
-        answer: Of a condition; None for actions, whatever their result looks like.
-    """
-
-    result: str | None
-    answer: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FailedAttempt:
-    """A failed attempt to record.
-
-    Attributes:
-        retryable: Another attempt may follow when the policy grants one.
-        retry_after: Pause that the handler asked for; replaces the policy's.
-        timed_out: It passed its deadline.
-        traceback: Where the application's code failed.
-        error: What was raised, for the log; it is not recorded.
-    """
-
-    message: str
-    retryable: bool
-    retry_after: timedelta | None = None
-    timed_out: bool = False
-    traceback: str | None = None
-    error: BaseException | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,26 +124,6 @@ async def lock_step(session: Session, fence: Fence, path: str) -> LockedStep | N
     )
 
 
-async def close_attempt(
-    session: Session,
-    step: LockedStep,
-    claim: int,
-    *,
-    ending: Literal["timed_out", "lost"],
-    message: str,
-) -> None:
-    """End an attempt that nobody will record; of these endings only ``timed_out`` counts."""
-    await session.run(
-        "steps.close_attempt",
-        step_run_id=step.id,
-        claim=claim,
-        status=ending,
-        error_message=message,
-        run_id=step.run_id,
-        tenant_id=step.tenant_id,
-    )
-
-
 async def reopen(session: Session, step_id: str, *, attempt_counts: bool) -> None:
     """Give a running step back to the next claim."""
     await session.run("steps.reopen", step_run_id=step_id, attempt_counts=attempt_counts)
@@ -184,6 +132,36 @@ async def reopen(session: Session, step_id: str, *, attempt_counts: bool) -> Non
 async def give_up(session: Session, step_id: str, *, message: str) -> None:
     """Fail a step outside of an attempt."""
     await session.run("steps.give_up", step_run_id=step_id, error_message=message)
+
+
+async def reopen_all(
+    session: Session,
+    run_id: str,
+    *,
+    tenant_id: str,
+    generation: int,
+    why: Reopening,
+    by: str | None,
+) -> None:
+    """Give what has not ended well to the generation that goes on; the run's row is locked.
+
+    Args:
+        session: The transaction that holds the locks.
+        run_id: The run.
+        tenant_id: Its tenant.
+        generation: That goes on.
+        why: For the timeline.
+        by: The person who retries, for the timeline.
+    """
+    await session.run(
+        "steps.reopen_all",
+        run_id=run_id,
+        tenant_id=tenant_id,
+        generation=generation,
+        why=why,
+        source=SOURCES[why],
+        by=by,
+    )
 
 
 async def close_open(
@@ -218,71 +196,6 @@ async def block(session: Session, fence: Fence, path: str, *, reason: str) -> Bl
         reason=reason,
     )
     return Blocked(row["id"], row["blocked_for"], is_new=row["is_new"]) if row else None
-
-
-async def record_success(
-    session: Session,
-    ticket: Ticket,
-    *,
-    succeeded: Succeeded,
-    logs: Sequence[LogLine],
-    context_bytes: int,
-    ends: bool,
-) -> Recording:
-    """Write what a handler returned; with ``ends`` it completes the run.
-
-    Returns:
-        ``recorded``; ``finished``: and the run is completed.
-        ``refused``: canceled, superseded, or recorded already. ``too_large``: the run's results
-        would have more than ``context_bytes`` altogether.
-    """
-    row = await session.row(
-        "steps.record_success",
-        **_ticket_columns(ticket),
-        **_log_columns(logs),
-        result=succeeded.result,
-        answer=succeeded.answer,
-        room=context_bytes,
-        ends=ends,
-        mark=ticket.mark,
-    )
-    if row is None:
-        return "refused"
-    if not row["fits"]:
-        return "too_large"
-    return "finished" if row["ends"] else "recorded"
-
-
-async def record_failure(
-    session: Session,
-    ticket: Ticket,
-    *,
-    failed: FailedAttempt,
-    policy: RetryPolicy | None,
-    logs: Sequence[LogLine],
-) -> Outcome | None:
-    """Write a failed attempt; None: canceled, superseded, or another claim has taken over."""
-    policy = policy or DEFAULT_POLICY
-    row = await session.row(
-        "steps.record_failure",
-        **_ticket_columns(ticket),
-        **_log_columns(logs),
-        error_message=failed.message,
-        retryable=failed.retryable,
-        backoff_ms=policy.backoff_ms,
-        backoff_coefficient=policy.backoff_coefficient,
-        max_backoff_ms=policy.max_backoff_ms,
-        asked_pause_ms=_pause_ms(failed.retry_after),
-        ending="timed_out" if failed.timed_out else "failed",
-        traceback=failed.traceback,
-    )
-    if row is None:
-        return None
-    retry_in_ms = row["retry_in_ms"]
-    status = "failed" if retry_in_ms is None else "scheduled"
-    return Outcome(
-        status, row["attempt"], row["max_attempts"], failed.message, None, None, retry_in_ms
-    )
 
 
 async def outcome(session: Session, fence: Fence, path: str) -> Outcome | None:
@@ -321,30 +234,92 @@ async def get_step(
     return rows.step(row) if row else None
 
 
-def _ticket_columns(ticket: Ticket) -> dict[str, object]:
-    fence = ticket.fence
-    return {
-        "run_id": fence.run_id,
-        "tenant_id": fence.tenant_id,
-        "path": ticket.path,
-        "generation": fence.generation,
-        "branch": fence.branch,
-        "temporal_run_id": fence.temporal_run_id,
-        "claim": ticket.claim,
-    }
+async def start_delay(
+    session: Session, fence: Fence, path: str, *, now: datetime, until: datetime
+) -> datetime | None:
+    """Begin a delay, or find it begun; give when it ends."""
+    row = await session.row(
+        "steps.start_delay",
+        run_id=fence.run_id,
+        tenant_id=fence.tenant_id,
+        generation=fence.generation,
+        path=path,
+        now=now,
+        scheduled_for=until,
+    )
+    return row["scheduled_for"] if row else None
 
 
-def _pause_ms(asked: timedelta | None) -> int | None:
-    if asked is None:
-        return None
-    return round(min(max(asked, timedelta()), LONGEST_PAUSE) / timedelta(milliseconds=1))
+async def end_delay(session: Session, fence: Fence, path: str, *, now: datetime) -> list[str]:
+    """End a delay; give its path, or nothing when it had ended."""
+    changed = await session.run(
+        "steps.end_delay",
+        run_id=fence.run_id,
+        tenant_id=fence.tenant_id,
+        generation=fence.generation,
+        path=path,
+        now=now,
+    )
+    return [path] if changed else []
 
 
-def _log_columns(logs: Sequence[LogLine]) -> dict[str, object]:
-    return {
-        "log_ids": [line.id for line in logs],
-        "log_levels": [line.level for line in logs],
-        "log_messages": [line.message for line in logs],
-        "log_data": [line.data for line in logs],
-        "log_times": [line.at for line in logs],
-    }
+async def skip(session: Session, fence: Fence, paths: Sequence[str], *, by: str) -> list[str]:
+    """Pass over pending steps and all below them; give the paths of those it changed."""
+    changed = await session.rows(
+        "steps.skip",
+        run_id=fence.run_id,
+        tenant_id=fence.tenant_id,
+        generation=fence.generation,
+        paths=paths,
+        skipped_by=by,
+    )
+    return [row["path"] for row in changed]
+
+
+async def start_parallel(session: Session, fence: Fence, path: str) -> None:
+    """Begin a parallel step; does nothing when it runs."""
+    await session.run(
+        "steps.start_parallel",
+        run_id=fence.run_id,
+        tenant_id=fence.tenant_id,
+        generation=fence.generation,
+        path=path,
+    )
+
+
+async def finish_parallel(
+    session: Session, fence: Fence, path: str, *, error: str | None
+) -> list[str]:
+    """End a parallel step and merge what its branches recorded into the run's context.
+
+    Gives its path, or nothing when it had ended.
+    """
+    status = "failed" if error else "completed"
+    changed = await session.rows(
+        "steps.finish_parallel",
+        run_id=fence.run_id,
+        tenant_id=fence.tenant_id,
+        generation=fence.generation,
+        path=path,
+        status=status,
+        error_message=error,
+    )
+    return [path] if changed else []
+
+
+async def ended_in_list(session: Session, fence: Fence, prefix: Sequence[int]) -> list[int]:
+    """Read which steps of a list need no work any more, by index."""
+    found = await session.rows(
+        "steps.ended_in_list", run_id=fence.run_id, tenant_id=fence.tenant_id, prefix=prefix
+    )
+    return [row["index"] for row in found]
+
+
+async def ended_branches(
+    session: Session, fence: Fence, prefix: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Read which branches need no work any more: index of the parallel step, branch number."""
+    found = await session.rows(
+        "steps.ended_branches", run_id=fence.run_id, tenant_id=fence.tenant_id, prefix=prefix
+    )
+    return [(row["index"], row["branch"]) for row in found]

@@ -16,8 +16,8 @@ from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.services.runs.waiting import RunWaiter
 from pulse_temporal.store import claims
 from pulse_temporal.store.claims import ClaimTerms
-from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database
+from pulse_temporal.store.fence import Fence
 from pulse_temporal.temporal.client import connect
 from tests.harness import PATIENCE, PulseTest, delay, eventually, parallel
 from tests.integration.clocks import Clocks

@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 from typing_extensions import override
 
-from pulse_temporal.store import claims, steps
+from pulse_temporal.store import attempts, claims
 from pulse_temporal.store.connection import Record
 from pulse_temporal.store.contexts import KeptResults, KnownResults
-from pulse_temporal.store.control import Fence
+from pulse_temporal.store.fence import Fence
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.statements import statements
 from tests.harness import TENANT, PulseTest, StepLike, action, parallel
@@ -62,10 +62,10 @@ class Walk:
         """Claim a step and record its result."""
         claimed = await self.take(path, kept)
         text = json.dumps(result or {"of": claimed.step.step_name})
-        recorded = await steps.record_success(
+        recorded = await attempts.record_success(
             self.session,
             claimed.ticket,
-            succeeded=steps.Succeeded(text),
+            succeeded=attempts.Succeeded(text),
             logs=[],
             context_bytes=10_000_000,
             ends=False,

@@ -12,10 +12,10 @@ from pulse_temporal.model.steps import RetryPolicy
 from pulse_temporal.services.runs.ledger import Ledger
 from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.services.runs.waiting import RunWaiter
+from pulse_temporal.store.attempts import FailedAttempt
 from pulse_temporal.store.claims import Claimed
-from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database
-from pulse_temporal.store.steps import FailedAttempt
+from pulse_temporal.store.fence import Fence
 from tests.harness import TENANT, PulseTest, action
 
 BOUND = timedelta(seconds=10)

@@ -19,6 +19,7 @@ from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.runs import RunFilter
 from pulse_temporal.model.signals import TriggerInput
 from pulse_temporal.store import (
+    attempts,
     claims,
     definitions,
     health,
@@ -29,7 +30,7 @@ from pulse_temporal.store import (
     timeline,
     triggers,
 )
-from pulse_temporal.store.control import Fence
+from pulse_temporal.store.fence import Fence
 from pulse_temporal.store.places import NEWEST, KeysetPosition
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.statements import statements
@@ -200,10 +201,10 @@ def recording(known: Known) -> Ask:
         terms = claims.ClaimTerms(worker_id="wrk_1", bound=BOUND, waited_after=0, begins=False)
         claimed = await claims.claim(session, known.fence, "3", terms=terms)
         assert claimed is not None
-        recorded = await steps.record_success(
+        recorded = await attempts.record_success(
             session,
             claimed.ticket,
-            succeeded=steps.Succeeded('{"a":1}'),
+            succeeded=attempts.Succeeded('{"a":1}'),
             logs=[],
             context_bytes=10_000,
             ends=False,

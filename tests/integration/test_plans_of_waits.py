@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from pulse_temporal.store import runs
-from pulse_temporal.store.control import Fence
+from pulse_temporal.store.fence import Fence
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.statements import statements
 from tests.harness import TENANT, PulseTest

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import timedelta
 
-from pulse_temporal.store import runs
-from pulse_temporal.store.control import Fence
+from pulse_temporal.store import steps
 from pulse_temporal.store.database import Database
+from pulse_temporal.store.fence import Fence
 from tests.harness import TENANT, PulseTest, action, condition
 
 UNSKIP = (
@@ -43,8 +43,8 @@ async def test_a_false_condition_that_has_passed_over_nothing_is_asked_again(
 
     with suppress(Undone):
         async with opened.transaction() as session:
-            assert await runs.ended_in_list(session, fence, []) == [0, 1, 2]
+            assert await steps.ended_in_list(session, fence, []) == [0, 1, 2]
             await session.connection.execute(UNSKIP)
-            assert await runs.ended_in_list(session, fence, []) == [2]
+            assert await steps.ended_in_list(session, fence, []) == [2]
             raise Undone
     await opened.close()

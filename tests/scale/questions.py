@@ -13,9 +13,9 @@ import asyncpg
 from pulse_temporal import Engine, RunFilter, create_engine
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.services.pages import write_cursor
-from pulse_temporal.store import claims, steps
-from pulse_temporal.store.control import Fence
+from pulse_temporal.store import attempts, claims
 from pulse_temporal.store.database import Database
+from pulse_temporal.store.fence import Fence
 from pulse_temporal.store.places import KeysetPosition
 from tests.scale.load import BIG, NOWHERE, History
 
@@ -143,10 +143,10 @@ class Subject:
         """Record the result of the step that was taken last."""
         ticket = self.claimed.pop().ticket
         async with self.database.session() as session:
-            recorded = await steps.record_success(
+            recorded = await attempts.record_success(
                 session,
                 ticket,
-                succeeded=steps.Succeeded('{"paid":true}'),
+                succeeded=attempts.Succeeded('{"paid":true}'),
                 logs=[],
                 context_bytes=CONTEXT_BYTES,
                 ends=False,

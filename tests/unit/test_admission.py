@@ -8,7 +8,8 @@ import pytest
 
 from pulse_temporal.model.runs import RunStatus
 from pulse_temporal.services.runs.admission import TakeOver, Verdict, judge_execution, judge_run
-from pulse_temporal.store.control import Fence, Lineage
+from pulse_temporal.store.fence import Fence
+from pulse_temporal.store.lineages import Lineage
 
 RUN = Fence(
     run_id="run_1",

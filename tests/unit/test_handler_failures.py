@@ -6,7 +6,7 @@ import linecache
 
 from pulse_temporal import JsonValueError, NonRetryableError
 from pulse_temporal.activities.failures import failed_by
-from pulse_temporal.store.steps import FailedAttempt
+from pulse_temporal.store.attempts import FailedAttempt
 
 SOURCE: str = """\
 def check(row):

@@ -68,6 +68,20 @@ def test_every_call_passes_the_names_of_its_statement() -> None:
     assert not wrong
 
 
+def test_a_module_runs_the_statements_of_its_own_file() -> None:
+    """Who looks for what changes a table finds it in one module and one file of SQL."""
+    also = {"emit_function": "migrations", "loan": "transactions", "migrate": "migrations"}
+    strangers = [
+        f"{module.stem} runs {name}"
+        for module in sorted(STORE.rglob("*.py"))
+        for call, _ in calls(ast.parse(module.read_text(encoding="utf-8")))
+        for name in names_in(call.args[0])
+        if name.partition(".")[0] not in {module.stem, also.get(module.stem)}
+    ]
+
+    assert not strangers
+
+
 Scope = ast.AsyncFunctionDef | ast.FunctionDef
 
 

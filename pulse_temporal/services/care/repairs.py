@@ -78,7 +78,7 @@ class Repairs:
                 reason="its workflow ended in Temporal",
             )
             await self._tell(session, repair)
-            await reconcile.fail_run(session, run_id, tenant_id=tenant_id, error=repair.reason)
+            await runs.fail(session, run_id, tenant_id=tenant_id, error=repair.reason)
         self.observers.steps_ended(run_id, tenant_id=tenant_id, paths=ended)
         self.observers.run_ended(run_id, tenant_id=tenant_id)
         return True

@@ -19,8 +19,10 @@ from pulse_temporal.clock import utc_now
 from pulse_temporal.contract import Refusal
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.runs import RunStatus
-from pulse_temporal.store import control, runs, timeline
-from pulse_temporal.store.control import Control, Fence, Lineage
+from pulse_temporal.store import control, lineages, runs, timeline
+from pulse_temporal.store.control import Control
+from pulse_temporal.store.fence import Fence
+from pulse_temporal.store.lineages import Lineage
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.timeline import LogLine
 
@@ -73,8 +75,8 @@ async def admit(session: Session, fence: Fence, *, only_failure: bool = False) -
     if row is None or row.generation != fence.generation or row.closed_as == "canceled":
         return _closed(fence, row)
 
-    lineage = await control.read_lineage(session, fence)
-    parent = await control.read_lineage(session, fence.of_parent) if fence.branch else None
+    lineage = await lineages.read(session, fence)
+    parent = await lineages.read(session, fence.of_parent) if fence.branch else None
     verdict = judge_execution(
         fence,
         lineage,
@@ -172,11 +174,11 @@ async def _take_over(
         await _reopen(session, fence, row)
     # The parent first, as its earlier execution may be about to write: from here on it is refused.
     if wanted.with_parent:
-        await control.advance_lineage(session, fence.of_parent)
+        await lineages.advance(session, fence.of_parent)
     if wanted.is_first:
-        await control.begin(session, fence)
+        await lineages.begin(session, fence)
     else:
-        await control.advance_lineage(session, fence)
+        await lineages.advance(session, fence)
     return None
 
 

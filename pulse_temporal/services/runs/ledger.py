@@ -32,13 +32,14 @@ from pulse_temporal.services.runs import replies
 from pulse_temporal.services.runs.admission import admit
 from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.services.runs.verdicts import judge_running
-from pulse_temporal.store import claims, steps, timeline
+from pulse_temporal.store import attempts, claims, steps, timeline
+from pulse_temporal.store.attempts import FailedAttempt, Succeeded
 from pulse_temporal.store.claims import Claimed, ClaimTerms, Ticket
 from pulse_temporal.store.contexts import KeptResults
-from pulse_temporal.store.control import Fence
 from pulse_temporal.store.database import Database
+from pulse_temporal.store.fence import Fence
 from pulse_temporal.store.sessions import Session
-from pulse_temporal.store.steps import FailedAttempt, LockedStep, Succeeded
+from pulse_temporal.store.steps import LockedStep
 from pulse_temporal.store.timeline import LogLine
 
 Recorded: TypeAlias = StepDone | AttemptFailure | Refusal
@@ -151,7 +152,7 @@ class Ledger:
         limit = self.options.limits.context_bytes
         # The statement checks the control row and the claim once more: a cancel, a retry or a
         # newer delivery may have come while the handler ran without any lock.
-        recording = await steps.record_success(
+        recording = await attempts.record_success(
             session, ticket, succeeded=succeeded, logs=logs, context_bytes=limit, ends=ends
         )
         if recording == "too_large":
@@ -182,7 +183,7 @@ class Ledger:
     ) -> Recorded:
         """Record a failed attempt; return whether another one follows, or what is on record."""
         async with self.database.session() as session:
-            outcome = await steps.record_failure(
+            outcome = await attempts.record_failure(
                 session, ticket, failed=failed, policy=policy, logs=logs
             )
         if outcome is not None:
@@ -276,7 +277,7 @@ class Ledger:
         self, claimed: Claimed, *, ending: Literal["lost", "released"], message: str
     ) -> None:
         async with self.database.transaction() as session:
-            await claims.release(session, claimed, ending=ending, message=message)
+            await attempts.release(session, claimed, ending=ending, message=message)
 
     async def note_late_finish(self, claimed: Claimed) -> None:
         """Write into the run's log that a handler finished after its run was canceled."""
@@ -348,9 +349,7 @@ class Ledger:
         subject = Subject(step.tenant_id, step.run_id, path, attempt=step.attempt)
         if step.open_claim is not None:
             ending = "timed_out" if timed_out else "lost"
-            await steps.close_attempt(
-                session, step, step.open_claim, ending=ending, message=message
-            )
+            await attempts.close(session, step, step.open_claim, ending=ending, message=message)
             if timed_out:
                 attempt_failed(subject, max_attempts=step.max_attempts, message=message)
             else:

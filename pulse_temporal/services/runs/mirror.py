@@ -20,9 +20,9 @@ from pulse_temporal.model.steps import HandlerStep, ParallelStep, WorkflowStep
 from pulse_temporal.services.runs.admission import admit
 from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.skeleton import terms
-from pulse_temporal.store import control, runs, steps
-from pulse_temporal.store.control import Fence
+from pulse_temporal.store import control, lineages, runs, steps
 from pulse_temporal.store.database import Database
+from pulse_temporal.store.fence import Fence
 from pulse_temporal.store.sessions import Session
 
 
@@ -47,7 +47,7 @@ class Mirror:
         # One transaction: a snapshot that this release cannot read raises in it, and then the run
         # must not have begun (tests/faults/test_rows_of_tomorrow.py).
         async with self.database.transaction() as session:
-            snapshot = await control.begin(session, fence)
+            snapshot = await lineages.begin(session, fence)
         # Nobody has written before, so no step has ended: there is nothing to read.
         if snapshot is not None and fence.generation == 1:
             return self.beginning(snapshot, fence)
@@ -66,7 +66,7 @@ class Mirror:
             await runs.reach(session, fence, path)
             # The first write of a delay holds. One that is begun again, after a reset, keeps its
             # end: a customer's three days do not become six.
-            ends = await runs.start_delay(session, fence, path, now=now, until=until)
+            ends = await steps.start_delay(session, fence, path, now=now, until=until)
             await runs.refresh_waiting(session, fence)
         return DelayBegun(until_ms=milliseconds(ends or until))
 
@@ -74,7 +74,7 @@ class Mirror:
         """End a delay."""
 
         async def change(session: Session) -> list[str]:
-            ended = await runs.end_delay(session, fence, path, now=now)
+            ended = await steps.end_delay(session, fence, path, now=now)
             await runs.refresh_waiting(session, fence)
             return ended
 
@@ -84,7 +84,7 @@ class Mirror:
         """Pass over steps and all below them."""
 
         async def change(session: Session) -> list[str]:
-            return await runs.skip(session, fence, list(paths), by=by)
+            return await steps.skip(session, fence, list(paths), by=by)
 
         return await self._change(fence, change)
 
@@ -96,7 +96,7 @@ class Mirror:
                 return refusal
             await runs.lock_run(session, fence.run_id, tenant_id=fence.tenant_id)
             await runs.reach(session, fence, path)
-            await runs.start_parallel(session, fence, path)
+            await steps.start_parallel(session, fence, path)
             beginning = await self._resumed(session, fence) if begins else None
         return Written(beginning=beginning)
 
@@ -112,7 +112,7 @@ class Mirror:
         async def change(session: Session) -> list[str]:
             nonlocal completed
             closed = await self._close_open(session, fence, block=path) if error else []
-            ended = closed + await runs.finish_parallel(session, fence, path, error=error)
+            ended = closed + await steps.finish_parallel(session, fence, path, error=error)
             if ends_run and error is None:
                 completed = await runs.finish(session, fence, status="completed", error=None)
             else:
@@ -207,8 +207,8 @@ class Mirror:
         return self.beginning(
             run.snapshot,
             fence,
-            ended=await runs.ended_in_list(session, fence, prefix),
-            ended_branches=await runs.ended_branches(session, fence, prefix),
+            ended=await steps.ended_in_list(session, fence, prefix),
+            ended_branches=await steps.ended_branches(session, fence, prefix),
         )
 
     def beginning(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic_core import from_json
 
 from pulse_temporal.contract import AttemptFailure, Refusal, StepDone
-from pulse_temporal.store.control import Fence
+from pulse_temporal.store.fence import Fence
 from pulse_temporal.store.steps import LockedStep, Outcome
 
 MESSAGE_CHARS = 1_000

@@ -1,5 +1,11 @@
 -- What several statements share. {{x}} in one of them stands for the fragment x, {{x(r)}} for x of
--- a row r. `python -m pulse_temporal.store.statements steps.claim` prints a statement written out.
+-- a row r. `python -m pulse_temporal.store.statements claims.claim` prints a statement written out.
+
+-- Locks are taken in one order: the control row, the run, its steps, their attempts. Statements
+-- lock the control row FOR SHARE, so that those of one run do not wait for each other and a
+-- cancel or retry, which takes it alone, waits for all. Postgres carries out the parts of a WITH
+-- in the order in which they are read: a part that reads (SELECT count(*) FROM run) AS run_first
+-- has the lock of the run before its own.
 
 -- fragment: control_is_open
 -- Of a control row c: this generation of the run may still write. Locked FOR SHARE, so that a

@@ -70,15 +70,6 @@ WHERE l.run_id = :run_id AND l.tenant_id = :tenant_id AND l.step_run_id IS NULL
         WHERE e.run_id = :run_id AND e.detail ->> 'reason' = 'retry'
     ), 0);
 
--- name: fail_run
--- Fail a run whose workflow has ended without saying so; its control and run row are locked.
-WITH ending AS (
-    SELECT
-        :run_id::text AS run_id, 'failed' AS status, now() AS at, :error_message::text AS reason,
-        now() AS began_at, '{}'::jsonb AS result, '{"source": "reconciler"}'::jsonb AS detail
-), {{run_end}}
-SELECT id FROM ended;
-
 -- name: scheduled
 -- Definitions whose schedule this queue keeps, but for those with a command on its way, and those
 -- whose schedule Temporal refuses.

@@ -155,10 +155,6 @@ ORDER BY number;
 -- An id that is missing from the answer is not (yet) known.
 SELECT id, tenant_id, status FROM pulse_workflow_runs WHERE id = ANY (:run_ids::text[]);
 
--- name: status_of
-SELECT status, cancel_reason, error_message FROM pulse_workflow_runs
-WHERE id = :run_id AND tenant_id = :tenant_id;
-
 -- name: for_start
 -- What a start command needs to start its workflow.
 SELECT r.id, r.tenant_id, r.trigger_id, r.definition_id, r.status, c.generation,
@@ -166,6 +162,10 @@ SELECT r.id, r.tenant_id, r.trigger_id, r.definition_id, r.status, c.generation,
 FROM pulse_workflow_runs AS r
 JOIN pulse_run_control AS c ON c.run_id = r.id
 WHERE r.id = :run_id AND r.tenant_id = :tenant_id;
+
+-- name: needed
+-- The dialect that a run needs.
+SELECT dialect FROM pulse_workflow_runs WHERE id = :run_id AND tenant_id = :tenant_id;
 
 -- name: finish
 -- End a run as completed or failed. No row: it is canceled, ended already or superseded.
@@ -212,6 +212,69 @@ WITH control AS (
     )
 ), {{run_end}}
 SELECT id FROM ended;
+
+-- name: cancel
+-- End a run and its steps as canceled: what runs fails, what waits or has not begun is skipped.
+-- The control and run row are locked.
+-- by: the person who cancels, or NULL.
+WITH before AS (
+    -- Locked in document order, as everywhere: two that lock steps in other orders would wait for
+    -- each other for ever.
+    SELECT id, status, step_type FROM pulse_workflow_step_runs
+    WHERE run_id = :run_id AND tenant_id = :tenant_id
+        AND status IN ('pending', 'scheduled', 'running')
+    ORDER BY path_numbers
+    FOR NO KEY UPDATE
+), step AS (
+    -- What was at work has failed, what had not begun is passed over.
+    UPDATE pulse_workflow_step_runs AS s
+    SET
+        status = CASE WHEN b.status = 'running' THEN 'failed' ELSE 'skipped' END,
+        error_message = CASE WHEN b.status = 'running' THEN 'canceled' ELSE s.error_message END,
+        skipped_by = CASE WHEN b.status = 'running' THEN NULL ELSE 'canceled' END,
+        completed_at = now(), next_attempt_at = NULL, blocked_reason = NULL
+    FROM before AS b
+    WHERE s.id = b.id
+    RETURNING s.id, s.path, s.path_numbers, s.status
+), attempt AS (
+    -- A worker that is still at it has lost the step: it records nothing.
+    UPDATE pulse_step_attempts AS a
+    SET status = 'canceled', ended_at = now(), error_message = 'canceled'
+    FROM step
+    WHERE a.step_run_id = step.id AND a.status = 'open'
+), event AS (
+    -- In document order.
+    INSERT INTO pulse_run_events ({{step_event}})
+    SELECT :run_id, :tenant_id, :generation, 'step_' || status, path, now(),
+        CASE WHEN status = 'failed' THEN '{"error": "canceled", "final": true}'::jsonb
+            ELSE '{"skippedBy": "canceled"}'::jsonb END
+    FROM step ORDER BY path_numbers
+    RETURNING 1
+), ending AS (
+    -- Behind the steps, so that the timeline ends with the run.
+    SELECT
+        :run_id::text AS run_id, 'canceled' AS status, now() AS at, :reason::text AS reason,
+        NULL::timestamptz AS began_at, '{}'::jsonb AS result,
+        jsonb_strip_nulls(jsonb_build_object('by', :by::text)) AS detail
+    FROM (SELECT count(*) FROM event) AS steps_first
+), {{run_end}}
+SELECT path FROM step ORDER BY path_numbers;
+
+-- name: fail
+-- Fail a run whose workflow has ended without saying so; its control and run row are locked.
+WITH ending AS (
+    SELECT
+        :run_id::text AS run_id, 'failed' AS status, now() AS at, :error_message::text AS reason,
+        now() AS began_at, '{}'::jsonb AS result, '{"source": "reconciler"}'::jsonb AS detail
+), {{run_end}}
+SELECT id FROM ended;
+
+-- name: reopen
+UPDATE pulse_workflow_runs
+SET status = 'running', generation = :generation, started_at = coalesce(started_at, now()),
+    failed_at = NULL, error_message = NULL, updated_at = now()
+WHERE id = :run_id AND tenant_id = :tenant_id
+    AND status IN ('pending', 'running', 'waiting', 'failed');
 
 -- name: reach
 -- Note which step of the root list is active, unless it has ended; the run row is locked.

@@ -18,7 +18,7 @@ LARGE = {
 
 
 def test_the_large_statements_are_found() -> None:
-    assert {"steps.claim", "steps.record_success", "triggers.emit_signals"} <= set(LARGE)
+    assert {"claims.claim", "attempts.record_success", "triggers.emit_signals"} <= set(LARGE)
 
 
 @pytest.mark.parametrize("name", sorted(LARGE))

@@ -67,7 +67,7 @@ def test_what_joins_the_context_is_said_once() -> None:
     assert said == ["fragments.sql"]
 
 
-@pytest.mark.parametrize("name", ["steps.claim", "triggers.emit_tick", "transactions.mark"])
+@pytest.mark.parametrize("name", ["claims.claim", "triggers.emit_tick", "transactions.mark"])
 def test_a_statement_is_printed_for_psql(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     main([name])
 
@@ -84,7 +84,8 @@ def test_without_a_name_the_names_are_printed(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.splitlines() == sorted(written())
 
 
-@pytest.mark.parametrize("name", ["steps.clam", "claim", "runs.claim"])
+@pytest.mark.parametrize("name", ["claims.clam", "claim", "steps.claim"])
 def test_an_unknown_name_is_told_those_near_it(name: str) -> None:
-    with pytest.raises(SystemExit, match=rf"No statement is called {name}\. Near: .*steps\.claim"):
+    told = rf"No statement is called {name}\. Near: .*claims\.claim"
+    with pytest.raises(SystemExit, match=told):
         main([name])

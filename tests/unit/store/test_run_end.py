@@ -52,9 +52,9 @@ def test_only_the_fragment_ends_a_run(name: str) -> None:
         RUN_END,
         "UPDATE pulse_workflow_runs AS r\nSET status = 'failed', updated_at = now()\nWHERE true",
         "UPDATE pulse_workflow_runs SET error_message = 'x', status = :status WHERE true",
-        "WITH x AS (UPDATE pulse_workflow_runs SET\n    status = CASE WHEN :ends THEN 'completed' END)",
+        "UPDATE pulse_workflow_runs SET\n  status = CASE WHEN :e THEN 'failed' END\nWHERE true",
         "UPDATE pulse_workflow_runs SET canceled_at = now() WHERE true",
-        "UPDATE pulse_workflow_runs SET (context, status) = ('{}', 'failed') WHERE true",
+        "UPDATE pulse_workflow_runs SET (context, status) = ('{}', 'f') WHERE true",
         "INSERT INTO pulse_workflow_runs (id, status) VALUES (:id, 'failed')",
     ],
     ids=["fragment", "literal", "parameter", "case", "moment", "columns", "insert"],
@@ -65,9 +65,9 @@ def test_a_statement_that_ends_a_run_is_found(text: str) -> None:
 
 def test_runs_end_by_it() -> None:
     assert {name for name, text in STATEMENTS.items() if RUN_END in text} == {
-        "control.cancel_run",
-        "reconcile.fail_run",
+        "attempts.record_success",
+        "runs.cancel",
+        "runs.fail",
         "runs.fail_unstarted",
         "runs.finish",
-        "steps.record_success",
     }
