@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
 from typing import TypeVar, Unpack
@@ -28,67 +28,31 @@ from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.store.connection import Pool
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.invariants import violations
+from pulse_temporal.testing import Gate, Probe, StepLike
+from pulse_temporal.testing.steps import list_of
 
 TENANT = "tenant-a"
 SOURCE = "test"
 PATIENCE = timedelta(seconds=10)
 POLL_SECONDS = 0.02
 
-StepLike = str | Mapping[str, object]
 Answer = TypeVar("Answer")
 
 
-@dataclass
-class Probe:
-    """A scripted handler that counts its calls and keeps what it was given.
+@dataclass(kw_only=True)
+class Script(Probe):
+    """A scripted handler that may return what no handler should.
 
     Attributes:
-        fails: So many calls raise before one succeeds.
         returns: What a successful call returns.
     """
 
-    name: str
-    fails: int = 0
     returns: object = None
-    contexts: list[WorkflowContext] = field(default_factory=list[WorkflowContext])
-
-    @property
-    def calls(self) -> int:
-        """How often it was called."""
-        return len(self.contexts)
 
     async def __call__(self, ctx: WorkflowContext) -> object:
         """Count, then fail or succeed as scripted."""
-        self.contexts.append(ctx)
-        if self.calls <= self.fails:
-            raise RuntimeError(f"{self.name} fails as scripted")
+        self._begin(ctx)
         return self.returns
-
-
-@dataclass
-class Gate:
-    """An action that, once it is called, waits until the test opens it."""
-
-    returns: dict[str, object] | None = None
-    contexts: list[WorkflowContext] = field(default_factory=list[WorkflowContext])
-    entered: asyncio.Event = field(default_factory=asyncio.Event)
-    opened: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def __call__(self, ctx: WorkflowContext) -> dict[str, object] | None:
-        """Say that it was reached, then wait."""
-        self.contexts.append(ctx)
-        self.entered.set()
-        await self.opened.wait()
-        return self.returns
-
-    async def reached(self) -> None:
-        """Wait until a run has come here."""
-        async with asyncio.timeout(PATIENCE.total_seconds()):
-            await self.entered.wait()
-
-    def open(self) -> None:
-        """Let everybody pass, now and later."""
-        self.opened.set()
 
 
 class PulseTest:
@@ -105,21 +69,21 @@ class PulseTest:
 
     def action(
         self, name: str, *, fails: int = 0, returns: object = None, replay_safe: bool = False
-    ) -> Probe:
+    ) -> Script:
         """Register a scripted action."""
-        probe = Probe(name, fails=fails, returns=returns)
+        probe = Script(name=name, fails=fails, returns=returns)
         self.engine.register_action(name, probe, replay_safe=replay_safe)  # pyright: ignore[reportArgumentType] - scripts may return what no handler should
         return probe
 
-    def condition(self, name: str, *, returns: object = True, fails: int = 0) -> Probe:
+    def condition(self, name: str, *, returns: object = True, fails: int = 0) -> Script:
         """Register a scripted condition."""
-        probe = Probe(name, fails=fails, returns=returns)
+        probe = Script(name=name, fails=fails, returns=returns)
         self.engine.register_condition(name, probe)  # pyright: ignore[reportArgumentType] - scripts may return what no handler should
         return probe
 
     def gate(self, name: str, *, returns: dict[str, object] | None = None) -> Gate:
         """Register an action that waits until the test opens it."""
-        gate = Gate(returns)
+        gate = Gate(name=name, returns=returns)
         self.engine.register_action(name, gate)
         return gate
 
@@ -133,10 +97,7 @@ class PulseTest:
                 "tenantId": tenant_id,
                 "name": f"On {type_}",
                 "triggerType": type_,
-                "steps": [
-                    {"type": "action", "name": step} if isinstance(step, str) else step
-                    for step in steps
-                ],
+                "steps": list_of(*steps),
                 **fields,
             }
         )
@@ -265,33 +226,3 @@ async def checked_invariants(dsn: str) -> AsyncGenerator[None]:
     finally:
         await database.close()
     assert not broken
-
-
-def parallel(name: str, *branches: Sequence[StepLike]) -> dict[str, object]:
-    """Write a parallel step; a step given as text is an action of that name."""
-    return {
-        "type": "parallel",
-        "name": name,
-        "branches": [
-            [
-                {"type": "action", "name": step} if isinstance(step, str) else step
-                for step in branch
-            ]
-            for branch in branches
-        ],
-    }
-
-
-def delay(name: str, milliseconds: int) -> dict[str, object]:
-    """Write a delay step."""
-    return {"type": "delay", "name": name, "delayMs": milliseconds}
-
-
-def condition(name: str, **fields: object) -> dict[str, object]:
-    """Write a condition step."""
-    return {"type": "condition", "name": name, **fields}
-
-
-def action(name: str, **fields: object) -> dict[str, object]:
-    """Write an action step."""
-    return {"type": "action", "name": name, **fields}

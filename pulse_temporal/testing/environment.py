@@ -24,7 +24,7 @@ from pulse_temporal.temporal.client import connect
 from pulse_temporal.testing.clock import TemporalClock
 from pulse_temporal.testing.pauses import sleeping_steps
 from pulse_temporal.testing.results import RunResult
-from pulse_temporal.testing.scripts import ScriptedAction, ScriptedCondition
+from pulse_temporal.testing.scripts import Gate, ScriptedAction, ScriptedCondition
 from pulse_temporal.testing.signals import matching_signal, mismatch, owned
 
 POLL = timedelta(milliseconds=5)
@@ -126,10 +126,25 @@ class PulseTestEnvironment:
             raises: What failing calls raise; by default a ``RuntimeError``.
         """
         script = ScriptedAction(name=name, fails=fails, raises=raises, returns=returns)
-        replaced = self.engine.registry.actions.pop(name, None)
-        replay_safe = replaced is not None and replaced.replay_safe
-        self.engine.register_action(name, script, replay_safe=replay_safe)
+        self._replace_action(script)
         return script
+
+    def script_gate(
+        self, name: str, *, returns: ActionResult | Mapping[str, object] | None = None
+    ) -> Gate:
+        """Register an action that waits until the test opens it; it replaces a real one.
+
+        Emit the signal and wait for ``gate.reached()``; the run then stands in this step. After
+        ``gate.open()``, ``finish`` takes it to its end. ``run`` and ``settle`` wait for a closed
+        gate as for any handler that works.
+
+        Args:
+            name: What steps call it.
+            returns: What a call returns once the gate is open.
+        """
+        gate = Gate(name=name, returns=returns)
+        self._replace_action(gate)
+        return gate
 
     def script_condition(
         self,
@@ -246,6 +261,11 @@ class PulseTestEnvironment:
                 await self._jump(due)
             await self._jump(target)
             await self._next_due()
+
+    def _replace_action(self, script: ScriptedAction) -> None:
+        replaced = self.engine.registry.actions.pop(script.name, None)
+        replay_safe = replaced is not None and replaced.replay_safe
+        self.engine.register_action(script.name, script, replay_safe=replay_safe)
 
     async def _run(
         self, definition: WorkflowDefinition, signal: TriggerInput | Mapping[str, object] | None

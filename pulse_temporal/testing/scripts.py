@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
+
+from typing_extensions import override
 
 from pulse_temporal.handlers.context import WorkflowContext
 from pulse_temporal.model.runs import ActionResult
 
+PATIENCE = timedelta(seconds=10)
+POLL_SECONDS = 0.005
+
 
 @dataclass(kw_only=True)
-class _Script:
-    """What scripted handlers share.
+class Probe:
+    """What every scripted handler and every gate lets a test see: its calls, and their end.
 
     Attributes:
         name: Under which it is registered.
@@ -26,6 +33,27 @@ class _Script:
     raises: Exception | None = None
     calls: list[WorkflowContext] = field(default_factory=list[WorkflowContext])
 
+    @property
+    def call_count(self) -> int:
+        """How often it was called, in all runs and with all attempts."""
+        return len(self.calls)
+
+    async def called(self, *, times: int = 1, within: timedelta = PATIENCE) -> None:
+        """Wait until it was called so often; it may still be at work.
+
+        Raises:
+            TimeoutError: It was not, ``within`` that time; says how often it was.
+        """
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                while self.call_count < times:  # noqa: ASYNC110 - the handler may have another loop
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError as error:
+            raise TimeoutError(
+                f"{self.name!r} was called {self.call_count} times in "
+                f"{within.total_seconds():g} s, not {times} times."
+            ) from error
+
     def _begin(self, ctx: WorkflowContext) -> int:
         """Note a call; fail, or give how many calls succeeded before this one."""
         self.calls.append(ctx)
@@ -39,7 +67,7 @@ class _Script:
 
 
 @dataclass(kw_only=True)
-class ScriptedAction(_Script):
+class ScriptedAction(Probe):
     """An action as a test wants it; see ``PulseTestEnvironment.script_action``.
 
     Attributes:
@@ -55,7 +83,37 @@ class ScriptedAction(_Script):
 
 
 @dataclass(kw_only=True)
-class ScriptedCondition(_Script):
+class Gate(ScriptedAction):
+    """An action that waits, once it is called, until the test opens it.
+
+    Shows a run in the middle of a step, without a pause in the test; see
+    ``PulseTestEnvironment.script_gate``. ``open`` belongs into the event loop of the engine.
+    """
+
+    _opened: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+
+    @override
+    async def __call__(self, ctx: WorkflowContext) -> ActionResult | Mapping[str, object] | None:
+        """Be the handler."""
+        self._begin(ctx)
+        await self._opened.wait()
+        return self.returns
+
+    async def reached(self) -> None:
+        """Wait until a run has come here.
+
+        Raises:
+            TimeoutError: None did within ten seconds.
+        """
+        await self.called()
+
+    def open(self) -> None:
+        """Let everybody pass, now and later."""
+        self._opened.set()
+
+
+@dataclass(kw_only=True)
+class ScriptedCondition(Probe):
     """A condition as a test wants it; see ``PulseTestEnvironment.script_condition``.
 
     Attributes:

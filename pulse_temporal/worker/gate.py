@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 
-class Gate:
+class TaskGate:
     """Open while this process may take tasks; for its event loop only."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from temporalio.worker import Worker
 
 from pulse_temporal.activities.handover import Handover
-from pulse_temporal.worker.gate import Gate
+from pulse_temporal.worker.gate import TaskGate
 
 CLEAN_UP = timedelta(seconds=15)
 """How long handlers that were cut off, and the SDK's worker after them, may take to end."""
@@ -36,7 +36,7 @@ class Polling:
     """
 
     def __init__(
-        self, make: Callable[[], Worker], gate: Gate, handover: Handover, *, grace: timedelta
+        self, make: Callable[[], Worker], gate: TaskGate, handover: Handover, *, grace: timedelta
     ) -> None:
         self._make = make
         self._gate = gate

@@ -15,7 +15,7 @@ from pulse_temporal.notices import Repeats
 from pulse_temporal.services.definitions.definitions import WORKER_SILENCE
 from pulse_temporal.store import workers
 from pulse_temporal.store.database import Database
-from pulse_temporal.worker.gate import Gate
+from pulse_temporal.worker.gate import TaskGate
 from pulse_temporal.worker.retries import ask_again
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Presence:
 
     def begin(self) -> None:
         """Get ready for a start, which may be in another event loop than the last one."""
-        self.gate = Gate()
+        self.gate = TaskGate()
         self._doubted = asyncio.Event()
         self._away_since: float | None = None
         self._was_present = False

@@ -8,7 +8,8 @@ import asyncpg
 import pytest
 
 from pulse_temporal import WorkflowContext
-from tests.harness import PulseTest, delay, parallel
+from pulse_temporal.testing import delay, parallel
+from tests.harness import PulseTest
 
 INVOICES = """
 CREATE TABLE invoices (run_id text REFERENCES pulse_workflow_runs (id), cents integer);

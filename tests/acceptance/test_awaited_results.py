@@ -17,7 +17,8 @@ from pulse_temporal import (
     WorkflowContext,
 )
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import SOURCE, PulseTest, action, condition, eventually, make_pulse
+from pulse_temporal.testing import action, condition
+from tests.harness import SOURCE, PulseTest, eventually, make_pulse
 
 
 class Charge:
@@ -95,7 +96,7 @@ async def test_what_a_condition_returns_is_awaited(pulse: PulseTest) -> None:
 
     run = await pulse.emit_and_wait("order.paid")
 
-    assert (run.status, after.calls) == ("completed", 0)
+    assert (run.status, after.call_count) == ("completed", 0)
 
 
 async def test_what_a_hook_returns_is_awaited(servers: EmbeddedServices, database: str) -> None:
@@ -204,7 +205,7 @@ async def test_a_failure_in_the_shape_of_the_typescript_pulse_is_one(
     run = await pulse.emit_and_wait("order.paid")
 
     assert (run.status, run.error_message) == ("failed", "step: ActionFailedError: no such card")
-    assert probe.calls == 2
+    assert probe.call_count == 2
 
 
 DATA: Mapping[str, tuple[object, object]] = {
@@ -237,7 +238,7 @@ async def test_a_condition_may_answer_in_that_shape(pulse: PulseTest) -> None:
 
     run = await pulse.emit_and_wait("order.paid")
 
-    assert (run.status, after.calls) == ("completed", 0)
+    assert (run.status, after.call_count) == ("completed", 0)
 
 
 class Login(BaseModel):

@@ -18,7 +18,8 @@ from pulse_temporal import (
     WorkflowContext,
 )
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import SOURCE, TENANT, PulseTest, action, make_pulse
+from pulse_temporal.testing import action
+from tests.harness import SOURCE, TENANT, PulseTest, make_pulse
 
 SIGNAL = {"tenantId": TENANT, "source": SOURCE, "type": "order.paid"}
 DEFINITION = {
@@ -218,9 +219,9 @@ async def test_a_handler_that_is_not_async_emits(pulse: PulseTest) -> None:
     assert run.status == "completed"
     (caused,) = [other for other in (await pulse.engine.list_runs()).items if other.id != run.id]
     await pulse.engine.wait_for_run(caused.id)
-    assert notify.calls == 1
+    assert notify.call_count == 1
     assert run.context == {"ship": {"shipped": caused.trigger_id}}
-    assert notify.contexts[0].trigger.caused_by_run_id == run.id
+    assert notify.calls[0].trigger.caused_by_run_id == run.id
 
 
 async def test_an_async_handler_must_await_its_emit(pulse: PulseTest) -> None:

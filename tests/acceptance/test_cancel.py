@@ -10,7 +10,8 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus
 
 from pulse_temporal import NotFoundError, RunTransitionError, WorkflowContext
-from tests.harness import PulseTest, action, delay, eventually, parallel
+from pulse_temporal.testing import action, delay, parallel
+from tests.harness import PulseTest, eventually
 
 HOUR_MS = 3_600_000
 
@@ -38,7 +39,7 @@ async def test_a_waiting_run_can_be_canceled(pulse: PulseTest) -> None:
     assert run.canceled_at is not None
     assert await pulse.statuses(run.id) == {"0": "skipped", "1": "skipped"}
     assert await closed_status(pulse, run.id) == WorkflowExecutionStatus.CANCELED
-    assert after.calls == 0
+    assert after.call_count == 0
     assert await pulse.engine.get_run(run.id) == run
 
 
@@ -54,7 +55,7 @@ async def test_a_run_that_has_not_begun_can_be_canceled(idle_pulse: PulseTest) -
     later = await pulse.emit_and_wait("order.paid")
 
     assert (run.status, run.started_at) == ("canceled", None)
-    assert [ctx.run.id for ctx in pay.contexts] == [later.id]
+    assert [ctx.run.id for ctx in pay.calls] == [later.id]
     assert await pulse.timeline(run.id) == ["run_created", "step_skipped pay", "run_canceled"]
 
 
@@ -100,7 +101,7 @@ async def test_a_short_step_at_work_is_canceled_too(pulse: PulseTest) -> None:
     assert await closed_status(pulse, run.id) == WorkflowExecutionStatus.CANCELED
     assert await pulse.engine.get_run(run.id) == run
     assert await pulse.statuses(run.id) == {"0": "failed", "1": "skipped"}
-    assert after.calls == 0
+    assert after.call_count == 0
 
 
 async def test_a_handler_that_finishes_after_the_cancel_changes_nothing(
@@ -129,7 +130,7 @@ async def test_a_handler_that_finishes_after_the_cancel_changes_nothing(
 
     assert await pulse.engine.get_run(canceled.id) == canceled
     assert await pulse.statuses(canceled.id) == {"0": "failed", "1": "skipped"}
-    assert after.calls == 0
+    assert after.call_count == 0
 
 
 async def test_every_branch_of_a_canceled_run_stops(pulse: PulseTest) -> None:
@@ -158,7 +159,7 @@ async def test_every_branch_of_a_canceled_run_stops(pulse: PulseTest) -> None:
     }
     for workflow_id in (run.id, *(f"{run.id}/0/b{branch}" for branch in range(3))):
         assert await closed_status(pulse, workflow_id) == WorkflowExecutionStatus.CANCELED
-    assert after.calls == 0
+    assert after.call_count == 0
 
 
 async def test_a_run_between_two_attempts_can_be_canceled(pulse: PulseTest) -> None:
@@ -171,7 +172,7 @@ async def test_a_run_between_two_attempts_can_be_canceled(pulse: PulseTest) -> N
     run = await pulse.engine.cancel_run(trigger.run_ids[0])
 
     assert await closed_status(pulse, run.id) == WorkflowExecutionStatus.CANCELED
-    assert pay.calls == 1
+    assert pay.call_count == 1
     step = (await pulse.steps(run.id))["0"]
     assert (step.status, step.next_attempt_at) == ("skipped", None)
 

@@ -9,7 +9,8 @@ import pytest
 
 from pulse_temporal import Limits, TriggerEnvelope, WorkflowContext, WorkflowRun
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import SOURCE, PulseTest, action, eventually, make_pulse
+from pulse_temporal.testing import action
+from tests.harness import SOURCE, PulseTest, eventually, make_pulse
 
 TWO = {"maxAttempts": 2, "backoffMs": 100}
 
@@ -39,7 +40,7 @@ async def test_a_signal_from_a_handler_starts_further_runs(pulse: PulseTest) -> 
     run = await pulse.engine.wait_for_run(emitted[0].run_ids[0])
 
     assert run.status == "completed"
-    assert ship.calls == 1
+    assert ship.call_count == 1
 
 
 async def test_a_caused_signal_tells_what_caused_it(pulse: PulseTest) -> None:

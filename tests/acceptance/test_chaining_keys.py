@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import pytest
 
 from pulse_temporal import TriggerEnvelope, WorkflowContext
-from tests.harness import SOURCE, PulseTest, action, condition
+from pulse_temporal.testing import action, condition
+from tests.harness import SOURCE, PulseTest
 
 TWO = {"maxAttempts": 2, "backoffMs": 100}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness import PulseTest, action, condition, parallel
+from pulse_temporal.testing import action, condition, parallel
+from tests.harness import PulseTest
 
 
 async def test_a_true_condition_lets_the_run_go_on(pulse: PulseTest) -> None:
@@ -15,7 +16,7 @@ async def test_a_true_condition_lets_the_run_go_on(pulse: PulseTest) -> None:
     run = await pulse.emit_and_wait("order.paid")
 
     assert run.status == "completed"
-    assert review.calls == 1
+    assert review.call_count == 1
 
 
 async def test_a_false_condition_completes_the_run_early(pulse: PulseTest) -> None:
@@ -27,7 +28,7 @@ async def test_a_false_condition_completes_the_run_early(pulse: PulseTest) -> No
     run = await pulse.emit_and_wait("order.paid")
 
     assert run.status == "completed"
-    assert review.calls == 0
+    assert review.call_count == 0
     assert await pulse.statuses(run.id) == {"0": "completed", "1": "skipped"}
 
 
@@ -39,7 +40,7 @@ async def test_skip_passes_over_the_next_step(pulse: PulseTest) -> None:
 
     run = await pulse.emit_and_wait("order.paid")
 
-    assert (review.calls, ship.calls) == (0, 1)
+    assert (review.call_count, ship.call_count) == (0, 1)
     assert await pulse.statuses(run.id) == {
         "0": "completed",
         "1": "skipped",
@@ -181,7 +182,7 @@ async def test_a_condition_may_look_at_signal_config_and_earlier_results(
 
     await pulse.emit_and_wait("order.paid", {"order": "o-1"})
 
-    (ctx,) = is_large.contexts
+    (ctx,) = is_large.calls
     assert ctx.trigger.payload == {"order": "o-1"}
     assert ctx.config == {"limit": 100}
     assert ctx.run.context == {"price": {"amount": 120}}
@@ -201,7 +202,7 @@ async def test_two_steps_may_ask_the_same_condition(pulse: PulseTest) -> None:
     run = await pulse.emit_and_wait("order.paid")
 
     assert run.status == "completed"
-    assert [ctx.step.step_name for ctx in asked.contexts] == ["first look", "second look"]
+    assert [ctx.step.step_name for ctx in asked.calls] == ["first look", "second look"]
 
 
 async def test_a_condition_that_raises_fails_the_run(pulse: PulseTest) -> None:
@@ -212,7 +213,7 @@ async def test_a_condition_that_raises_fails_the_run(pulse: PulseTest) -> None:
     run = await pulse.emit_and_wait("order.paid")
 
     assert run.status == "failed"
-    assert ship.calls == 0
+    assert ship.call_count == 0
     assert run.error_message == "is_large: RuntimeError: is_large fails as scripted"
 
 
@@ -224,7 +225,7 @@ async def test_a_condition_may_be_asked_again_after_a_failure(pulse: PulseTest) 
     run = await pulse.emit_and_wait("order.paid")
 
     assert run.status == "completed"
-    assert asked.calls == 2
+    assert asked.call_count == 2
 
 
 @pytest.mark.parametrize("answer", [True, False])
@@ -241,4 +242,4 @@ async def test_an_action_may_return_what_looks_like_an_answer(
 
     assert run.context["check_stock"] == {"value": answer}
     assert await pulse.statuses(run.id) == {"0": "completed", "1": "completed"}
-    assert ship.calls == 1
+    assert ship.call_count == 1

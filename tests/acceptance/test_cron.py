@@ -64,7 +64,7 @@ async def test_a_cron_runs_its_definition_at_every_tick(pulse: PulseTest) -> Non
     runs = await runs_of(pulse, 3)
 
     assert [run.context for run in runs] == [{"clean": {"deleted": 3}}] * 3
-    payloads = [context.trigger.payload for context in clean.contexts]
+    payloads = [context.trigger.payload for context in clean.calls]
     assert sorted(str(payload["scheduledAt"]) for payload in payloads) == [
         "2026-06-01T00:00:00Z",
         "2026-06-02T00:00:00Z",
@@ -81,7 +81,7 @@ async def test_an_operator_may_let_a_schedule_tick_now(pulse: PulseTest) -> None
     await (await schedule_of(pulse, definition)).trigger()
 
     (run,) = await runs_of(pulse, 1)
-    assert (run.definition_id, clean.calls) == (definition.id, 1)
+    assert (run.definition_id, clean.call_count) == (definition.id, 1)
 
 
 async def test_next_runs_say_when(pulse: PulseTest) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pulse_temporal import DefinitionError, Problem, WorkflowInput
-from tests.harness import SOURCE, TENANT, PulseTest, action, make_pulse
+from pulse_temporal.testing import action
+from tests.harness import SOURCE, TENANT, PulseTest, make_pulse
 
 PAID: dict[str, object] = {
     "tenantId": TENANT,

@@ -19,7 +19,8 @@ from pulse_temporal import (
     WorkflowInput,
     WorkflowUpdate,
 )
-from tests.harness import TENANT, PulseTest, condition
+from pulse_temporal.testing import condition
+from tests.harness import TENANT, PulseTest
 
 CAMEL: dict[str, object] = {
     "tenantId": TENANT,

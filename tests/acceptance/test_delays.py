@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tests.harness import PulseTest, delay, parallel
+from pulse_temporal.testing import delay, parallel
+from tests.harness import PulseTest
 
 HOUR_MS = 3_600_000
 
@@ -17,7 +18,7 @@ async def test_the_step_after_a_delay_starts_when_the_delay_is_over(pulse: Pulse
     run = await pulse.emit_and_wait("order.paid")
 
     assert run.status == "completed"
-    assert (before.calls, after.calls) == (1, 1)
+    assert (before.call_count, after.call_count) == (1, 1)
     assert await pulse.timeline(run.id) == [
         "run_created",
         "step_started before",
@@ -54,7 +55,7 @@ async def test_a_run_waits_while_its_delay_lasts(pulse: PulseTest) -> None:
     assert step.status == "scheduled"
     assert step.scheduled_for is not None
     assert step.scheduled_for - run.created_at >= timedelta(hours=1)
-    assert after.calls == 0
+    assert after.call_count == 0
     assert await pulse.timeline(run.id) == ["run_created", "step_scheduled cool down"]
 
 

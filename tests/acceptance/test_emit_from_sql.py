@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 
 from pulse_temporal import IdempotencyConflictError, TriggerEnvelope
-from tests.harness import SOURCE, TENANT, PulseTest, delay, parallel
+from pulse_temporal.testing import delay, parallel
+from tests.harness import SOURCE, TENANT, PulseTest
 
 EMIT = "SELECT pulse_emit($1, $2, $3, $4::text::jsonb)"
 KEYED = """SELECT pulse_emit(
@@ -58,7 +59,7 @@ async def test_a_signal_from_sql_runs_what_matches(
     assert trigger.payload == {"n": 1}
     assert (trigger.resource_type, trigger.resource_id) == ("order", "o-1")
     assert (trigger.environment, trigger.depth, trigger.is_replay) == ("prod", 0, False)
-    assert pay.contexts[0].trigger.id == trigger_id
+    assert pay.calls[0].trigger.id == trigger_id
 
 
 async def test_it_stores_what_the_engine_stores(
@@ -142,7 +143,7 @@ async def test_a_trigger_of_a_table_emits_for_each_row(
     for run in runs:
         await pulse.engine.wait_for_run(run.id)
 
-    assert sorted(str(ctx.trigger.payload["order"]) for ctx in pay.contexts) == ["o-1", "o-2"]
+    assert sorted(str(ctx.trigger.payload["order"]) for ctx in pay.calls) == ["o-1", "o-2"]
 
 
 async def test_a_procedure_emits_and_commits(

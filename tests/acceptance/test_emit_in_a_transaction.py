@@ -44,7 +44,7 @@ async def test_the_commit_starts_the_runs(
 
     assert before is None, "nobody else sees a run of an open transaction"
     assert run.status == "completed"
-    assert pay.contexts[0].trigger.payload == {"order": 1}
+    assert pay.calls[0].trigger.payload == {"order": 1}
 
 
 async def test_signal_and_work_of_the_application_commit_together(
@@ -74,7 +74,7 @@ async def test_a_rollback_leaves_nothing(pulse: PulseTest, connection: asyncpg.C
 
     assert await pulse.engine.get_trigger(trigger.id) is None
     assert not later.duplicate, "the key is free again"
-    assert [ctx.run.id for ctx in pay.contexts] == list(later.run_ids)
+    assert [ctx.run.id for ctx in pay.calls] == list(later.run_ids)
 
 
 async def test_a_savepoint_that_is_rolled_back_takes_its_signal_along(
@@ -125,8 +125,8 @@ async def test_codecs_of_the_callers_connection_do_no_harm(
 
     assert run.status == "completed"
     assert again.payload == {"order": 1}
-    assert pay.contexts[0].trigger.payload == {"order": 1}
-    assert pay.contexts[0].config == {"currency": "EUR"}
+    assert pay.calls[0].trigger.payload == {"order": 1}
+    assert pay.calls[0].config == {"currency": "EUR"}
 
 
 async def test_the_callers_search_path_does_no_harm(

@@ -69,7 +69,7 @@ async def test_many_signals_are_answered_in_their_order_and_run(pulse: PulseTest
     assert [trigger.payload for trigger in triggers] == [{"order": n} for n in range(3)]
     assert [len(trigger.run_ids) for trigger in triggers] == [1, 0, 1]
     assert [trigger.duplicate for trigger in triggers] == [False, False, False]
-    assert sorted(ctx.trigger.id for ctx in pay.contexts) == [triggers[0].id, triggers[2].id]
+    assert sorted(ctx.trigger.id for ctx in pay.calls) == [triggers[0].id, triggers[2].id]
     assert [trigger.id for trigger in triggers] == sorted(trigger.id for trigger in triggers)
     assert await pulse.engine.get_trigger(triggers[2].id) == triggers[2]
 
@@ -178,7 +178,7 @@ async def test_a_key_that_comes_twice_is_one_signal(
     assert await stored(connection) == 2
     for run_id in (*before.run_ids, *first.run_ids):
         await pulse.engine.wait_for_run(run_id)
-    assert pay.calls == 2
+    assert pay.call_count == 2
 
 
 @pytest.mark.parametrize("where", ["in the table", "in the list"])

@@ -15,7 +15,7 @@ async def test_a_signal_runs_the_steps_in_order(pulse: PulseTest) -> None:
 
     assert run.status == "completed"
     assert run.context == {"charge": {"amount": 12}}
-    (ctx,) = receipt.contexts
+    (ctx,) = receipt.calls
     assert ctx.run.context == {"charge": {"amount": 12}}
     assert ctx.trigger.payload == {"order": "o-1"}
     assert await pulse.timeline(run.id) == [

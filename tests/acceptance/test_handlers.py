@@ -13,7 +13,8 @@ import pytest
 from pydantic import BaseModel
 
 from pulse_temporal import ActionResult, DuplicateHandlerError, WorkflowContext
-from tests.harness import TENANT, PulseTest, action
+from pulse_temporal.testing import action
+from tests.harness import TENANT, PulseTest
 
 
 class Receipt(BaseModel):
@@ -87,7 +88,7 @@ async def test_a_handler_is_given_signal_run_and_step(pulse: PulseTest) -> None:
     trigger = await pulse.emit("order.paid", {"order": "o-1"}, resourceId="order 7")
     run = await pulse.engine.wait_for_run(trigger.run_ids[0])
 
-    (ctx,) = pay.contexts
+    (ctx,) = pay.calls
     assert (ctx.tenant_id, ctx.is_replay) == (TENANT, False)
     assert (ctx.trigger.id, ctx.trigger.resource_id) == (trigger.id, "order 7")
     assert ctx.trigger.payload == {"order": "o-1"}
@@ -109,8 +110,8 @@ async def test_config_of_the_step_is_merged_over_that_of_the_definition(
 
     await pulse.emit_and_wait("order.paid")
 
-    assert first.contexts[0].config == {"channel": "#vip", "color": "red", "size": 3}
-    assert second.contexts[0].config == {"channel": "#all", "size": 3}
+    assert first.calls[0].config == {"channel": "#vip", "color": "red", "size": 3}
+    assert second.calls[0].config == {"channel": "#all", "size": 3}
 
 
 async def test_handlers_that_are_not_async_run_in_a_thread(pulse: PulseTest) -> None:
@@ -249,6 +250,6 @@ async def test_many_runs_at_once_all_complete_and_none_is_mixed_up(pulse: PulseT
     )
 
     assert {run.status for run in runs} == {"completed"}
-    assert sorted(str(ctx.trigger.payload["n"]) for ctx in pay.contexts) == sorted(
+    assert sorted(str(ctx.trigger.payload["n"]) for ctx in pay.calls) == sorted(
         str(number) for number in range(100)
     )

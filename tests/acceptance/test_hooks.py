@@ -10,7 +10,8 @@ import pytest
 
 from pulse_temporal import RunCompleteEvent, StepCompleteEvent, create_engine
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import PulseTest, condition, delay, parallel
+from pulse_temporal.testing import condition, delay, parallel
+from tests.harness import PulseTest
 
 StepHook = Callable[[StepCompleteEvent], Awaitable[None] | None]
 RunHook = Callable[[RunCompleteEvent], Awaitable[None] | None]

@@ -106,4 +106,4 @@ async def test_of_twenty_emits_at_once_one_is_stored(pulse: PulseTest) -> None:
     assert len({envelope.id for envelope in envelopes}) == 1
     assert sorted(envelope.duplicate for envelope in envelopes) == [False] + [True] * 19
     assert {envelope.run_ids for envelope in envelopes} == {(run.id,)}
-    assert pay.calls == 1
+    assert pay.call_count == 1

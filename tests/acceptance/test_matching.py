@@ -143,8 +143,8 @@ async def test_a_run_keeps_the_definition_that_it_started_with(
 
     assert run.status == "completed"
     assert run.definition_snapshot.version == 1
-    assert (receipt.calls, other.calls) == (1, 0)
-    assert receipt.contexts[0].config == {"currency": "EUR"}
+    assert (receipt.call_count, other.call_count) == (1, 0)
+    assert receipt.calls[0].config == {"currency": "EUR"}
 
 
 async def test_an_updated_definition_takes_effect_with_the_next_signal(pulse: PulseTest) -> None:
@@ -158,7 +158,7 @@ async def test_an_updated_definition_takes_effect_with_the_next_signal(pulse: Pu
     run = await pulse.emit_and_wait("order.paid")
 
     assert run.definition_snapshot.version == 2
-    assert (first.calls, second.calls) == (0, 1)
+    assert (first.call_count, second.call_count) == (0, 1)
 
 
 async def test_a_definition_moved_to_another_signal_type_leaves_the_old_one(

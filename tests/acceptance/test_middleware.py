@@ -9,8 +9,9 @@ from contextvars import ContextVar
 
 from pulse_temporal import WorkflowContext, create_engine
 from pulse_temporal.embedded import EmbeddedServices
+from pulse_temporal.testing import condition
 from pulse_temporal.types import CallNext, Middleware
-from tests.harness import PulseTest, condition
+from tests.harness import PulseTest
 
 customer: ContextVar[str] = ContextVar("customer")
 
@@ -81,7 +82,7 @@ async def test_what_it_raises_is_the_attempts_failure_with_its_traceback(
         run = await pulse.emit_and_wait("alert")
         attempts = await pulse.engine.get_step_attempts(run.id)
 
-    assert (run.status, work.calls) == ("completed", 1)
+    assert (run.status, work.call_count) == ("completed", 1)
     assert attempts[0].error_message == "LookupError: no session"
     assert "in failing_at_first" in (attempts[0].traceback or "")
 
@@ -101,7 +102,7 @@ async def test_its_answer_is_recorded_and_its_time_is_the_steps(
         run = await pulse.emit_and_wait("alert")
         attempts = await pulse.engine.get_step_attempts(run.id, "1")
 
-    assert (run.status, work.calls) == ("failed", 0)
+    assert (run.status, work.call_count) == ("failed", 0)
     assert run.context == {"work": {"from": "cache"}}
     assert attempts[0].status == "timed_out"
     assert "in caching" in (attempts[0].traceback or "")

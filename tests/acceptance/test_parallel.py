@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pulse_temporal import ActionResult, WorkflowContext
-from tests.harness import PulseTest, action, condition, delay, parallel
+from pulse_temporal.testing import action, condition, delay, parallel
+from tests.harness import PulseTest
 
 
 async def test_branches_run_at_the_same_time(pulse: PulseTest) -> None:
@@ -30,12 +31,12 @@ async def test_the_next_step_starts_when_all_branches_have_ended(pulse: PulseTes
     trigger = await pulse.emit("order.paid")
     await slow.reached()
 
-    assert after.calls == 0
+    assert after.call_count == 0
     slow.open()
     run = await pulse.engine.wait_for_run(trigger.run_ids[0])
 
     assert run.status == "completed"
-    assert (quick.calls, after.calls) == (1, 1)
+    assert (quick.call_count, after.call_count) == (1, 1)
     lines = await pulse.timeline(run.id)
     assert lines[-4:] == [
         "step_completed both",
@@ -59,7 +60,7 @@ async def test_a_failing_branch_lets_the_others_finish_then_fails_the_run(
     run = await pulse.engine.wait_for_run(trigger.run_ids[0])
 
     assert run.status == "failed"
-    assert (failed.calls, after.calls) == (1, 0)
+    assert (failed.call_count, after.call_count) == (1, 0)
     assert await pulse.statuses(run.id) == {
         "0": "failed",
         "0/b0/0": "failed",
@@ -92,7 +93,7 @@ async def test_a_failed_step_leaves_the_rest_of_its_branch_undone(pulse: PulseTe
 
     run = await pulse.emit_and_wait("order.paid")
 
-    assert second.calls == 0
+    assert second.call_count == 0
     assert (await pulse.statuses(run.id))["0/b0/1"] == "pending"
 
 
@@ -111,8 +112,8 @@ async def test_a_branch_sees_what_was_before_the_block_and_its_own_results(
 
     await pulse.emit_and_wait("order.paid")
 
-    assert left_end.contexts[0].run.context == {"before": {"n": 0}, "left": {"n": 1}}
-    assert right_end.contexts[0].run.context == {"before": {"n": 0}, "right": {"n": 2}}
+    assert left_end.calls[0].run.context == {"before": {"n": 0}, "left": {"n": 1}}
+    assert right_end.calls[0].run.context == {"before": {"n": 0}, "right": {"n": 2}}
 
 
 async def test_waiting_does_not_show_a_branch_what_its_siblings_did(pulse: PulseTest) -> None:
@@ -129,7 +130,7 @@ async def test_waiting_does_not_show_a_branch_what_its_siblings_did(pulse: Pulse
 
     await pulse.engine.wait_for_run(waiting.id)
 
-    assert right_end.contexts[0].run.context == {}
+    assert right_end.calls[0].run.context == {}
 
 
 async def test_a_retried_branch_does_not_see_what_its_siblings_did(pulse: PulseTest) -> None:
@@ -143,7 +144,7 @@ async def test_a_retried_branch_does_not_see_what_its_siblings_did(pulse: PulseT
     await pulse.engine.retry_run(failed.id)
     await pulse.engine.wait_for_run(failed.id)
 
-    assert [ctx.run.context for ctx in right.contexts] == [{}, {}]
+    assert [ctx.run.context for ctx in right.calls] == [{}, {}]
 
 
 async def test_results_of_all_branches_join_the_context_after_the_block(
@@ -157,7 +158,7 @@ async def test_results_of_all_branches_join_the_context_after_the_block(
     run = await pulse.emit_and_wait("order.paid")
 
     joined = {"left": {"n": 1}, "right": {"n": 2}}
-    assert after.contexts[0].run.context == joined
+    assert after.calls[0].run.context == joined
     assert run.context == joined
 
 
@@ -175,7 +176,7 @@ async def test_blocks_may_stand_inside_branches(pulse: PulseTest) -> None:
 
     assert run.status == "completed"
     assert run.context == {"a": {"n": 1}, "b": {"n": 2}, "c": {"n": 3}}
-    assert inner_end.contexts[0].run.context == {"a": {"n": 1}, "b": {"n": 2}}
+    assert inner_end.calls[0].run.context == {"a": {"n": 1}, "b": {"n": 2}}
     assert set(await pulse.statuses(run.id)) == {
         "0",
         "0/b0/0",
@@ -237,7 +238,7 @@ async def test_a_step_in_a_branch_is_retried_like_any_other(pulse: PulseTest) ->
     run = await pulse.emit_and_wait("order.paid")
 
     assert run.status == "completed"
-    assert shaky.calls == 2
+    assert shaky.call_count == 2
 
 
 async def test_step_runs_say_where_in_the_tree_they_are(pulse: PulseTest) -> None:

@@ -31,7 +31,7 @@ async def test_three_starts_store_one_definition_and_send_one_mail(pulse: PulseT
     assert [put.outcome for put in puts] == ["created", "unchanged", "unchanged"]
     assert len({put.definition.id for put in puts}) == 1
     assert puts[-1].definition.version == 1
-    assert mail.calls == 1
+    assert mail.call_count == 1
 
 
 async def test_a_changed_definition_gets_a_new_version(idle_pulse: PulseTest) -> None:

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from pulse_temporal import InvalidInputError, NotFoundError, RunFilter, WorkflowRun
-from tests.harness import SOURCE, TENANT, PulseTest, delay, parallel
+from pulse_temporal.testing import delay, parallel
+from tests.harness import SOURCE, TENANT, PulseTest
 
 SIGNAL = {"tenantId": TENANT, "source": SOURCE, "type": "order.paid"}
 

@@ -18,7 +18,8 @@ from pulse_temporal import (
     WorkflowRun,
 )
 from pulse_temporal.services.runs.history import History
-from tests.harness import SOURCE, PulseTest, action, condition, delay
+from pulse_temporal.testing import action, condition, delay
+from tests.harness import SOURCE, PulseTest
 
 
 async def replayed(pulse: PulseTest, run: WorkflowRun, *, dry_run: bool = False) -> WorkflowRun:
@@ -39,9 +40,9 @@ async def test_safe_actions_run_again_and_others_are_skipped(pulse: PulseTest) -
     again = await replayed(pulse, original)
 
     assert (again.status, again.trigger_id) == ("completed", original.trigger_id)
-    assert (safe.calls, unsafe.calls, last.calls) == (2, 1, 2)
-    assert last.contexts[1].run.context == {"create": {"id": 7}, "mail": {"sent": True}}
-    assert last.contexts[1].is_replay
+    assert (safe.call_count, unsafe.call_count, last.call_count) == (2, 1, 2)
+    assert last.calls[1].run.context == {"create": {"id": 7}, "mail": {"sent": True}}
+    assert last.calls[1].is_replay
     step = (await pulse.steps(again.id))["1"]
     assert (step.status, step.skipped_by, step.result) == ("skipped", "replay", {"sent": True})
 
@@ -74,7 +75,7 @@ async def test_a_dry_run_only_asks_conditions(pulse: PulseTest) -> None:
     original = await pulse.emit_and_wait("alert")
     again = await replayed(pulse, original, dry_run=True)
 
-    assert (again.status, again.is_dry_run, work.calls) == ("completed", True, 1)
+    assert (again.status, again.is_dry_run, work.call_count) == ("completed", True, 1)
     assert await pulse.statuses(again.id) == {"0": "completed", "1": "skipped", "2": "skipped"}
     stored, unsent = emitted
     assert await pulse.engine.get_trigger(stored) is not None
@@ -114,7 +115,7 @@ async def test_a_failed_replay_can_be_retried(pulse: PulseTest) -> None:
     assert again.status == "failed"
     await pulse.engine.retry_run(again.id)
     run = await pulse.engine.wait_for_run(again.id)
-    assert (run.status, unsafe.calls) == ("completed", 0)
+    assert (run.status, unsafe.call_count) == ("completed", 0)
 
 
 async def test_a_signal_that_matches_nothing_starts_nothing(pulse: PulseTest) -> None:

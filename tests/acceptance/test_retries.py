@@ -15,7 +15,8 @@ from pulse_temporal import (
     RunTimelineEntry,
     WorkflowContext,
 )
-from tests.harness import PulseTest, action
+from pulse_temporal.testing import action
+from tests.harness import PulseTest
 
 THREE = {"maxAttempts": 3, "backoffMs": 100}
 
@@ -29,7 +30,7 @@ async def test_a_step_without_a_policy_is_tried_once(pulse: PulseTest) -> None:
 
     assert run.status == "failed"
     assert run.error_message == "charge: RuntimeError: charge fails as scripted"
-    assert (charge.calls, after.calls) == (1, 0)
+    assert (charge.call_count, after.call_count) == (1, 0)
     assert await pulse.statuses(run.id) == {"0": "failed", "1": "pending"}
 
 
@@ -40,7 +41,7 @@ async def test_a_failed_attempt_is_followed_by_another(pulse: PulseTest) -> None
     run = await pulse.emit_and_wait("order.paid")
 
     assert run.status == "completed"
-    assert [ctx.step.attempt for ctx in charge.contexts] == [1, 2, 3]
+    assert [ctx.step.attempt for ctx in charge.calls] == [1, 2, 3]
     assert run.context == {"charge": {"ok": True}}
     step = (await pulse.steps(run.id))["0"]
     assert (step.status, step.error_message) == ("completed", None)
@@ -53,7 +54,7 @@ async def test_a_step_fails_when_its_attempts_are_used_up(pulse: PulseTest) -> N
     run = await pulse.emit_and_wait("order.paid")
 
     assert run.status == "failed"
-    assert charge.calls == 3
+    assert charge.call_count == 3
     step = (await pulse.steps(run.id))["0"]
     assert (step.attempt, step.max_attempts) == (3, 3)
 
@@ -80,7 +81,7 @@ async def test_the_idempotency_key_is_the_same_for_every_attempt(pulse: PulseTes
 
     run = await pulse.emit_and_wait("order.paid")
 
-    assert {ctx.idempotency_key for ctx in charge.contexts} == {f"{run.id}:0"}
+    assert {ctx.idempotency_key for ctx in charge.calls} == {f"{run.id}:0"}
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ async def test_a_step_between_two_attempts_shows_when_the_next_one_is_due(
 
     step = (await pulse.steps(trigger.run_ids[0]))["0"]
 
-    assert (step.attempt, charge.calls) == (1, 1)
+    assert (step.attempt, charge.call_count) == (1, 1)
     assert step.next_attempt_at is not None
     assert step.next_attempt_at - step.created_at >= timedelta(minutes=5)
     run = await pulse.engine.get_run(trigger.run_ids[0])
@@ -249,8 +250,8 @@ async def test_an_attempt_that_takes_too_long_has_failed(
     assert run.status == "failed"
     assert run.error_message is not None
     assert run.error_message.startswith("charge: HandlerTimeoutError: the attempt took longer")
-    assert len(gate.contexts) == 1
-    assert gate.contexts[0].canceled
+    assert len(gate.calls) == 1
+    assert gate.calls[0].canceled
 
 
 async def test_the_time_limit_holds_for_each_attempt_anew(pulse: PulseTest) -> None:

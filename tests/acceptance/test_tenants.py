@@ -61,7 +61,7 @@ async def test_runs_of_two_tenants_know_nothing_of_each_other(pulse: PulseTest) 
     for tenant_id in (ME, OTHER):
         await pulse.emit_and_wait("order.paid", {"of": tenant_id}, tenant_id=tenant_id)
 
-    seen = [(ctx.tenant_id, ctx.config["of"], ctx.trigger.payload["of"]) for ctx in pay.contexts]
+    seen = [(ctx.tenant_id, ctx.config["of"], ctx.trigger.payload["of"]) for ctx in pay.calls]
     assert seen == [(ME, ME, ME), (OTHER, OTHER, OTHER)]
 
 

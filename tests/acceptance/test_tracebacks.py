@@ -17,7 +17,8 @@ from pulse_temporal import (
     RetryAfterError,
     WorkflowContext,
 )
-from tests.harness import TENANT, PulseTest, action, condition
+from pulse_temporal.testing import action, condition
+from tests.harness import TENANT, PulseTest
 
 LOGGER = "pulse_temporal.handlers"
 TWICE = {"maxAttempts": 2, "backoffMs": 100}

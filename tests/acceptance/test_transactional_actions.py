@@ -14,7 +14,8 @@ import pytest
 
 from pulse_temporal import ConfigurationError, TriggerEnvelope, WorkflowContext, create_engine
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import SOURCE, Gate, PulseTest, action, eventually, make_pulse
+from pulse_temporal.testing import Gate, action
+from tests.harness import SOURCE, PulseTest, eventually, make_pulse
 
 if TYPE_CHECKING:
     from pulse_temporal.handlers.context import HandlerConnection
@@ -65,7 +66,7 @@ async def test_the_time_of_the_record_is_not_that_of_the_transaction(
     pulse: PulseTest, payments: asyncpg.Connection
 ) -> None:
     """The transaction is as old as the handler's call; the step ends when it is recorded."""
-    gate = Gate()
+    gate = Gate(name="pay")
 
     @pulse.engine.action("pay", transactional=True)
     async def pay_slowly(ctx: WorkflowContext) -> None:
@@ -392,7 +393,7 @@ async def test_a_signal_from_a_transactional_action_is_part_of_its_transaction(
     assert await pulse.engine.get_trigger(undone.id) is None
     assert await pulse.engine.get_run(undone.run_ids[0]) is None
     assert not done.duplicate
-    assert ship.calls == 1
+    assert ship.call_count == 1
 
 
 async def test_an_action_that_is_not_transactional_has_no_connection(pulse: PulseTest) -> None:

@@ -11,7 +11,8 @@ import asyncpg
 import pytest
 
 from pulse_temporal import PulseError, WorkflowContext
-from tests.harness import PulseTest, action
+from pulse_temporal.testing import action
+from tests.harness import PulseTest
 
 if TYPE_CHECKING:
     from pulse_temporal.handlers.context import HandlerConnection

@@ -10,7 +10,8 @@ from temporalio.api.enums.v1 import EventType
 
 from pulse_temporal import WorkflowContext
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import PulseTest, action, condition, delay, make_pulse, parallel
+from pulse_temporal.testing import action, condition, delay, parallel
+from tests.harness import PulseTest, make_pulse
 
 SHORT = 1_000
 LIMIT = timedelta(milliseconds=300)
@@ -121,7 +122,7 @@ async def test_one_step_begins_and_ends_its_run(pulse: PulseTest, timeout_ms: in
 
     run = await pulse.emit_and_wait("order.paid")
     entries = await pulse.engine.get_run_timeline(run.id)
-    (ctx,) = probe.contexts
+    (ctx,) = probe.calls
 
     assert (ctx.run.status, ctx.run.started_at is not None) == ("running", True)
     assert (run.status, run.context) == ("completed", {"act": {"n": 1}})
@@ -159,7 +160,7 @@ async def test_a_first_step_that_fails_is_tried_again(pulse: PulseTest, timeout_
     run = await pulse.emit_and_wait("order.paid")
 
     assert run.status == "completed", run.error_message
-    assert [ctx.step.attempt for ctx in probe.contexts] == [1, 2, 3, 1]
+    assert [ctx.step.attempt for ctx in probe.calls] == [1, 2, 3, 1]
 
 
 @pytest.mark.parametrize("timeout_ms", [SHORT, 60_000], ids=["short", "queued"])
@@ -172,7 +173,7 @@ async def test_a_first_step_that_fails_for_good_fails_the_run(
     run = await pulse.emit_and_wait("order.paid")
 
     assert run.status == "failed"
-    assert probe.calls == 1
+    assert probe.call_count == 1
 
 
 async def test_a_first_step_in_a_transaction_begins_its_run(pulse: PulseTest) -> None:

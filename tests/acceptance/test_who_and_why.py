@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from pulse_temporal import InvalidInputError, NotFoundError, PulseTimeoutError, RunTimelineEntry
-from tests.harness import PulseTest, action, condition, delay, eventually
+from pulse_temporal.testing import action, condition, delay
+from tests.harness import PulseTest, eventually
 
 
 async def entries(pulse: PulseTest, run_id: str, kind: str) -> list[RunTimelineEntry]:

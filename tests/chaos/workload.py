@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from pulse_temporal import Engine, WorkflowContext, create_engine
-from tests.harness import StepLike, action, condition, delay, parallel
+from pulse_temporal.testing import StepLike, action, condition, delay, parallel
 
 QUEUE = "chaos"
 SOURCE = "chaos"

@@ -10,8 +10,9 @@ from temporalio.client import Client
 
 from pulse_temporal import ReconcileReport
 from pulse_temporal.embedded.ports import free_ports
+from pulse_temporal.testing import delay
 from tests.cli.conftest import Command, StartPulse
-from tests.harness import PulseTest, delay, eventually
+from tests.harness import PulseTest, eventually
 from tests.temporal_operator import Operator
 
 HOUR = 3_600_000

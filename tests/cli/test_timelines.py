@@ -17,7 +17,8 @@ from pulse_temporal.demo.outro import QUERIES, differences
 from pulse_temporal.demo.scenario import Act
 from pulse_temporal.demo.watch import RunView, follow, look
 from pulse_temporal.model.runs import StepStatus
-from tests.harness import SOURCE, TENANT, PulseTest, delay
+from pulse_temporal.testing import delay
+from tests.harness import SOURCE, TENANT, PulseTest
 
 LIMIT = timedelta(seconds=10)
 

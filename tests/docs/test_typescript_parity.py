@@ -32,7 +32,8 @@ from pulse_temporal import (
 from pulse_temporal.model.runs import LogLevel, RunStatus, StepStatus
 from pulse_temporal.model.steps import StepType
 from pulse_temporal.model.timeline import TimelineEntryType
-from tests.harness import PulseTest, action, condition, delay, parallel
+from pulse_temporal.testing import action, condition, delay, parallel
+from tests.harness import PulseTest
 
 METHODS = tuple(
     re.findall(

@@ -17,16 +17,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from pulse_temporal import Engine, WorkflowContext, WorkflowRun, contract, create_engine
 from pulse_temporal.model.runs import RunFilter
-from tests.harness import (
-    SOURCE,
-    TENANT,
-    StepLike,
-    action,
-    condition,
-    delay,
-    eventually,
-    parallel,
-)
+from pulse_temporal.testing import StepLike, action, condition, delay, parallel
+from tests.harness import SOURCE, TENANT, eventually
 
 SIGNAL = "crash.met"
 CHAINED = "crash.chained"

@@ -15,7 +15,8 @@ from typing import Self
 
 import asyncpg
 
-from tests.harness import PulseTest, StepLike, action, eventually
+from pulse_temporal.testing import StepLike, action
+from tests.harness import PulseTest, eventually
 
 PROGRAM = Path(__file__).with_name("worker_process.py")
 PATIENCE_SECONDS = 30.0

@@ -8,7 +8,8 @@ from itertools import count
 from typing import Self
 
 from pulse_temporal import PulseError
-from tests.harness import TENANT, PulseTest, delay, eventually
+from pulse_temporal.testing import delay
+from tests.harness import TENANT, PulseTest, eventually
 
 SIGNAL = "fault.met"
 EMITTERS = 3

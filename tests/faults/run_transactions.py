@@ -24,7 +24,8 @@ from pulse_temporal.store.claims import Claimed
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.fence import Fence
 from pulse_temporal.store.timeline import LogLine
-from tests.harness import TENANT, PulseTest, delay, parallel
+from pulse_temporal.testing import delay, parallel
+from tests.harness import TENANT, PulseTest
 
 BOUND = timedelta(minutes=5)
 INVOICES = "CREATE TABLE invoices (run_id text REFERENCES pulse_workflow_runs (id))"

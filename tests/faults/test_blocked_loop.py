@@ -11,7 +11,8 @@ import pytest
 
 from pulse_temporal import WorkflowContext
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import PulseTest, action, make_pulse
+from pulse_temporal.testing import action
+from tests.harness import PulseTest, make_pulse
 
 pytestmark = pytest.mark.faults
 
@@ -95,7 +96,7 @@ async def test_who_waits_beside_it_loses_nothing(
     gate.open()
     run = await strict.engine.wait_for_run(waiting, 60)
 
-    assert (run.status, len(gate.contexts)) == ("completed", 1)
+    assert (run.status, len(gate.calls)) == ("completed", 1)
     assert not await connection.fetchval(
         "SELECT count(*) FROM pulse_step_attempts WHERE status = 'lost'"
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from pulse_temporal.testing import action, condition, delay, parallel
 from tests.faults.crew import Crew, work
-from tests.harness import action, condition, delay, parallel
 
 pytestmark = pytest.mark.faults
 

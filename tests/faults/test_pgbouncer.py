@@ -20,19 +20,9 @@ from pulse_temporal import ConfigurationError, PostgresUnavailableError, Workflo
 from pulse_temporal.contract import schedule_id
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.embedded.ports import LOCALHOST, free_ports
+from pulse_temporal.testing import action, condition, delay, parallel
 from tests.faults.own_postgres import OwnPostgres, own_postgres, short_folder
-from tests.harness import (
-    SOURCE,
-    TENANT,
-    PulseTest,
-    action,
-    checked_invariants,
-    condition,
-    delay,
-    eventually,
-    make_pulse,
-    parallel,
-)
+from tests.harness import SOURCE, TENANT, PulseTest, checked_invariants, eventually, make_pulse
 
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 SERVER_CONNECTIONS = 3
@@ -267,7 +257,7 @@ async def test_the_application_s_own_pool(
             ]
 
     assert {run.status for run in runs} == {"completed"}
-    assert work.calls == 20
+    assert work.call_count == 20
 
 
 async def test_a_cache_that_does_not_fit_is_a_matter_of_configuration(

@@ -13,9 +13,10 @@ import pytest
 from pulse_temporal import WorkflowContext
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.errors import EmitBusyError, PostgresUnavailableError
+from pulse_temporal.testing import action
 from tests.faults.load import Load
 from tests.faults.own_postgres import OwnPostgres, own_postgres, through, working_on
-from tests.harness import SOURCE, TENANT, PulseTest, action, eventually
+from tests.harness import SOURCE, TENANT, PulseTest, eventually
 from tests.proxy import Latency, TcpProxy
 
 pytestmark = pytest.mark.faults
@@ -120,7 +121,7 @@ async def test_the_answer_to_an_emit_is_lost(
 
     assert (trigger.id, trigger.duplicate) == (stored, True)
     assert run.status == "completed"
-    assert [ctx.run.id for ctx in work.contexts].count(run.id) == 1
+    assert [ctx.run.id for ctx in work.calls].count(run.id) == 1
 
 
 async def test_the_answer_to_a_commit_is_lost(
@@ -150,7 +151,7 @@ async def test_the_answer_to_a_commit_is_lost(
     run = await working.engine.wait_for_run(run_ids[0], 30)
 
     assert run.status == "completed"
-    assert work.calls == 1
+    assert work.call_count == 1
 
 
 async def test_answers_are_lost_again_and_again(

@@ -11,7 +11,8 @@ import pytest
 
 from pulse_temporal import PulseError, RunConflictError, RunTransitionError
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import PulseTest, action, eventually, make_pulse
+from pulse_temporal.testing import action
+from tests.harness import PulseTest, eventually, make_pulse
 
 ROUNDS = 200
 SEED = 20_261_122
@@ -38,7 +39,7 @@ async def failed_runs(pulse: PulseTest) -> list[str]:
     run_ids = [trigger.run_ids[0] for trigger in triggers]
     runs = await asyncio.gather(*(pulse.engine.wait_for_run(run_id, 60) for run_id in run_ids))
     assert {run.status for run in runs} == {"failed"}
-    assert flaky.calls == ROUNDS
+    assert flaky.call_count == ROUNDS
     return run_ids
 
 
@@ -139,7 +140,7 @@ async def test_two_engines_start_the_same_runs(servers: EmbeddedServices, databa
             await eventually(no_command_is_left)
     finally:
         await opened.close()
-    assert sum(probe.calls for probe in probes) == ROUNDS
+    assert sum(probe.call_count for probe in probes) == ROUNDS
 
 
 async def test_disable_against_update(idle_pulse: PulseTest) -> None:

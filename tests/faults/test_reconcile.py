@@ -21,8 +21,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from pulse_temporal import ReconcileReport, TemporalUnavailableError, WorkflowContext, contract
 from pulse_temporal.embedded import EmbeddedServices, embedded_temporal
 from pulse_temporal.embedded.ports import free_ports
+from pulse_temporal.testing import delay, parallel
 from tests.faults.reconciling import HOUR, begun, emitted, forget_commands, found, repairs_told
-from tests.harness import PulseTest, delay, eventually, make_pulse, parallel
+from tests.harness import PulseTest, eventually, make_pulse
 from tests.temporal_operator import Operator
 
 pytestmark = pytest.mark.faults
@@ -62,7 +63,7 @@ async def test_a_terminated_run_fails_and_can_be_retried(
     assert (await pulse.engine.reconcile()).repairs == ()
     await pulse.engine.retry_run(run_id)
     await pulse.wait_for_status(run_id, "completed")
-    assert first.calls == 1
+    assert first.call_count == 1
 
 
 async def test_a_handler_that_outlives_its_terminated_run_changes_nothing(
@@ -153,7 +154,7 @@ async def test_a_run_that_was_deleted_in_temporal_goes_on_from_what_is_on_record
     assert run is not None
     assert run.generation == 2
     assert run.context == {"first": {"n": 1}, "right": {"n": 2}}
-    assert (first.calls, right.calls, last.calls) == (1, 1, 1)
+    assert (first.call_count, right.call_count, last.call_count) == (1, 1, 1)
     assert await repairs_told(pulse, run_id) == ["restart"]
 
 
@@ -173,12 +174,12 @@ async def test_a_start_that_comes_again_after_its_workflow_was_purged_does_nothi
     )
     await begun(pulse, run_id)
     assert await operator.ended(run_id) == WorkflowExecutionStatus.COMPLETED
-    assert (first.calls, len(gate.contexts)) == (1, 1)
+    assert (first.call_count, len(gate.calls)) == (1, 1)
     report = await pulse.engine.reconcile()
     assert found(report) == [(run_id, "completed", "restart")]
     gate.open()
     assert (await pulse.engine.wait_for_run(run_id)).status == "completed"
-    assert first.calls == 1
+    assert first.call_count == 1
 
 
 async def test_a_run_that_is_lost_again_and_again_fails_in_the_end(
@@ -408,5 +409,5 @@ async def test_a_wiped_temporal_waits_for_a_person_and_then_loses_nothing(
         gate.open()
         for run_id in runs:
             assert (await pulse.engine.wait_for_run(run_id)).status == "completed"
-        assert (first.calls, last.calls) == (len(runs), len(runs))
+        assert (first.call_count, last.call_count) == (len(runs), len(runs))
         assert (await pulse.engine.reconcile()).halted is None

@@ -12,7 +12,8 @@ from pulse_temporal.services.care.comparison import Comparison, ComparisonScope
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.reconcile import OpenRun
 from pulse_temporal.temporal.executions import open_workflows
-from tests.harness import TENANT, PulseTest, delay, eventually
+from pulse_temporal.testing import delay
+from tests.harness import TENANT, PulseTest, eventually
 from tests.temporal_operator import Operator
 
 pytestmark = pytest.mark.faults

@@ -12,8 +12,9 @@ from temporalio.client import (
 
 from pulse_temporal import contract
 from pulse_temporal.services.care import comparison, reconcile
+from pulse_temporal.testing import delay
 from tests.faults.reconciling import HOUR, begun, emitted, forget_commands, found
-from tests.harness import PulseTest, delay, eventually
+from tests.harness import PulseTest, eventually
 from tests.temporal_operator import Operator
 
 pytestmark = pytest.mark.faults
@@ -63,7 +64,7 @@ async def test_many_runs_that_are_lost_before_their_first_step_are_not_started_u
     await pulse.engine.start()
     for run_id in runs:
         await pulse.wait_for_status(run_id, "completed")
-    assert act.calls == len(runs)
+    assert act.call_count == len(runs)
 
 
 async def test_a_repair_that_fails_is_told_and_comes_again(
@@ -159,4 +160,4 @@ async def test_a_retry_gives_a_run_its_restarts_back(
     assert found(await pulse.engine.reconcile()) == [(run_id, "not_found", "restart")]
     gate.open()
     await pulse.wait_for_status(run_id, "completed")
-    assert flaky.calls == 2
+    assert flaky.call_count == 2

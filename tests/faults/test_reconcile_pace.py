@@ -10,8 +10,9 @@ import pytest
 from pulse_temporal.model.reconcile import ReconcileReport
 from pulse_temporal.services.care import comparison, reconcile
 from pulse_temporal.services.care.reconcile import ROUND, pages_of_a_turn
+from pulse_temporal.testing import delay
 from tests.faults.reconciling import HOUR, emitted, found
-from tests.harness import PulseTest, delay
+from tests.harness import PulseTest
 from tests.temporal_operator import Operator
 
 pytestmark = pytest.mark.faults

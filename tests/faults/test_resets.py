@@ -20,7 +20,8 @@ from pulse_temporal.services.runs.mirror import Mirror
 from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.services.runs.waiting import RunWaiter
 from pulse_temporal.store.database import Database
-from tests.harness import TENANT, PulseTest, action, eventually, parallel
+from pulse_temporal.testing import action, parallel
+from tests.harness import TENANT, PulseTest, eventually
 from tests.temporal_operator import Operator
 
 pytestmark = pytest.mark.faults
@@ -46,13 +47,13 @@ async def test_a_running_run_goes_on_without_repeating_what_is_on_record(
     run_id = await emitted(pulse)
     await gate.reached()
     await operator.reset(run_id, to=0)
-    await eventually(lambda: called_again(gate.contexts))
+    await eventually(lambda: called_again(gate.calls))
     gate.open()
     run = await pulse.engine.wait_for_run(run_id)
     assert (run.status, run.generation) == ("completed", 1)
-    assert (first.calls, last.calls) == (1, 1)
+    assert (first.call_count, last.call_count) == (1, 1)
     assert run.context == {"first": {"n": 1}, "gate": {"n": 2}}
-    keys = {context.idempotency_key for context in gate.contexts}
+    keys = {context.idempotency_key for context in gate.calls}
     assert len(keys) == 1
 
 
@@ -71,7 +72,7 @@ async def test_what_the_execution_before_a_reset_still_writes_is_refused(
     run_id = await emitted(pulse)
     await gate.reached()
     new = await operator.reset(run_id, to=0)
-    await eventually(lambda: called_again(gate.contexts))
+    await eventually(lambda: called_again(gate.calls))
     gate.open()
     await after.reached()
     assert (await pulse.steps(run_id))["0"].attempt == 1
@@ -93,13 +94,13 @@ async def test_open_branches_are_ended_and_started_again(
     await right.reached()
     await pulse.wait_for_step(run_id, "0/b1/0/b1/0", "completed")
     await operator.reset(run_id, to=0)
-    await eventually(lambda: called_again(left.contexts))
-    await eventually(lambda: called_again(right.contexts))
+    await eventually(lambda: called_again(left.calls))
+    await eventually(lambda: called_again(right.calls))
     left.open()
     right.open()
     run = await pulse.engine.wait_for_run(run_id)
     assert run.status == "completed"
-    assert done.calls == 1
+    assert done.call_count == 1
     assert run.context == {"left": {"n": 1}, "right": {"n": 2}}
 
 
@@ -115,7 +116,7 @@ async def test_branches_that_were_started_before_the_reset_point_are_kept(
     left.open()
     right.open()
     assert (await pulse.engine.wait_for_run(run_id)).status == "completed"
-    assert (len(left.contexts), len(right.contexts)) == (1, 1)
+    assert (len(left.calls), len(right.calls)) == (1, 1)
 
 
 async def test_a_reset_of_a_failed_run_is_a_retry_within_its_generation(
@@ -131,7 +132,7 @@ async def test_a_reset_of_a_failed_run_is_a_retry_within_its_generation(
     run = await pulse.engine.get_run(run_id)
     assert run is not None
     assert (run.status, run.generation, run.error_message) == ("completed", 1, None)
-    assert (good.calls, flaky.calls) == (1, 2)
+    assert (good.call_count, flaky.call_count) == (1, 2)
     assert any("reset in Temporal" in message for message in await warnings(pulse, run_id))
     assert (await pulse.timeline(run_id)).count("run_failed") == 1
 
@@ -146,7 +147,7 @@ async def test_a_reset_of_a_failed_block_starts_its_failed_branch_over(
     assert (await pulse.engine.wait_for_run(run_id)).status == "failed"
     await operator.reset(run_id, to=0)
     await pulse.wait_for_status(run_id, "completed")
-    assert (good.calls, flaky.calls) == (1, 2)
+    assert (good.call_count, flaky.call_count) == (1, 2)
 
 
 @pytest.mark.parametrize("block", [False, True], ids=["step", "block"])
@@ -166,8 +167,8 @@ async def test_a_reset_behind_the_failure_fails_again_and_changes_nothing(
     assert await pulse.timeline(run_id) == timeline
     await pulse.engine.retry_run(run_id)
     await pulse.wait_for_status(run_id, "completed")
-    assert bad.calls == 2
-    assert good.calls == (1 if block else 0)
+    assert bad.call_count == 2
+    assert good.call_count == (1 if block else 0)
 
 
 async def test_a_reset_of_a_completed_run_ends_itself(
@@ -182,7 +183,7 @@ async def test_a_reset_of_a_completed_run_ends_itself(
     timeline = await pulse.timeline(run_id)
     new = await operator.reset(run_id, to=0)
     await operator.ended(run_id, new)
-    assert act.calls == 1
+    assert act.call_count == 1
     assert await pulse.engine.get_run(run_id) == before
     assert await pulse.timeline(run_id) == timeline
 
@@ -198,7 +199,7 @@ async def test_a_reset_of_a_canceled_run_closes_as_canceled(
     before = await pulse.engine.get_run(run_id)
     new = await operator.reset(run_id, to=0)
     assert await operator.ended(run_id, new) == WorkflowExecutionStatus.CANCELED
-    assert len(gate.contexts) == 1
+    assert len(gate.calls) == 1
     assert await pulse.engine.get_run(run_id) == before
 
 
@@ -234,7 +235,7 @@ async def test_a_reset_of_an_earlier_generation_ends_itself(
     assert await operator.ended(run_id, old) == WorkflowExecutionStatus.COMPLETED
     gate.open()
     assert (await pulse.engine.wait_for_run(run_id)).status == "completed"
-    assert (flaky.calls, len(gate.contexts)) == (2, 1)
+    assert (flaky.call_count, len(gate.calls)) == (2, 1)
 
 
 async def test_of_two_resets_the_later_one_speaks(pulse: PulseTest, operator: Operator) -> None:
@@ -243,12 +244,12 @@ async def test_of_two_resets_the_later_one_speaks(pulse: PulseTest, operator: Op
     run_id = await emitted(pulse)
     await gate.reached()
     await operator.reset(run_id, to=0)
-    await eventually(lambda: called_again(gate.contexts))
+    await eventually(lambda: called_again(gate.calls))
     newest = await operator.reset(run_id, to=0)
     gate.open()
     assert await operator.ended(run_id, newest) == WorkflowExecutionStatus.COMPLETED
     assert (await pulse.engine.wait_for_run(run_id)).status == "completed"
-    assert first.calls == 1
+    assert first.call_count == 1
 
 
 async def test_a_reset_of_a_branch_goes_on_for_its_parent(
@@ -263,10 +264,10 @@ async def test_a_reset_of_a_branch_goes_on_for_its_parent(
         await operator.reset(f"{run_id}/0/b0", to=0)
     except RPCError as error:
         pytest.skip(f"this server does not reset child workflows: {error}")
-    await eventually(lambda: called_again(right.contexts))
+    await eventually(lambda: called_again(right.calls))
     right.open()
     assert (await pulse.engine.wait_for_run(run_id)).status == "completed"
-    assert left.calls == 1
+    assert left.call_count == 1
 
 
 async def test_a_reset_that_was_reset_before_it_spoke_takes_nothing_over(
@@ -282,7 +283,7 @@ async def test_a_reset_that_was_reset_before_it_spoke_takes_nothing_over(
     silent = await operator.reset(run_id, to=0)
     await operator.reset(run_id, to=0, run_id=first)
     await pulse.engine.start()
-    await eventually(lambda: called_again(gate.contexts))
+    await eventually(lambda: called_again(gate.calls))
 
     environment = ActivityEnvironment(client=operator.client)
     environment.info = replace(
@@ -320,7 +321,7 @@ async def test_no_handler_is_called_after_its_run_has_failed(
         await pulse.engine.stop()
     finally:
         arm({})
-    assert act.calls == 0
+    assert act.call_count == 0
     assert "completed" not in (await pulse.statuses(run_id)).values()
 
 

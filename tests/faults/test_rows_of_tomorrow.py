@@ -19,7 +19,8 @@ from pulse_temporal.store.claims import ClaimTerms
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.fence import Fence
 from pulse_temporal.temporal.client import connect
-from tests.harness import PATIENCE, PulseTest, delay, eventually, parallel
+from pulse_temporal.testing import delay, parallel
+from tests.harness import PATIENCE, PulseTest, eventually
 from tests.integration.clocks import Clocks
 
 pytestmark = pytest.mark.faults
@@ -303,9 +304,9 @@ async def test_a_claimed_step_is_left_to_others(
     attempts = await connection.fetchval(
         "SELECT count(*) FROM pulse_step_attempts WHERE step_run_id = $1", step.id
     )
-    assert (step.status, step.attempt, attempts, after.calls) == ("pending", 0, 0, 0)
+    assert (step.status, step.attempt, attempts, after.call_count) == ("pending", 0, 0, 0)
     assert "step_started after" not in await pulse.timeline(run_id)
 
     await connection.execute(AS_BEFORE, snapshot)
     run = await pulse.engine.wait_for_run(run_id, 60)
-    assert (run.status, after.calls) == ("completed", 1)
+    assert (run.status, after.call_count) == ("completed", 1)

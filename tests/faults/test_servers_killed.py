@@ -24,7 +24,8 @@ from pulse_temporal.embedded import (
 )
 from pulse_temporal.embedded.ports import free_ports
 from pulse_temporal.errors import PostgresUnavailableError
-from tests.harness import PulseTest, checked_invariants, delay, eventually, make_pulse, parallel
+from pulse_temporal.testing import delay, parallel
+from tests.harness import PulseTest, checked_invariants, eventually, make_pulse
 
 pytestmark = pytest.mark.faults
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.harness import PulseTest, action, delay, eventually
+from pulse_temporal.testing import action, delay
+from tests.harness import PulseTest, eventually
 
 pytestmark = pytest.mark.faults
 

@@ -16,8 +16,9 @@ import pytest
 from pulse_temporal import Engine
 from pulse_temporal.embedded import TemporalServer, embedded_temporal
 from pulse_temporal.embedded.ports import free_ports
+from pulse_temporal.testing import delay
 from tests.faults.own_postgres import short_folder
-from tests.harness import PulseTest, delay, eventually, make_pulse
+from tests.harness import PulseTest, eventually, make_pulse
 from tests.proxy import TcpProxy
 
 pytestmark = pytest.mark.faults
@@ -107,7 +108,7 @@ async def test_temporal_is_killed_and_comes_back(
     assert {run.id: run.status for run in runs.values()} == {
         run_id: "canceled" if run_id in victims else "completed" for run_id in runs
     }
-    called = {ctx.run.id for probe in calls for ctx in probe.contexts}
+    called = {ctx.run.id for probe in calls for ctx in probe.calls}
     assert called.isdisjoint(victims[1:]), "a run that was canceled before its start never ran"
 
 
@@ -130,7 +131,7 @@ async def test_a_silent_temporal_delays_no_emit(
     assert canceled.status == "canceled"
     assert [run.status for run in runs] == ["canceled"] + ["completed"] * 19
     assert temporal.port != proxy.port
-    assert len({ctx.run.id for ctx in work.contexts}) == 19
+    assert len({ctx.run.id for ctx in work.calls}) == 19
 
 
 async def started_and_stopped(engine: Engine) -> None:

@@ -22,7 +22,8 @@ from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.model.values import JsonObject
 from pulse_temporal.skeleton import skeleton, terms
 from pulse_temporal.temporal.client import connect
-from tests.harness import PulseTest, action, delay, make_pulse, parallel
+from pulse_temporal.testing import action, delay, parallel
+from tests.harness import PulseTest, make_pulse
 
 pytestmark = pytest.mark.faults
 
@@ -76,7 +77,7 @@ async def test_a_run_that_a_newer_release_started(idle_pulse: PulseTest) -> None
         run = await pulse.engine.wait_for_run(run_id, 30)
 
     assert run.status == "completed", run.error_message
-    assert [probe.calls for probe in calls] == [1, 1, 1]
+    assert [probe.call_count for probe in calls] == [1, 1, 1]
 
 
 async def test_an_old_worker_on_newer_tables(
@@ -124,5 +125,5 @@ async def test_workers_with_different_handlers(servers: EmbeddedServices, databa
         runs = [await old.engine.wait_for_run(trigger.run_ids[0], 60) for trigger in triggers]
 
     assert {run.status for run in runs} == {"completed"}, [run.error_message for run in runs]
-    assert added.calls == 5
-    assert sum(probe.calls for probe in known) == 10
+    assert added.call_count == 5
+    assert sum(probe.call_count for probe in known) == 10

@@ -7,8 +7,9 @@ import signal
 import asyncpg
 import pytest
 
+from pulse_temporal.testing import condition, delay, parallel
 from tests.faults.crew import Crew, work
-from tests.harness import condition, delay, eventually, parallel
+from tests.harness import eventually
 
 pytestmark = pytest.mark.faults
 

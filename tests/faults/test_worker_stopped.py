@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pulse_temporal.testing import action
 from tests.faults.crew import Crew, Worker, work
-from tests.harness import action
 
 pytestmark = pytest.mark.faults
 

@@ -15,7 +15,8 @@ from temporalio.service import RPCError
 
 from pulse_temporal import WorkflowContext
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import PulseTest, action, delay, eventually, make_pulse
+from pulse_temporal.testing import action, delay
+from tests.harness import PulseTest, eventually, make_pulse
 from tests.leaks import assert_nothing_left
 from tests.proxy import TcpProxy
 
@@ -222,7 +223,7 @@ async def test_everything_waits_while_no_worker_has_postgres(
     ended = [await cut_off.front.engine.wait_for_run(run, 90) for run in [slow, *runs]]
 
     assert {run.status for run in ended} == {"completed"}
-    assert len(gate.contexts) == 1
+    assert len(gate.calls) == 1
     grown = [late - early for early, late in zip(before, after, strict=True)]
     assert max(grown) <= 3, "a task that was taken before the loss may still time out, once"
     assert max(after) < 20
@@ -246,7 +247,7 @@ async def test_a_result_that_could_not_be_recorded_is_lost_and_not_failed(
     await heal(cut_off)
 
     assert (await cut_off.front.engine.wait_for_run(run_id, 60)).status == "completed"
-    assert [context.step.attempt for context in gate.contexts] == [1, 1]
+    assert [context.step.attempt for context in gate.calls] == [1, 1]
 
 
 async def events(pulse: PulseTest, runs: list[str]) -> list[int]:

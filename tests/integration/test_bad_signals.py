@@ -18,7 +18,8 @@ from pulse_temporal import (
     TriggerInput,
     UnknownSignalError,
 )
-from tests.harness import SOURCE, TENANT, PulseTest, action
+from pulse_temporal.testing import action
+from tests.harness import SOURCE, TENANT, PulseTest
 
 FILLED_BY_EMIT = (
     "pulse_triggers",

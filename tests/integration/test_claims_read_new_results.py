@@ -17,7 +17,8 @@ from pulse_temporal.store.contexts import KeptResults, KnownResults
 from pulse_temporal.store.fence import Fence
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.statements import statements
-from tests.harness import TENANT, PulseTest, StepLike, action, parallel
+from pulse_temporal.testing import StepLike, action, parallel
+from tests.harness import TENANT, PulseTest
 from tests.integration.explain import undone
 
 BOUND = timedelta(minutes=5)

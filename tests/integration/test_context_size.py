@@ -10,7 +10,8 @@ import pytest
 from pulse_temporal import WorkflowContext
 from pulse_temporal.config import Limits
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import PulseTest, action, make_pulse, parallel
+from pulse_temporal.testing import action, parallel
+from tests.harness import PulseTest, make_pulse
 
 LARGE = {"v": "x" * 4_000}
 LIMIT = 10_000
@@ -42,7 +43,7 @@ async def test_the_step_whose_result_has_no_room_fails_for_good(
 
     run = await narrow.emit_and_wait("grow")
 
-    assert (run.status, act.calls) == ("failed", 3)
+    assert (run.status, act.call_count) == ("failed", 3)
     message = (await narrow.steps(run.id))["2"].error_message or ""
     assert "would make the run's context larger than 10000 bytes" in message
     assert "limits.context_bytes" in message

@@ -232,7 +232,7 @@ async def test_a_tick_emits_a_signal_and_starts_its_owner(
 
     (run_id,) = ticked.run_ids
     assert (await pulse.engine.wait_for_run(run_id)).status == "completed"
-    trigger = sweep.contexts[0].trigger
+    trigger = sweep.calls[0].trigger
     assert (trigger.id, trigger.type, trigger.source) == (ticked.trigger_id, "clean.up", "cron")
     assert trigger.payload == {
         "scheduledAt": "2026-03-02T12:00:00Z",

@@ -13,16 +13,8 @@ from pulse_temporal import WorkflowContext
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.store.connection import Connection
 from pulse_temporal.store.migrate import migrations
-from tests.harness import (
-    SOURCE,
-    TENANT,
-    PulseTest,
-    condition,
-    delay,
-    eventually,
-    make_pulse,
-    parallel,
-)
+from pulse_temporal.testing import condition, delay, parallel
+from tests.harness import SOURCE, TENANT, PulseTest, eventually, make_pulse
 
 PAID = {"tenantId": TENANT, "source": SOURCE, "type": "order.paid"}
 LEVELS = ["repeatable read", "serializable"]

@@ -73,7 +73,7 @@ async def test_a_start_of_a_newer_dialect_waits_and_others_go_on(
     done = await pulse.engine.wait_for_run(second)
     taken = await lease(store, pulse, "runs")
 
-    assert (done.definition_id, done.status, pay.calls) == (known.id, "completed", 1)
+    assert (done.definition_id, done.status, pay.call_count) == (known.id, "completed", 1)
     assert first not in taken
     waiting = await connection.fetch(
         "SELECT run_id, tries, leased_until = '-infinity' AS is_free FROM pulse_outbox"

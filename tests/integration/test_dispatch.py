@@ -42,7 +42,7 @@ async def test_a_refused_start_fails_the_run_also_after_a_retry(
         await eventually(no_command_is_left)
     await pulse.engine.retry_run(run.id)
     last = await pulse.engine.wait_for_run(run.id)
-    assert (last.status, last.generation, work.calls) == ("completed", 3, 1)
+    assert (last.status, last.generation, work.call_count) == ("completed", 3, 1)
 
 
 async def test_a_burst_beyond_the_queue_loses_no_run_and_leaves_no_command(

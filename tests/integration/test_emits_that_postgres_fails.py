@@ -12,7 +12,8 @@ import pytest
 
 from pulse_temporal import PulseError, WorkflowContext, WorkflowRun
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import SOURCE, Gate, PulseTest, action, eventually, make_pulse
+from pulse_temporal.testing import Gate, action
+from tests.harness import SOURCE, PulseTest, eventually, make_pulse
 
 WAITING = """
 SELECT pid, query_start FROM pg_stat_activity
@@ -110,7 +111,7 @@ async def test_a_canceled_emit_of_a_transactional_action_is_no_failed_attempt(
     pulse: PulseTest, connection: asyncpg.Connection, emit: Emit
 ) -> None:
     """An operator cancels Pulse's own statement; the effect is undone and made again."""
-    gate = Gate()
+    gate = Gate(name="pay")
     await connection.execute("CREATE TABLE paid (attempt int)")
 
     @pulse.engine.action("pay", transactional=True)
@@ -138,7 +139,7 @@ async def test_a_lock_on_the_signals_costs_no_attempt_however_long_it_lasts(
     impatient: PulseTest, connection: asyncpg.Connection, timeout_ms: int, query: str
 ) -> None:
     """An emit waits as long as its attempt has time; then the step waits for Postgres."""
-    gate = Gate()
+    gate = Gate(name="announce")
 
     async def announce(ctx: WorkflowContext) -> None:
         await gate(ctx)
@@ -160,7 +161,7 @@ async def test_a_lock_on_the_signals_costs_no_attempt_however_long_it_lasts(
 async def test_a_bound_of_the_handlers_own_around_an_emit_costs_no_attempt(
     impatient: PulseTest, connection: asyncpg.Connection
 ) -> None:
-    gate = Gate()
+    gate = Gate(name="announce")
 
     async def announce(ctx: WorkflowContext) -> None:
         await gate(ctx)
@@ -219,7 +220,7 @@ async def assert_announced_once(
 ) -> None:
     """Check that a run's one step has used one attempt, whatever the number of its calls."""
     assert run.status == "completed", run.error_message
-    assert {ctx.step.attempt for ctx in gate.contexts} == {1}
-    assert calls in (None, len(gate.contexts))
+    assert {ctx.step.attempt for ctx in gate.calls} == {1}
+    assert calls in (None, len(gate.calls))
     assert await connection.fetchval(LEAVES) == 1
     assert (await pulse.steps(run.id))["0"].attempt == 1

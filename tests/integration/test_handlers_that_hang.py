@@ -10,7 +10,8 @@ import pytest
 
 from pulse_temporal import WorkflowContext, create_engine
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import PulseTest, action, checked_invariants, eventually, make_pulse
+from pulse_temporal.testing import action
+from tests.harness import PulseTest, checked_invariants, eventually, make_pulse
 
 THREADS = 2
 """Of a worker with ``concurrency`` 1."""
@@ -83,4 +84,4 @@ async def test_a_record_that_postgres_never_takes_fails_the_step(
 
     assert run.status == "failed"
     assert "WorkerLostError" in (run.error_message or "")
-    assert pay.calls == 2
+    assert pay.call_count == 2

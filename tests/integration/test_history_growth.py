@@ -10,7 +10,8 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
 
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import PulseTest, action, condition, make_pulse, parallel
+from pulse_temporal.testing import action, condition, parallel
+from tests.harness import PulseTest, make_pulse
 
 LENGTHS = (5, 20, 80)
 SHORT = 1_000
@@ -114,7 +115,7 @@ async def test_the_tenants_data_stays_out_of_history(quiet_pulse: PulseTest) -> 
     run = await quiet_pulse.emit_and_wait("data.seen", {"key": "canary-payload"})
     assert run.status == "completed"
     assert {"secret": "canary-result"} in run.context.values()
-    assert {ctx.trigger.payload["key"] for ctx in reader.contexts} == {"canary-payload"}
+    assert {ctx.trigger.payload["key"] for ctx in reader.calls} == {"canary-payload"}
 
     for workflow_id in (run.id, f"{run.id}/2/b0", f"{run.id}/2/b1"):
         history = await quiet_pulse.history(workflow_id)

@@ -15,7 +15,8 @@ from pulse_temporal.services.runs.mirror import Mirror
 from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.services.runs.waiting import RunWaiter
 from pulse_temporal.store.database import Database
-from tests.harness import PulseTest, delay, parallel
+from pulse_temporal.testing import delay, parallel
+from tests.harness import PulseTest
 from tests.integration.test_pauses_between_attempts import root_fence
 
 BOUND = timedelta(seconds=10)

@@ -15,7 +15,8 @@ from pulse_temporal import Limits, StepCompleteEvent
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.store import steps
 from pulse_temporal.store.database import Database
-from tests.harness import PulseTest, condition, eventually, make_pulse
+from pulse_temporal.testing import condition
+from tests.harness import PulseTest, eventually, make_pulse
 from tests.integration.test_pauses_between_attempts import root_fence
 
 MANY = 9_000

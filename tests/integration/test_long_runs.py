@@ -7,7 +7,8 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from pulse_temporal.embedded.binaries import find_temporal
-from tests.harness import action, eventually, make_pulse
+from pulse_temporal.testing import action
+from tests.harness import eventually, make_pulse
 
 NAMES = ("Tenant", "Definition", "Trigger")
 EVENTS = 30

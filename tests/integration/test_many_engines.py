@@ -14,7 +14,8 @@ import pytest
 from pulse_temporal import DefinitionError, WorkflowContext, WorkflowStepRun
 from pulse_temporal.config import EngineSettings
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import PulseTest, action, eventually, make_pulse
+from pulse_temporal.testing import action
+from tests.harness import PulseTest, eventually, make_pulse
 
 MakeColleague = Callable[..., PulseTest]
 
@@ -57,7 +58,7 @@ async def test_a_process_that_only_emits_starts_runs_for_the_others(
     run = await emitter.emit_and_wait("order.paid")
 
     assert run.status == "completed"
-    assert (own.calls, theirs.calls) == (0, 1)
+    assert (own.call_count, theirs.call_count) == (0, 1)
 
 
 async def test_what_a_process_that_only_emits_has_started_waits_for_a_worker(
@@ -164,7 +165,7 @@ async def test_runs_go_on_elsewhere_when_an_engine_stops(
     run = await idle_pulse.engine.wait_for_run(trigger.run_ids[0])
 
     assert run.status == "completed"
-    assert two.calls == 1
+    assert two.call_count == 1
 
 
 async def test_handlers_of_live_workers_are_known_to_everybody(
@@ -230,7 +231,7 @@ async def test_a_blocked_step_goes_on_when_a_worker_comes_that_knows_its_handler
 
     step = (await idle_pulse.steps(run.id))["0"]
     assert run.status == "completed"
-    assert (pay.calls, step.blocked_reason, step.attempt) == (1, None, 1)
+    assert (pay.call_count, step.blocked_reason, step.attempt) == (1, None, 1)
 
 
 @pytest.mark.parametrize("kind", ["action", "condition"])
@@ -280,7 +281,7 @@ async def test_engines_with_other_queues_leave_each_others_runs_alone(
         await second.engine.retry_run(run.id)
         async with first.engine:
             assert (await first.engine.wait_for_run(run.id)).status == "completed"
-    assert (mine.calls, other.calls) == (2, 0)
+    assert (mine.call_count, other.call_count) == (2, 0)
 
 
 async def test_a_stopping_engine_keeps_no_lease(

@@ -16,7 +16,8 @@ from pulse_temporal.store.attempts import FailedAttempt
 from pulse_temporal.store.claims import Claimed
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.fence import Fence
-from tests.harness import TENANT, PulseTest, action
+from pulse_temporal.testing import action
+from tests.harness import TENANT, PulseTest
 
 BOUND = timedelta(seconds=10)
 PAUSE_MS = 300_000

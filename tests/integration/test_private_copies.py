@@ -32,7 +32,7 @@ async def test_a_handler_may_change_all_that_it_is_given(pulse: PulseTest) -> No
     runs = [await pulse.emit_and_wait("order.paid", {"secret": n}) for n in range(2)]
 
     assert [run.status for run in runs] == ["completed"] * 2
-    assert later.calls == 2
+    assert later.call_count == 2
     given = (["books@example.com"], {"to": ["books@example.com"]})
     assert [(before, stored) for before, stored, _ in seen] == [given] * 2
     assert seen[1][2] != []
@@ -48,7 +48,7 @@ async def test_a_reader_that_changes_a_run_changes_no_later_one(pulse: PulseTest
     listed.definition_snapshot.steps.clear()
     again = await pulse.emit_and_wait("order.paid")
 
-    assert (again.status, pay.calls) == ("completed", 2)
+    assert (again.status, pay.call_count) == ("completed", 2)
     assert len(again.definition_snapshot.steps) == 1
 
 

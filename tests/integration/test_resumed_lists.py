@@ -8,7 +8,8 @@ from datetime import timedelta
 from pulse_temporal.store import steps
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.fence import Fence
-from tests.harness import TENANT, PulseTest, action, condition
+from pulse_temporal.testing import action, condition
+from tests.harness import TENANT, PulseTest
 
 UNSKIP = (
     "UPDATE pulse_workflow_step_runs SET status = 'pending', skipped_by = NULL WHERE path = '1'"

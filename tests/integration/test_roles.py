@@ -22,7 +22,8 @@ from pulse_temporal import (
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.engine.methods import AwaitableMethods
 from pulse_temporal.store.rights import needed_rights
-from tests.harness import SOURCE, TENANT, PulseTest, action, condition, delay, make_pulse, parallel
+from pulse_temporal.testing import action, condition, delay, parallel
+from tests.harness import SOURCE, TENANT, PulseTest, make_pulse
 
 GRANTS = Path(__file__).parents[2] / "docs" / "operate" / "roles.sql"
 SIGNAL = {"tenantId": TENANT, "source": SOURCE, "type": "order.paid"}

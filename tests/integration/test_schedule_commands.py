@@ -208,7 +208,7 @@ async def test_runs_start_while_schedules_are_slow(
     await pulse.engine.retry_run(run.id)
 
     assert (await pulse.engine.wait_for_run(run.id, timeout=10)).status == "completed"
-    assert act.calls == 2
+    assert act.call_count == 2
 
 
 async def _are_under_way(connection: asyncpg.Connection) -> bool:

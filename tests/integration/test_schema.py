@@ -224,7 +224,7 @@ async def test_engines_with_different_prefixes_share_a_database_and_nothing_else
     run = await pulses[0].emit_and_wait("order.paid")
 
     assert run.status == "completed"
-    assert [probe.calls for probe in calls] == [1, 0]
+    assert [probe.call_count for probe in calls] == [1, 0]
     assert await pulses[1].engine.get_run(run.id) is None
     assert (await pulses[1].engine.list_runs()).items == ()
     for pulse in pulses:

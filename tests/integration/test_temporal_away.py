@@ -56,7 +56,7 @@ async def test_runs_start_when_temporal_comes(
         await lonely.engine.stop()
 
     assert {run.status for run in runs} == {"completed"}
-    assert pay.calls == 5
+    assert pay.call_count == 5
 
 
 async def test_a_run_can_be_canceled_without_temporal(
@@ -80,7 +80,7 @@ async def test_a_run_can_be_canceled_without_temporal(
 
     assert canceled.status == "canceled"
     assert await lonely.engine.get_run(canceled.id) == canceled
-    assert [ctx.run.id for ctx in pay.contexts] == list(later.run_ids)
+    assert [ctx.run.id for ctx in pay.calls] == list(later.run_ids)
 
 
 async def test_an_engine_stops_without_temporal(lonely: PulseTest) -> None:

@@ -17,16 +17,8 @@ from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError
 
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import (
-    TENANT,
-    PulseTest,
-    action,
-    condition,
-    delay,
-    eventually,
-    make_pulse,
-    parallel,
-)
+from pulse_temporal.testing import action, condition, delay, parallel
+from tests.harness import TENANT, PulseTest, eventually, make_pulse
 
 HOUR_MS = 3_600_000
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from pulse_temporal.embedded import EmbeddedServices
-from tests.harness import action, condition, make_pulse
+from pulse_temporal.testing import action, condition
+from tests.harness import make_pulse
 
 ROOT = Path(__file__).parents[2]
 STEPS = (condition("wants_receipt"), action("send_receipt"))

@@ -14,17 +14,8 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from pulse_temporal import RunFilter, TriggerEnvelope, WorkflowContext, WorkflowRun
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.invariants import violations
-from tests.harness import (
-    PATIENCE,
-    SOURCE,
-    PulseTest,
-    action,
-    condition,
-    delay,
-    eventually,
-    make_pulse,
-    parallel,
-)
+from pulse_temporal.testing import action, condition, delay, parallel
+from tests.harness import PATIENCE, SOURCE, PulseTest, eventually, make_pulse
 from tests.temporal_operator import Operator
 
 Answer = TypeVar("Answer")

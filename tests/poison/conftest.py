@@ -62,7 +62,7 @@ async def check_health(pulse: PulseTest) -> None:
     healthy = pulse.action("healthy")
     await pulse.define("healthy", "healthy")
     run = await pulse.emit_and_wait("healthy")
-    assert (run.status, healthy.calls) == ("completed", 1)
+    assert (run.status, healthy.call_count) == ("completed", 1)
     connection = await asyncpg.connect(pulse.dsn)
 
     async def is_quiet() -> bool:

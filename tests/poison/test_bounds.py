@@ -40,4 +40,4 @@ async def test_a_signal_that_starts_a_crowd_starts_all_of_it(poisoned: PulseTest
     for run_id in trigger.run_ids:
         run = await poisoned.engine.wait_for_run(run_id, timeout=60)
         assert run.status == "completed"
-    assert act.calls == CROWD
+    assert act.call_count == CROWD

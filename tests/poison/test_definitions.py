@@ -9,7 +9,8 @@ import pytest
 from typing_extensions import override
 
 from pulse_temporal import DefinitionError
-from tests.harness import TENANT, PulseTest, action, condition, delay, parallel
+from pulse_temporal.testing import action, condition, delay, parallel
+from tests.harness import TENANT, PulseTest
 from tests.poison.conftest import stored
 from tests.poison.corpus import BAD_NAMES, REFUSED
 
@@ -233,7 +234,7 @@ async def test_skipping_more_than_there_is_skips_the_rest(poisoned: PulseTest) -
 
     run = await poisoned.emit_and_wait("skips")
 
-    assert (run.status, late.calls) == ("completed", 0)
+    assert (run.status, late.call_count) == ("completed", 0)
     assert await poisoned.statuses(run.id) == {"0": "completed", "1": "skipped", "2": "skipped"}
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from pulse_temporal import ActionResult, WorkflowContext
 from pulse_temporal.config import KIBIBYTE
-from tests.harness import SOURCE, PulseTest, action, condition
+from pulse_temporal.testing import action, condition
+from tests.harness import SOURCE, PulseTest
 from tests.poison.corpus import CARRIED, CONVERTED, ERRORS, REFUSED, Odd, nested
 
 TWICE = {"maxAttempts": 2, "backoffMs": 100}
@@ -280,7 +281,7 @@ async def test_a_signal_of_the_longest_type_can_be_caused(poisoned: PulseTest, t
     result = run.context[title]
     assert isinstance(result, dict)
     assert (await poisoned.engine.wait_for_run(str(result["run"]))).status == "completed"
-    assert heard.contexts[0].trigger.id == result["id"]
+    assert heard.calls[0].trigger.id == result["id"]
     assert await poisoned.engine.get_trigger(str(result["id"])) is not None
 
 

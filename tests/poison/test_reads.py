@@ -17,7 +17,8 @@ from pulse_temporal import (
     RunFilter,
     create_engine,
 )
-from tests.harness import SOURCE, PulseTest, delay
+from pulse_temporal.testing import delay
+from tests.harness import SOURCE, PulseTest
 
 IDS: Mapping[str, object] = {
     "NUL": "run_a\0b",

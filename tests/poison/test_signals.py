@@ -189,7 +189,7 @@ async def test_an_odd_name_goes_through_a_whole_run(poisoned: PulseTest, name: s
     (run_id,) = trigger.run_ids
     run = await engine.wait_for_run(run_id, tenant_id=text)
 
-    assert (run.status, act.calls) == ("completed", 3)
+    assert (run.status, act.call_count) == ("completed", 3)
     assert run.context[text] == {text: text}
     assert (await engine.list_workflows(tenant_id=text)).items == (definition,)
     assert [entry.type for entry in await engine.get_run_timeline(run_id)][-1] == "run_completed"

@@ -34,7 +34,8 @@ from pulse_temporal import create_engine
 from pulse_temporal.contract import schedule_id
 from pulse_temporal.embedded import embedded_postgres
 from pulse_temporal.embedded.binaries import find_temporal
-from tests.harness import PulseTest, action, condition, delay, eventually, parallel
+from pulse_temporal.testing import action, condition, delay, parallel
+from tests.harness import PulseTest, eventually
 from tests.temporal_operator import Operator
 
 HISTORIES = Path(__file__).with_name("histories")
@@ -185,7 +186,7 @@ async def reset_with_open_branches(pulse: PulseTest) -> list[str]:
     await (await operator_of(pulse)).reset(run_id, to=0)
 
     async def restarted() -> bool:
-        return len(left.contexts) > 1 and len(right.contexts) > 1
+        return len(left.calls) > 1 and len(right.calls) > 1
 
     await eventually(restarted)
     left.open()

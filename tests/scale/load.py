@@ -11,7 +11,7 @@ import asyncpg
 from pulse_temporal import create_engine
 from pulse_temporal.clock import utc_now
 from pulse_temporal.store.statements import NAME
-from tests.harness import action, condition, delay
+from pulse_temporal.testing import action, condition, delay
 
 QUEUE = "pulse"
 NOWHERE = "127.0.0.1:9"

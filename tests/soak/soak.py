@@ -25,7 +25,8 @@ from asyncpg.protocol.protocol import PreparedStatementState
 
 from pulse_temporal import WorkflowContext
 from pulse_temporal.embedded import embedded_services
-from tests.harness import PulseTest, action, condition, delay, make_pulse, parallel
+from pulse_temporal.testing import action, condition, delay, parallel
+from tests.harness import PulseTest, make_pulse
 
 DRIVERS = 6
 SAMPLES = 40

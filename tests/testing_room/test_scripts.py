@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from pulse_temporal import (
@@ -14,9 +16,8 @@ from pulse_temporal import (
     WorkflowContext,
 )
 from pulse_temporal.embedded import EmbeddedServices
-from pulse_temporal.testing import PulseTestEnvironment
+from pulse_temporal.testing import PulseTestEnvironment, action, condition
 from pulse_temporal.types import CallNext
-from tests.harness import action, condition
 
 RETRY = {"maxAttempts": 3, "backoffMs": 60_000}
 
@@ -92,6 +93,37 @@ async def test_a_condition_answers_call_by_call(env: PulseTestEnvironment) -> No
         "escalate": "skipped",
     }
     assert (len(still.calls), len(escalate.calls)) == (2, 0)
+
+
+async def test_a_gate_holds_a_run_up_in_the_middle_of_a_step(env: PulseTestEnvironment) -> None:
+    gate = env.script_gate("charge", returns={"id": 7})
+    await env.define(definition(action("charge"), tenantId="acme"))
+
+    trigger = await env.engine.emit({"tenantId": "acme", "source": "test", "type": "order.paid"})
+    await gate.reached()
+    (held,) = await env.engine.get_run_steps(trigger.run_ids[0])
+    gate.open()
+    result = await env.finish(trigger.run_ids[0])
+
+    assert held.status == "running"
+    assert (result.context, gate.call_count) == ({"charge": {"id": 7}}, 1)
+
+
+async def test_a_gate_takes_the_place_of_a_real_handler(env: PulseTestEnvironment) -> None:
+    env.use(register_shop)
+
+    env.script_gate("send_email").open()
+    result = await env.run(definition(action("send_email")))
+
+    assert result.status == "completed"
+    assert env.engine.registry.actions["send_email"].replay_safe
+
+
+async def test_waiting_for_a_call_that_does_not_come_says_so(env: PulseTestEnvironment) -> None:
+    charge = env.script_action("charge")
+
+    with pytest.raises(TimeoutError, match=r"'charge' was called 0 times in 0\.01 s, not 2 times"):
+        await charge.called(times=2, within=timedelta(milliseconds=10))
 
 
 async def test_a_definition_is_there_for_its_own_run_only(env: PulseTestEnvironment) -> None:

@@ -7,8 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from pulse_temporal.testing import PulseTestEnvironment, assert_timeline
-from tests.harness import action, delay, parallel
+from pulse_temporal.testing import PulseTestEnvironment, action, assert_timeline, delay, parallel
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)

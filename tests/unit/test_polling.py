@@ -10,7 +10,7 @@ import pytest
 from temporalio.worker import Worker
 
 from pulse_temporal.activities.handover import Handover
-from pulse_temporal.worker.gate import Gate
+from pulse_temporal.worker.gate import TaskGate
 from pulse_temporal.worker.polling import Polling
 
 
@@ -42,7 +42,7 @@ async def test_a_worker_is_canceled_until_it_ends_however_often_its_owner_is(
     monkeypatch.setattr("pulse_temporal.worker.polling.LEFT_PATIENCE", timedelta(seconds=0.01))
     worker = StubbornWorker()
     polling = Polling(
-        lambda: cast("Worker", worker), Gate(), Handover(), grace=timedelta(seconds=1)
+        lambda: cast("Worker", worker), TaskGate(), Handover(), grace=timedelta(seconds=1)
     )
     polls = asyncio.ensure_future(polling.run())
     await worker.runs.wait()
