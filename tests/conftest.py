@@ -16,6 +16,7 @@ from pulse_temporal import create_engine
 from pulse_temporal.embedded import EmbeddedServices, embedded_services
 from tests.harness import PulseTest, checked_invariants, make_pulse
 from tests.leaks import assert_nothing_left
+from tests.processes import Programs
 from tests.scratch import close_scratch, open_scratch
 
 # How long an example takes says more about the machine than about the code.
@@ -125,6 +126,13 @@ async def pulse(idle_pulse: PulseTest) -> PulseTest:
     """Give an engine that works."""
     await idle_pulse.engine.start()
     return idle_pulse
+
+
+@pytest.fixture
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Generator[Programs]:
+    """Give the means to start programs; whoever is left afterwards is ended."""
+    with Programs(tmp_path_factory.mktemp("programs")) as made:
+        yield made
 
 
 async def run_sql(dsn: str, text: str) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 from collections.abc import Sequence
-from contextlib import suppress
 from multiprocessing import get_context
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Self
 
 from tests.chaos.stage import Errand, Work, serve
+from tests.processes import Fork
 
 GLANCE_SECONDS = 0.02
 LONGEST_REST_SECONDS = 0.3
@@ -39,7 +37,7 @@ class Member:
         self.log = errand.folder / "logs" / f"{name}.log"
         self.surprises: list[str] = []
         self._chance = chance
-        self._process: ForkServerProcess | None = None
+        self._process: Fork | None = None
         self._is_doomed = False
         self._is_frozen = False
         self._is_leaving = False
@@ -53,7 +51,7 @@ class Member:
     def is_ready(self) -> bool:
         """Whether its process is alive and has begun its work."""
         process = self._process
-        mark = self.errand.ready_mark(process.pid or 0) if process else None
+        mark = self.errand.ready_mark(process.pid) if process else None
         return self.is_alive and mark is not None and mark.exists()
 
     @property
@@ -64,15 +62,13 @@ class Member:
     async def keep(self) -> None:
         """Keep a process in this place until asked to leave."""
         while not self._is_leaving:
-            process = NURSERY.Process(
-                target=serve, args=(self.work, self.errand, self.log), daemon=True
+            process = Fork(
+                NURSERY.Process(target=serve, args=(self.work, self.errand, self.log), daemon=True)
             )
-            process.start()
             self._process, self._is_doomed, self._is_frozen = process, False, False
-            await _end_of(process)
-            self._judge(process)
+            self._judge(process, await process.ended())
             self._process = None
-            self.errand.ready_mark(process.pid or 0).unlink(missing_ok=True)
+            self.errand.ready_mark(process.pid).unlink(missing_ok=True)
             await asyncio.sleep(self._chance.random() * LONGEST_REST_SECONDS)
 
     def kill(self) -> None:
@@ -95,17 +91,15 @@ class Member:
         self._is_leaving = True
         self._send(signal.SIGTERM)
 
-    def _judge(self, process: ForkServerProcess) -> None:
-        status = process.exitcode
+    def _judge(self, process: Fork, status: int) -> None:
         if not self._is_doomed and not (self._is_leaving and status == 0):
             self.surprises.append(
                 f"{self.name} {process.pid} ended with status {status}, see {self.log}"
             )
 
     def _send(self, number: int) -> None:
-        if self._process is not None and self._process.pid is not None:
-            with suppress(ProcessLookupError):
-                os.kill(self._process.pid, number)
+        if self._process is not None:
+            self._process.send(number)
 
 
 class Crew:
@@ -168,35 +162,3 @@ class Crew:
             if self._keepers[member] in late:
                 member.surprises.append(f"{member.name} did not stop, see {member.log}")
                 member.kill()
-
-
-async def _end_of(process: ForkServerProcess) -> None:
-    """Wait for the end of a process."""
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    loop.add_reader(process.sentinel, ended.set)
-    try:
-        await ended.wait()
-    finally:
-        loop.remove_reader(process.sentinel)
-    process.join()
-
-
-def children(pid: int) -> list[tuple[int, str]]:
-    """Give the processes that a process has started, each with its command line."""
-    found: list[tuple[int, str]] = []
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    for child in listed:
-        with suppress(OSError):
-            line = Path(f"/proc/{child}/cmdline").read_bytes()
-            found.append((int(child), line.replace(b"\0", b" ").decode(errors="replace")))
-    return found
-
-
-def kill_at_once(pid: int) -> bool:
-    """Send SIGKILL; False when the process is gone already."""
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return False
-    return True

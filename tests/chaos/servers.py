@@ -19,7 +19,7 @@ from pulse_temporal.embedded import (
     embedded_postgres,
     embedded_temporal,
 )
-from tests.chaos.processes import children, kill_at_once
+from tests.processes import children, kill_at_once
 from tests.proxy import LOCALHOST, TcpProxy, reserved_port
 
 REMEMBER_COMMITS = "ALTER SYSTEM SET track_commit_timestamp = on"

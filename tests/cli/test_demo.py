@@ -12,7 +12,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.cli.conftest import Command, StartPulse
+from tests.cli.conftest import StartPulse
+from tests.processes import Program
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
@@ -24,7 +25,7 @@ RUNS = [
 ]
 
 
-def assert_all_runs_completed(command: Command) -> None:
+def assert_all_runs_completed(command: Program) -> None:
     """Each run's timeline must have been printed to its end, once."""
     completed = r"^(\w+)  (.+?) +\d+\.\d\d ● run completed(?:  ended early by \w+)?$"
     ends = re.findall(completed, command.stdout, re.MULTILINE)
@@ -61,7 +62,7 @@ def test_four_runs_end_as_expected_and_nothing_is_left(
 def test_ctrl_c_in_the_middle_leaves_nothing(start_pulse: StartPulse, tmp_path: Path) -> None:
     """In a terminal: the panels go, the cursor comes back."""
     command = start_pulse("demo", terminal=True)
-    command.read_until("wait_2s")
+    command.wait_for("wait_2s")
     assert any("start-dev" in line for line in command.processes())
     assert command.end(signal.SIGINT) == 130
     assert "╭─" in command.stdout
@@ -78,7 +79,7 @@ def test_a_kept_folder_takes_another_demo_after_a_broken_off_one(
     """SIGTERM ends it like Ctrl-C; old definitions are replaced, old runs do not disturb."""
     folder = tmp_path / "kept"
     command = start_pulse("demo", "--folder", str(folder))
-    command.read_until("wait_2s")
+    command.wait_for("wait_2s")
     assert command.end(signal.SIGTERM) == 130
     assert command.processes() == []
 
@@ -93,8 +94,8 @@ async def test_keep_leaves_the_servers_up_until_ctrl_c(
     start_pulse: StartPulse, tmp_path: Path
 ) -> None:
     command = start_pulse("demo", "--keep")
-    command.read_until("until Ctrl-C")
-    command.read_until("Next")
+    command.wait_for("until Ctrl-C")
+    command.wait_for("Next")
     links = re.findall(r"http://\S+/namespaces/default/workflows/run_\w+", command.stdout)
     assert len(set(links)) == 4
     assert await asyncio.to_thread(status_of, links[0]) == 200

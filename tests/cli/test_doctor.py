@@ -9,11 +9,12 @@ import asyncpg
 
 from pulse_temporal.embedded.ports import free_ports
 from pulse_temporal.model.health import CHECK_NAMES, HealthReport
-from tests.cli.conftest import Command, StartPulse
+from tests.cli.conftest import StartPulse
 from tests.harness import PulseTest
+from tests.processes import Program
 
 
-def ask(start_pulse: StartPulse, pulse: PulseTest, *arguments: str) -> Command:
+def ask(start_pulse: StartPulse, pulse: PulseTest, *arguments: str) -> Program:
     """Start the doctor on the servers and the task queue of an engine."""
     return start_pulse(
         "doctor",
@@ -24,7 +25,7 @@ def ask(start_pulse: StartPulse, pulse: PulseTest, *arguments: str) -> Command:
     )
 
 
-def marks(command: Command) -> dict[str, str]:
+def marks(command: Program) -> dict[str, str]:
     """Give the mark of each check that was printed."""
     found: list[tuple[str, str]] = re.findall(
         r"^([✓!✗·]) (\w+(?: \w+)?)  ", command.stdout, re.MULTILINE

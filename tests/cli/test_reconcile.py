@@ -11,14 +11,15 @@ from temporalio.client import Client
 from pulse_temporal import ReconcileReport
 from pulse_temporal.embedded.ports import free_ports
 from pulse_temporal.testing import delay
-from tests.cli.conftest import Command, StartPulse
+from tests.cli.conftest import StartPulse
 from tests.harness import PulseTest, eventually
+from tests.processes import Program
 from tests.temporal_operator import Operator
 
 HOUR = 3_600_000
 
 
-def ask(start_pulse: StartPulse, pulse: PulseTest, *arguments: str) -> Command:
+def ask(start_pulse: StartPulse, pulse: PulseTest, *arguments: str) -> Program:
     """Reconcile what an engine works on."""
     return start_pulse(
         "reconcile",
@@ -155,7 +156,7 @@ async def test_names_cannot_command_the_terminal(
         "PulseRun", id=f"\x1b[2J\x9b31mstranger\r\u202e-{queue}", task_queue=queue
     )
 
-    async def listed() -> Command | None:
+    async def listed() -> Program | None:
         command = ask(start_pulse, pulse)
         assert command.wait() == 0
         return command if "stranger" in command.stdout else None

@@ -6,17 +6,16 @@ import asyncio
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Unpack
 
 import pytest
 from pydantic import BaseModel
+
+from tests.processes import Program, Programs, StartOptions
 
 OWNER_PROGRAM = Path(__file__).with_name("owner_process.py")
 
@@ -33,35 +32,25 @@ class Report(BaseModel):
 class Owner:
     """An owner process and what it reported."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, "the owner ended without a report"
-        self.report = Report.model_validate_json(line)
+    def __init__(self, program: Program) -> None:
+        program.wait_for("}\n")
+        self.report = Report.model_validate_json(program.stdout)
+        self._program = program
 
     def end(self, number: int) -> int:
         """Send a signal to the owner alone and wait for its end."""
-        self.process.send_signal(number)
-        return self.process.wait(30)
+        return self._program.end(number)
 
     def press_ctrl_c(self) -> int:
         """Send SIGINT to its whole process group, as a terminal does; wait for its end."""
-        os.killpg(self.process.pid, signal.SIGINT)
-        return self.process.wait(30)
+        os.killpg(self._program.pid, signal.SIGINT)
+        return self._program.wait()
 
 
 class StartOwner(Protocol):
     """Starts an owner process and waits until its servers are ready."""
 
-    def __call__(
-        self,
-        folder: Path,
-        *options: str,
-        python: str = sys.executable,
-        user: int | None = None,
-        environment: Mapping[str, str] | None = None,
-    ) -> Owner:
+    def __call__(self, folder: Path, *options: str, **how: Unpack[StartOptions]) -> Owner:
         """Give the owner; it is ended after the test."""
         ...
 
@@ -84,35 +73,14 @@ def folder() -> Generator[Path]:
 
 
 @pytest.fixture
-def start_owner() -> Generator[StartOwner]:
+def start_owner(programs: Programs) -> StartOwner:
     """Start owner processes; whatever is left of them is ended after the test."""
-    with ExitStack() as stack:
 
-        def start(
-            folder: Path,
-            *options: str,
-            python: str = sys.executable,
-            user: int | None = None,
-            environment: Mapping[str, str] | None = None,
-        ) -> Owner:
-            command: Sequence[str] = [python, str(OWNER_PROGRAM), str(folder), *options]
-            process = stack.enter_context(
-                subprocess.Popen(  # noqa: S603
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                    start_new_session=True,
-                    user=user,
-                    group=user,
-                    extra_groups=None if user is None else [],
-                    env=dict(os.environ if environment is None else environment),
-                )
-            )
-            stack.callback(process.kill)
-            return Owner(process)
+    def start(folder: Path, *options: str, **how: Unpack[StartOptions]) -> Owner:
+        how = {"leash": True, "own_group": True, **how}
+        return Owner(programs.start(str(OWNER_PROGRAM), str(folder), *options, **how))
 
-        yield start
+    return start
 
 
 @pytest.fixture

@@ -9,17 +9,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
 
 import pulse_temporal
 from pulse_temporal.embedded.binaries import find_postgres, find_temporal
-
-if TYPE_CHECKING:
-    from conftest import Owner, StartOwner
-
+from tests.embedded.conftest import Owner, StartOwner
 
 NOBODY = 65534
 pytestmark = pytest.mark.skipif(

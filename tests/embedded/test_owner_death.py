@@ -7,7 +7,6 @@ import signal
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
@@ -15,10 +14,7 @@ import pytest
 from pulse_temporal.embedded import embedded_postgres, embedded_services
 from pulse_temporal.embedded.folder import is_running, lock_folder
 from pulse_temporal.embedded.process import SAME_USER, Launch, ServerProcess, StopPlan
-
-if TYPE_CHECKING:
-    from conftest import Eventually, StartOwner
-
+from tests.embedded.conftest import Eventually, StartOwner
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
 

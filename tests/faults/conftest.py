@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,14 @@ from temporalio.client import Client
 from pulse_temporal.embedded import EmbeddedServices
 from tests.faults.crew import Crew
 from tests.harness import PulseTest
+from tests.processes import Programs
 from tests.temporal_operator import Operator
 
 
 @pytest.fixture
-def crew(idle_pulse: PulseTest, tmp_path: Path) -> Generator[Crew]:
-    """Give a crew without workers; whoever is left afterwards is ended."""
-    with Crew(idle_pulse, tmp_path) as made:
-        yield made
+def crew(idle_pulse: PulseTest, tmp_path: Path, programs: Programs) -> Crew:
+    """Return a crew without workers; whoever is left afterwards is ended."""
+    return Crew(idle_pulse, tmp_path, programs)
 
 
 @pytest.fixture

@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import sys
-from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
 
 import asyncpg
 from temporalio.client import Client, WorkflowExecutionStatus
@@ -22,12 +19,14 @@ from pulse_temporal import contract
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.failpoints import FAILPOINTS
 from tests.conftest import copy_template, dsn_of, run_sql
-from tests.faults.crash_process import Order
+from tests.faults.crash_process import PLAY_SECONDS, Order
 from tests.faults.crash_scenarios import EFFECTS, SCENARIOS, Scenario, Stage
 from tests.harness import checked_invariants, eventually
+from tests.processes import Programs
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 8
+PLAY = timedelta(seconds=2 * PLAY_SECONDS)
 
 STATE = """
 SELECT r.definition_snapshot->>'name' AS name, r.is_replay, r.status, r.generation,
@@ -126,29 +125,12 @@ class Recovery:
 class Forge:
     """A program that makes processes: see ``crash_process.py``."""
 
-    def __init__(self, process: Process) -> None:
-        self._process = process
+    def __init__(self, programs: Programs) -> None:
+        self._program = programs.start("-m", "tests.faults.crash_process", cwd=ROOT, leash=True)
         self._ids = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[int]] = {}
-        self._reader = asyncio.ensure_future(self._read())
-
-    @classmethod
-    async def open(cls) -> Self:
-        """Start the program."""
-        return cls(
-            await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "tests.faults.crash_process",
-                stdin=PIPE,
-                stdout=PIPE,
-                cwd=ROOT,
-            )
-        )
 
     async def play(self, scenario: str, stage: Stage, *, failpoints: str, folder: Path) -> int:
-        """Let a process play a scenario and give its exit status."""
-        assert self._process.stdin is not None
+        """Let a process play a scenario and return its exit status."""
         order = Order(
             id=next(self._ids),
             scenario=scenario,
@@ -158,24 +140,26 @@ class Forge:
             queue=stage.queue,
             folder=str(folder),
         )
-        ended = self._waiting[order.id] = asyncio.get_running_loop().create_future()
-        self._process.stdin.write(order.line())
-        return await ended
+        orders = self._program.process.stdin
+        assert orders is not None
+        orders.write(order.line())
+        orders.flush()
+        await eventually(lambda: self._has_ended(order), within=PLAY)
+        return self._ended()[order.id]
 
     async def close(self) -> None:
         """End the program and its processes."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        await self._process.wait()
-        await self._reader
+        assert self._program.process.stdin is not None
+        self._program.process.stdin.close()
+        await self._program.ended()
 
-    async def _read(self) -> None:
-        assert self._process.stdout is not None
-        async for line in self._process.stdout:
-            ended: dict[str, int] = json.loads(line)
-            self._waiting.pop(ended["id"]).set_result(ended["status"])
-        for waiting in self._waiting.values():
-            waiting.set_exception(RuntimeError("the program that makes processes has ended"))
+    async def _has_ended(self, order: Order) -> bool:
+        assert self._program.is_alive, "the program that makes processes has ended"
+        return order.id in self._ended()
+
+    def _ended(self) -> dict[int, int]:
+        *lines, _ = self._program.stdout.split("\n")
+        return {ended["id"]: ended["status"] for ended in map(json.loads, lines)}
 
 
 class Theatre:

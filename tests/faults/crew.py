@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
-import subprocess
-import sys
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
 
 import asyncpg
 
 from pulse_temporal.testing import StepLike, action
 from tests.harness import PulseTest, eventually
+from tests.processes import Program, Programs
 
 PROGRAM = Path(__file__).with_name("worker_process.py")
-PATIENCE_SECONDS = 30.0
 
 
 def work(name: str, **fields: object) -> dict[str, object]:
@@ -36,44 +30,6 @@ class Call:
     attempt: int
 
 
-class Worker:
-    """A worker process."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.pid = process.pid
-
-    async def says(self, wanted: str) -> None:
-        """Wait until it prints a line; what else it prints is the SDK's."""
-        assert self.process.stdout is not None
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while line := await asyncio.to_thread(self.process.stdout.readline):
-                if line.strip() == wanted:
-                    return
-        raise AssertionError(f"the worker ended and never said {wanted!r}")
-
-    async def ended(self) -> int:
-        """Wait for its end and give its exit status, negative after a signal."""
-        return await asyncio.to_thread(self.process.wait, PATIENCE_SECONDS)
-
-    async def kill(self) -> None:
-        """Kill it at once, as a machine that loses its power does."""
-        self.process.send_signal(signal.SIGKILL)
-        assert await self.ended() == -signal.SIGKILL
-
-    def ask_to_stop(self) -> None:
-        """Send SIGTERM."""
-        self.process.send_signal(signal.SIGTERM)
-
-    def freeze(self) -> None:
-        """Stop it from running, without its knowledge."""
-        self.process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let a frozen process go on."""
-        self.process.send_signal(signal.SIGCONT)
-
-
 class Crew:
     """Worker processes for one engine's queue, and the folder that tells them what to do.
 
@@ -82,46 +38,28 @@ class Crew:
         environment: Of the workers that are started from now on.
     """
 
-    def __init__(self, pulse: PulseTest, folder: Path) -> None:
+    def __init__(self, pulse: PulseTest, folder: Path, programs: Programs) -> None:
         self.pulse = pulse
         self.folder = folder
         self.environment = dict(os.environ)
-        self._stack = ExitStack()
+        self._programs = programs
 
-    def __enter__(self) -> Self:
-        """Give the crew."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End whoever is left."""
-        self._stack.close()
-
-    async def start(self, **options: int) -> Worker:
+    async def start(self, **options: int) -> Program:
         """Start a worker and wait until it works.
 
         Args:
             options: Of ``worker_process.py``, with underscores.
         """
-        arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-        process = self._stack.enter_context(
-            subprocess.Popen(  # noqa: ASYNC220, S603 - our own program, and it starts at once
-                [
-                    sys.executable,
-                    str(PROGRAM),
-                    str(self.folder),
-                    self.pulse.dsn,
-                    self.pulse.temporal_address,
-                    self.pulse.engine.options.queue_prefix,
-                    *arguments,
-                ],
-                stdout=subprocess.PIPE,
-                text=True,
-                env=self.environment,
-            )
+        worker = self._programs.start(
+            str(PROGRAM),
+            str(self.folder),
+            self.pulse.dsn,
+            self.pulse.temporal_address,
+            self.pulse.engine.options.queue_prefix,
+            *(f"--{name.replace('_', '-')}={value}" for name, value in options.items()),
+            environment=self.environment,
         )
-        self._stack.callback(process.kill)
-        worker = Worker(process)
-        await worker.says("ready")
+        await worker.says("the worker is ready")
         return worker
 
     def order(self, step: str, what: str) -> None:

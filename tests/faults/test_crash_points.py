@@ -19,6 +19,7 @@ from pulse_temporal.failpoints import FAILPOINTS
 from tests.chaos.comparison import MATCHING
 from tests.faults.crash_scenarios import SCENARIOS
 from tests.faults.crashes import Forge, Recovery, Theatre
+from tests.processes import Programs
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
@@ -30,11 +31,13 @@ async def theatre(
     servers: EmbeddedServices, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[Theatre]:
     """Give the means to play scenarios."""
-    forge = await Forge.open()
-    made = Theatre(servers, template, tmp_path_factory.mktemp("crashes"), forge)
-    yield made
-    await made.close()
-    await forge.close()
+    folder = tmp_path_factory.mktemp("crashes")
+    with Programs(folder / "programs") as programs:
+        forge = Forge(programs)
+        made = Theatre(servers, template, folder, forge)
+        yield made
+        await made.close()
+        await forge.close()
 
 
 @pytest.fixture(scope="module")

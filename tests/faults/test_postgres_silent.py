@@ -7,12 +7,12 @@ import os
 import signal
 import tempfile
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 import pytest
 
 from pulse_temporal.embedded import EmbeddedServices, PostgresServer, embedded_postgres
 from tests.harness import make_pulse
+from tests.processes import children
 
 pytestmark = pytest.mark.faults
 
@@ -25,12 +25,6 @@ async def postgres() -> AsyncGenerator[PostgresServer]:
             yield server
 
 
-def children(pid: int) -> list[int]:
-    """Give the processes that a process has started."""
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    return [int(child) for child in found.split()]
-
-
 async def test_an_engine_stops_while_postgres_is_silent(
     servers: EmbeddedServices, postgres: PostgresServer
 ) -> None:
@@ -38,7 +32,7 @@ async def test_an_engine_stops_while_postgres_is_silent(
     pulse = make_pulse(postgres.dsn, servers.temporal_address)
     await pulse.engine.migrate()
     await pulse.engine.start()
-    frozen = [*children(postgres.pid), postgres.pid]
+    frozen = [*(pid for pid, _ in children(postgres.pid)), postgres.pid]
     for pid in frozen:
         os.kill(pid, signal.SIGSTOP)
     try:

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import Generator
-from contextlib import ExitStack
 from datetime import timedelta
-from itertools import count
 from pathlib import Path
 
 import asyncpg
@@ -18,27 +11,25 @@ import pytest
 
 from pulse_temporal.testing import action, delay
 from tests.harness import PulseTest, eventually
+from tests.processes import Program, Programs
 
 pytestmark = pytest.mark.faults
 
 ROOT = Path(__file__).parents[2]
 STOPS = 5
-END_SECONDS = 60.0
 PATIENCE = timedelta(seconds=60)
 
 
 class Fleet:
     """Processes of ``workers/main.py``, on the queue of one engine."""
 
-    def __init__(self, pulse: PulseTest, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, pulse: PulseTest, folder: Path, programs: Programs) -> None:
         self.pulse = pulse
         self.folder = folder
-        self._stack = stack
-        self._numbers = count(1)
+        self._programs = programs
 
-    async def start(self, *, grace: str = "PT10S") -> subprocess.Popen[bytes]:
+    async def start(self, *, grace: str = "PT10S") -> Program:
         """Start a worker and wait until it works."""
-        log = self.folder / f"worker-{next(self._numbers)}.log"
         settings = {
             "DATABASE_URL": self.pulse.dsn,
             "TEMPORAL_ADDRESS": self.pulse.temporal_address,
@@ -49,35 +40,17 @@ class Fleet:
             "PULSE_APP": "tests.faults.main_app:register",
             "STORM_FOLDER": str(self.folder),
         }
-        with log.open("wb") as output:
-            worker = subprocess.Popen(  # noqa: ASYNC220 - our own program, and it starts at once
-                [sys.executable, "-m", "workers.main"],
-                cwd=ROOT,
-                env=dict(os.environ) | settings,
-                stdout=output,
-                stderr=output,
-            )
-        self._stack.callback(worker.wait)
-        self._stack.callback(worker.kill)
-
-        async def works() -> bool:
-            assert worker.poll() is None, log.read_text(encoding="utf-8")
-            return " works on task queue" in log.read_text(encoding="utf-8")
-
-        await eventually(works, within=PATIENCE)
+        worker = self._programs.start(
+            "-m", "workers.main", cwd=ROOT, environment={**os.environ, **settings}
+        )
+        await worker.says(" works on task queue")
         return worker
 
 
 @pytest.fixture
-def fleet(idle_pulse: PulseTest, tmp_path: Path) -> Generator[Fleet]:
-    """Give a fleet without workers; whoever is left afterwards is ended."""
-    with ExitStack() as stack:
-        yield Fleet(idle_pulse, tmp_path, stack)
-
-
-async def exit_code(worker: subprocess.Popen[bytes]) -> int:
-    """Wait for the end of a worker."""
-    return await asyncio.to_thread(worker.wait, END_SECONDS)
+def fleet(idle_pulse: PulseTest, tmp_path: Path, programs: Programs) -> Fleet:
+    """Return a fleet without workers; whoever is left afterwards is ended."""
+    return Fleet(idle_pulse, tmp_path, programs)
 
 
 async def test_a_storm_of_stops(fleet: Fleet, connection: asyncpg.Connection) -> None:
@@ -85,7 +58,7 @@ async def test_a_storm_of_stops(fleet: Fleet, connection: asyncpg.Connection) ->
     pulse = fleet.pulse
     await connection.execute("CREATE TABLE payments (run_id text)")
     working = [await fleet.start(), await fleet.start()]
-    stopped: list[subprocess.Popen[bytes]] = []
+    stopped: list[Program] = []
     await pulse.define(
         "order.paid",
         action("first", uses="work"),
@@ -99,11 +72,11 @@ async def test_a_storm_of_stops(fleet: Fleet, connection: asyncpg.Connection) ->
         run_ids += [(await pulse.emit("order.paid")).run_ids[0] for _ in range(8)]
         await pulse.wait_for_step(run_ids[-1], "0", "running")
         leaving = working.pop(0)
-        leaving.send_signal(signal.SIGTERM)
+        leaving.terminate()
         stopped.append(leaving)
         working.append(await fleet.start())
     runs = [await pulse.engine.wait_for_run(run_id, 60) for run_id in run_ids]
-    codes = [await exit_code(worker) for worker in stopped]
+    codes = [await worker.ended() for worker in stopped]
     payments = await connection.fetch("SELECT run_id FROM payments")
     attempts = await connection.fetchval("SELECT max(attempt) FROM pulse_workflow_step_runs")
 
@@ -124,22 +97,17 @@ async def test_a_second_sigterm_ends_a_worker_at_once(fleet: Fleet) -> None:
         return held.exists()
 
     await eventually(is_held, within=PATIENCE)
-    worker.send_signal(signal.SIGTERM)
-    log = fleet.folder / "worker-1.log"
-
-    async def has_heard() -> bool:
-        return "Stopping" in log.read_text(encoding="utf-8")
-
-    await eventually(has_heard, within=PATIENCE)
-    assert worker.poll() is None
-    worker.send_signal(signal.SIGTERM)
-    code = await exit_code(worker)
+    worker.terminate()
+    await worker.says("Stopping")
+    assert worker.is_alive
+    worker.terminate()
+    code = await worker.ended()
     held.unlink()
     other = await fleet.start(grace="PT0S")
     await eventually(is_held, within=PATIENCE)
     canceled = await fleet.pulse.engine.cancel_run(run_id)
-    other.send_signal(signal.SIGTERM)
+    other.terminate()
 
     assert code == 1
     assert canceled.status == "canceled"
-    assert await exit_code(other) == 0
+    assert await other.ended() == 0

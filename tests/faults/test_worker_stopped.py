@@ -5,22 +5,23 @@ from __future__ import annotations
 import pytest
 
 from pulse_temporal.testing import action
-from tests.faults.crew import Crew, Worker, work
+from tests.faults.crew import Crew, work
+from tests.processes import Program
 
 pytestmark = pytest.mark.faults
 
 SHORT = 2_000
 
 
-async def stopped(worker: Worker) -> None:
+async def stopped(worker: Program) -> None:
     """Wait until a worker that was asked to stop has done so in good order."""
-    await worker.says("stopped")
+    await worker.says("the worker has stopped")
     assert await worker.ended() == 0
 
 
-async def stops_polling(crew: Crew, worker: Worker) -> None:
+async def stops_polling(crew: Crew, worker: Program) -> None:
     """Ask a worker to stop; return when it has heard."""
-    worker.ask_to_stop()
+    worker.terminate()
     other = await crew.start()  # it takes seconds to start: the first one has heard by then
     assert other.pid != worker.pid
 
@@ -50,7 +51,7 @@ async def test_a_stopping_worker_hands_on_what_it_cannot_finish(crew: Crew) -> N
     crew.order("long", "hang")
     run_id = await crew.run(work("before"), work("long"))
     await crew.called("long")
-    leaving.ask_to_stop()
+    leaving.terminate()
     await stopped(leaving)
     crew.withdraw("long", "hang")
     await crew.start()
@@ -69,7 +70,7 @@ async def test_a_stopping_worker_ends_short_actions_without_any_grace(crew: Crew
     crew.order("short", "hang")
     run_id = await crew.run(work("short", timeoutMs=SHORT), work("after"))
     await crew.called("short")
-    leaving.ask_to_stop()
+    leaving.terminate()
     crew.withdraw("short", "hang")
     await stopped(leaving)
     await crew.start()
@@ -86,8 +87,8 @@ async def test_a_stopping_worker_does_not_wait_for_a_deaf_thread(crew: Crew) -> 
     crew.order("deaf", "block")
     run_id = await crew.run(action("deaf", uses="sync_work"))
     await crew.called("deaf")
-    leaving.ask_to_stop()
-    await leaving.says("stopped")
+    leaving.terminate()
+    await leaving.says("the worker has stopped")
     other = await crew.start()
     await crew.called("deaf", times=2)
     assert await leaving.ended() == 0
@@ -110,7 +111,7 @@ async def test_a_worker_that_comes_back_cannot_overwrite_the_record(crew: Crew) 
     other = await crew.start()
     run = await crew.pulse.engine.wait_for_run(run_id, 60)
     frozen.thaw()
-    frozen.ask_to_stop()
+    frozen.terminate()
     await stopped(frozen)
 
     assert run.status == "completed"

@@ -91,9 +91,9 @@ async def work(options: argparse.Namespace) -> None:
     told_to_stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told_to_stop.set)
     async with make_engine(options):
-        say("ready")
+        say("the worker is ready")
         await told_to_stop.wait()
-    say("stopped")
+    say("the worker has stopped")
 
 
 def say(line: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from asyncio.subprocess import PIPE
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from pulse_temporal import ConfigurationError, WorkflowContext, WorkflowRun
 from pulse_temporal.embedded import EmbeddedServices
 from tests.harness import SOURCE, PulseTest, eventually, make_pulse
 from tests.leaks import assert_nothing_left
+from tests.processes import Programs
 from tests.proxy import TcpProxy
 
 LEAVER = Path(__file__).with_name("leaver.py")
@@ -169,28 +168,17 @@ async def test_a_start_that_fails_leaves_nothing(
 
 @pytest.mark.parametrize("how", ["return", "raise", "cut"])
 async def test_a_program_that_forgets_to_stop_ends(
-    how: str, servers: EmbeddedServices, database: str
+    how: str, servers: EmbeddedServices, database: str, programs: Programs
 ) -> None:
     """Under load the SDK's worker, canceled with its loop, would wait for ever."""
-    leavers = [leave(how, servers.temporal_address, database) for _ in range(LEAVERS)]
-    for exit_code, said in await asyncio.gather(*leavers):
-        assert exit_code == (how == "raise"), said
+    leavers = [
+        programs.start(str(LEAVER), database, servers.temporal_address, how)
+        for _ in range(LEAVERS)
+    ]
+    for leaver in leavers:
+        assert await leaver.ended() == (how == "raise")
         if how != "cut":
-            assert "async with engine:" in said
-
-
-async def leave(how: str, temporal_address: str, dsn: str) -> tuple[int | None, str]:
-    """Run a program that leaves its loop; return its exit code and what it said."""
-    leaver = await asyncio.create_subprocess_exec(
-        sys.executable, LEAVER, dsn, temporal_address, how, stderr=PIPE
-    )
-    try:
-        _, errors = await asyncio.wait_for(leaver.communicate(), 60)
-    finally:
-        if leaver.returncode is None:
-            leaver.kill()
-            await leaver.wait()
-    return leaver.returncode, errors.decode()
+            assert "async with engine:" in leaver.stderr
 
 
 async def test_an_engine_that_was_left_in_a_closed_loop_starts_in_another(

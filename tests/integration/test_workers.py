@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.testing import action, condition
 from tests.harness import make_pulse
+from tests.processes import Program, Programs
 
 ROOT = Path(__file__).parents[2]
 STEPS = (condition("wants_receipt"), action("send_receipt"))
@@ -26,24 +24,33 @@ ENTRIES = {
 }
 
 
-async def start_worker(*arguments: str, **environment: str) -> Process:
-    """Start a worker process, by default ``python -m workers.main``."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *(arguments or ENTRIES["workers.main"]),
-        env={**os.environ, **environment},
-        stdout=DEVNULL,
-        stderr=PIPE,
-    )
+class StartWorker(Protocol):
+    """Starts a worker process, by default ``python -m workers.main``."""
+
+    def __call__(self, *arguments: str, **environment: str) -> Program:
+        """Return the process, which may have begun its work."""
+        ...
+
+
+@pytest.fixture
+def start_worker(programs: Programs) -> StartWorker:
+    """Start worker processes; whoever is left afterwards is ended."""
+
+    def start(*arguments: str, **environment: str) -> Program:
+        return programs.start(
+            *(arguments or ENTRIES["workers.main"]), environment={**os.environ, **environment}
+        )
+
+    return start
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
 async def test_a_worker_process_works_and_stops_on_sigterm(
-    servers: EmbeddedServices, database: str, entry: str
+    servers: EmbeddedServices, database: str, start_worker: StartWorker, entry: str
 ) -> None:
     """The application only emits; the handlers run in the worker."""
     app = make_pulse(database, servers.temporal_address)
-    worker = await start_worker(
+    worker = start_worker(
         *ENTRIES[entry],
         PULSE_APP=EXAMPLE,
         DATABASE_URL=database,
@@ -56,30 +63,28 @@ async def test_a_worker_process_works_and_stops_on_sigterm(
         await app.engine.start(worker=False)
         run = await app.emit_and_wait("order.paid")
         assert (run.status, run.context) == ("completed", {"send_receipt": {"sent": True}})
-        worker.send_signal(signal.SIGTERM)
-        _, errors = await asyncio.wait_for(worker.communicate(), 30)
-        assert worker.returncode == 0, errors.decode()
+        worker.terminate()
+        assert await worker.ended() == 0
     finally:
         await app.engine.stop()
-        if worker.returncode is None:
-            worker.kill()
-            await worker.wait()
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-async def test_without_an_application_nothing_is_run(entry: str, database: str) -> None:
+async def test_without_an_application_nothing_is_run(
+    start_worker: StartWorker, entry: str, database: str
+) -> None:
     """Example handlers in production would report receipts that were never sent."""
-    worker = await start_worker(*ENTRIES[entry], PULSE_APP="", DATABASE_URL=database)
-    _, errors = await asyncio.wait_for(worker.communicate(), 30)
-    assert worker.returncode == 2
-    assert "PULSE_APP" in errors.decode()
+    worker = start_worker(*ENTRIES[entry], PULSE_APP="", DATABASE_URL=database)
+    assert await worker.ended() == 2
+    assert "PULSE_APP" in worker.stderr
 
 
-async def test_the_argument_of_the_command_names_the_application() -> None:
-    worker = await start_worker(*ENTRIES["pulse worker"], "nowhere:register", PULSE_APP=EXAMPLE)
-    _, errors = await asyncio.wait_for(worker.communicate(), 30)
-    assert worker.returncode == 2
-    assert "'nowhere:register'" in errors.decode()
+async def test_the_argument_of_the_command_names_the_application(
+    start_worker: StartWorker,
+) -> None:
+    worker = start_worker(*ENTRIES["pulse worker"], "nowhere:register", PULSE_APP=EXAMPLE)
+    assert await worker.ended() == 2
+    assert "'nowhere:register'" in worker.stderr
 
 
 @pytest.mark.parametrize(
@@ -95,14 +100,13 @@ async def test_the_argument_of_the_command_names_the_application() -> None:
     ],
 )
 async def test_a_wrong_setting_is_one_line_and_an_exit_code(
-    environment: dict[str, str], code: int, words: str
+    start_worker: StartWorker, environment: dict[str, str], code: int, words: str
 ) -> None:
     """The line names the setting."""
-    worker = await start_worker(**{"PULSE_APP": EXAMPLE, **environment})
-    _, errors = await asyncio.wait_for(worker.communicate(), 30)
-    (line,) = errors.decode().splitlines()
+    worker = start_worker(**{"PULSE_APP": EXAMPLE, **environment})
+    assert await worker.ended() == code
+    (line,) = worker.stderr.splitlines()
     assert words in line
-    assert worker.returncode == code
 
 
 def test_the_image_is_ready_for_an_application() -> None:
