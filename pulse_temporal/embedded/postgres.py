@@ -29,7 +29,6 @@ from pulse_temporal.errors import EmbeddedServiceError
 ROLE = "pulse"
 DATABASE = "pulse"
 SOCKET_PORT = 5432
-MAX_CONNECTIONS = 200
 START_LIMIT = timedelta(seconds=60)
 """Bound of a start; a server that was killed first repeats what its log holds."""
 
@@ -72,7 +71,11 @@ class PostgresServer:
 
 @asynccontextmanager
 async def embedded_postgres(
-    folder: Path | str, *, durable: bool = True, port: int | None = None
+    folder: Path | str,
+    *,
+    durable: bool = True,
+    port: int | None = None,
+    max_connections: int = 200,
 ) -> AsyncGenerator[PostgresServer]:
     """Run a Postgres on the data in ``folder/pg`` inside the block.
 
@@ -85,6 +88,7 @@ async def embedded_postgres(
         durable: False is for data that may be lost: nothing is synced to disk.
         port: Listen on this port of 127.0.0.1 too (0: any free one); the password is kept
             in ``folder/postgres.password``. Without it there is only the Unix socket.
+        max_connections: Clients that it takes at a time.
 
     Raises:
         EmbeddedServiceError: No programs, a folder in use, or a server that does not start.
@@ -95,7 +99,7 @@ async def embedded_postgres(
         cluster = Cluster(place, folder=path, durable=durable, lock=lock)
         await cluster.prepare()
         with socket_folder(place) as sockets:
-            process, tcp_port = cluster.launch(sockets, port=port)
+            process, tcp_port = cluster.launch(sockets, port=port, max_connections=max_connections)
             try:
                 dsn = await cluster.wait_until_ready(process, sockets, port=tcp_port)
                 tcp_dsn = None if tcp_port is None else await allow_password(dsn, path, tcp_port)
@@ -161,7 +165,9 @@ class Cluster:
             reason = "took too long" if status is None else f"failed with status {status}"
             raise process.failure(f"Making the Postgres data folder {target} {reason}.")
 
-    def launch(self, sockets: Path, *, port: int | None) -> tuple[ServerProcess, int | None]:
+    def launch(
+        self, sockets: Path, *, port: int | None, max_connections: int
+    ) -> tuple[ServerProcess, int | None]:
         """Start the server; gives it and the TCP port, if one was asked for."""
         tcp_port = free_ports([0])[0] if port == 0 else port
         settings = [
@@ -169,7 +175,7 @@ class Cluster:
             f"port={tcp_port or SOCKET_PORT}",
             "unix_socket_directories=" + '"{}"'.format(str(sockets).replace('"', '""')),
             "unix_socket_permissions=0700",
-            f"max_connections={MAX_CONNECTIONS}",
+            f"max_connections={max_connections}",
             "timezone=UTC",
             "log_timezone=UTC",
             *(() if self.durable else THROWAWAY_SETTINGS),

@@ -15,9 +15,6 @@ from pulse_temporal.worker.gate import TaskGate
 CLEAN_UP = timedelta(seconds=15)
 """How long handlers that were cut off, and the SDK's worker after them, may take to end."""
 
-LEFT_PATIENCE = timedelta(seconds=2)
-"""How long a worker may take whose event loop ends without ``stop()``."""
-
 
 class Polling:
     """Keeps one worker polling while the gate is open.
@@ -33,15 +30,23 @@ class Polling:
         gate: Of the process.
         handover: Cuts off what outlasts the grace.
         grace: Time for handlers that run when the process stops.
+        left_patience: How long a worker may take whose event loop ends without ``stop()``.
     """
 
     def __init__(
-        self, make: Callable[[], Worker], gate: TaskGate, handover: Handover, *, grace: timedelta
+        self,
+        make: Callable[[], Worker],
+        gate: TaskGate,
+        handover: Handover,
+        *,
+        grace: timedelta,
+        left_patience: timedelta = timedelta(seconds=2),
     ) -> None:
         self._make = make
         self._gate = gate
         self._handover = handover
         self._grace = grace
+        self._left_patience = left_patience
         self._ending = asyncio.Event()
         self._prepared: Worker | None = None
         self._running: dict[Worker, asyncio.Task[None]] = {}
@@ -126,7 +131,7 @@ class Polling:
         while left:
             for running in left:
                 running.cancel()
-            ended, left = await asyncio.wait(left, timeout=LEFT_PATIENCE.total_seconds())
+            ended, left = await asyncio.wait(left, timeout=self._left_patience.total_seconds())
             for running in ended:
                 if not running.cancelled():
                     running.exception()  # seen, so that asyncio does not complain about it

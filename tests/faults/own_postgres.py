@@ -44,10 +44,13 @@ class OwnPostgres:
         server: The one that runs, or ran last.
     """
 
-    def __init__(self, folder: Path, stack: AsyncExitStack, *, durable: bool) -> None:
+    def __init__(
+        self, folder: Path, stack: AsyncExitStack, *, durable: bool, max_connections: int = 200
+    ) -> None:
         self.folder = folder
         self.port = free_ports([0])[0]
         self.durable = durable
+        self.max_connections = max_connections
         self.server: PostgresServer
         self._stack = stack
 
@@ -59,7 +62,12 @@ class OwnPostgres:
 
     async def start(self) -> None:
         """Start the server on the data that it left behind."""
-        block = embedded_postgres(self.folder, durable=self.durable, port=self.port)
+        block = embedded_postgres(
+            self.folder,
+            durable=self.durable,
+            port=self.port,
+            max_connections=self.max_connections,
+        )
         self.server = await self._stack.enter_async_context(block)
 
     async def stop(self, how: signal.Signals) -> None:
@@ -103,11 +111,13 @@ class OwnPostgres:
 
 
 @asynccontextmanager
-async def own_postgres(*, durable: bool = False) -> AsyncGenerator[OwnPostgres]:
+async def own_postgres(
+    *, durable: bool = False, max_connections: int = 200
+) -> AsyncGenerator[OwnPostgres]:
     """Run a Postgres that the test may treat badly."""
     with short_folder() as folder:
         async with AsyncExitStack() as stack:
-            made = OwnPostgres(folder, stack, durable=durable)
+            made = OwnPostgres(folder, stack, durable=durable, max_connections=max_connections)
             await made.start()
             yield made
 

@@ -5,9 +5,20 @@ from __future__ import annotations
 import asyncpg
 
 from pulse_temporal import ReconcileReport
+from pulse_temporal.services.care.comparison import ComparisonPace
+from pulse_temporal.services.care.reconcile import Reconciler
 from tests.harness import PulseTest, eventually
 
 HOUR = 3_600_000
+
+
+def reconciler_of(pulse: PulseTest, pace: ComparisonPace) -> Reconciler:
+    """Return a reconciler like the worker's, with a pace of its own."""
+    process = pulse.engine._process  # pyright: ignore[reportPrivateUsage] - a worker's turn
+    found = process.reconciler
+    return Reconciler(
+        found.database, found.repairs.observers, found.options, clock=found.clock, pace=pace
+    )
 
 
 async def emitted(pulse: PulseTest) -> str:

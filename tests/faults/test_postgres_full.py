@@ -14,7 +14,6 @@ import asyncpg
 import pytest
 
 from pulse_temporal.embedded import EmbeddedServices
-from pulse_temporal.embedded import postgres as embedded
 from pulse_temporal.errors import EmitBusyError, PostgresUnavailableError
 from tests.faults.load import Load
 from tests.faults.own_postgres import OwnPostgres, own_postgres, short_folder, working_on
@@ -46,10 +45,9 @@ async def test_an_exhausted_pool_says_so(servers: EmbeddedServices, database: st
 
 
 @pytest.fixture
-async def narrow(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[OwnPostgres]:
+async def narrow() -> AsyncGenerator[OwnPostgres]:
     """Run a Postgres that takes a dozen clients."""
-    monkeypatch.setattr(embedded, "MAX_CONNECTIONS", FEW)
-    async with own_postgres() as made:
+    async with own_postgres(max_connections=FEW) as made:
         yield made
 
 

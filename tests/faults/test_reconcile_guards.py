@@ -11,9 +11,9 @@ from temporalio.client import (
 )
 
 from pulse_temporal import contract
-from pulse_temporal.services.care import comparison, reconcile
+from pulse_temporal.services.care.comparison import ComparisonPace
 from pulse_temporal.testing import delay
-from tests.faults.reconciling import HOUR, begun, emitted, forget_commands, found
+from tests.faults.reconciling import HOUR, begun, emitted, forget_commands, found, reconciler_of
 from tests.harness import PulseTest, eventually
 from tests.temporal_operator import Operator
 
@@ -34,7 +34,7 @@ async def test_another_namespace_is_not_accepted_while_a_run_is_missing_in_it(
     await connection.execute(
         "UPDATE pulse_reconcilers SET namespace_id = 'another', due_at = now()"
     )
-    reconciler = pulse.engine._process.reconciler  # pyright: ignore[reportPrivateUsage] - a worker's turn
+    reconciler = reconciler_of(pulse, ComparisonPace(page=2, settled_for=timedelta()))
     report = await reconciler.turn(operator.client)
     assert report is not None
     assert "namespace is another one" in (report.halted or "")
@@ -52,7 +52,7 @@ async def test_many_runs_that_are_lost_before_their_first_step_are_not_started_u
     act = pulse.action("act")
     await pulse.define("found.wanting", "act")
     await pulse.engine.stop()
-    runs = [await emitted(pulse) for _ in range(reconcile.MASS_LOSS)]
+    runs = [await emitted(pulse) for _ in range(ComparisonPace().mass_loss)]
     await forget_commands(pulse)
 
     report = await pulse.engine.reconcile()
@@ -87,11 +87,9 @@ async def test_a_repair_that_fails_is_told_and_comes_again(
 
 
 async def test_turns_look_at_all_open_workflows_one_page_after_the_other(
-    pulse: PulseTest, operator: Operator, monkeypatch: pytest.MonkeyPatch
+    pulse: PulseTest, operator: Operator
 ) -> None:
     """The oldest workflow, whose cancel was lost, is not hidden by newer ones."""
-    monkeypatch.setattr(comparison, "PAGE", 2)
-    monkeypatch.setattr(reconcile, "SETTLED", timedelta())
     await pulse.define("found.wanting", delay("pause", HOUR))
     runs = [await emitted(pulse) for _ in range(5)]
     for run_id in runs:
@@ -104,7 +102,7 @@ async def test_turns_look_at_all_open_workflows_one_page_after_the_other(
     await connection.execute(
         "UPDATE pulse_workflow_runs SET updated_at = now() - interval '1 hour'"
     )
-    reconciler = pulse.engine._process.reconciler  # pyright: ignore[reportPrivateUsage] - a worker's turn
+    reconciler = reconciler_of(pulse, ComparisonPace(page=2, settled_for=timedelta()))
 
     async def seen() -> bool:
         await connection.execute("UPDATE pulse_reconcilers SET due_at = now()")

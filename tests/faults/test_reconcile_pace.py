@@ -2,52 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import asyncpg
 import pytest
 
 from pulse_temporal.model.reconcile import ReconcileReport
-from pulse_temporal.services.care import comparison, reconcile
-from pulse_temporal.services.care.reconcile import ROUND, pages_of_a_turn
+from pulse_temporal.services.care.comparison import ComparisonPace
+from pulse_temporal.services.care.reconcile import Reconciler
 from pulse_temporal.testing import delay
-from tests.faults.reconciling import HOUR, emitted, found
+from tests.faults.reconciling import HOUR, emitted, found, reconciler_of
 from tests.harness import PulseTest
 from tests.temporal_operator import Operator
 
 pytestmark = pytest.mark.faults
 
 RUNS = 10
+SMALL = ComparisonPace(page=2, turns=2, settled_for=timedelta())
+"""Ten runs are many to it, and old."""
 
 
 @pytest.mark.parametrize("count", [0, 1, 500, 5_000, 5_001, 300_000, 1_000_000])
 def test_few_runs_are_a_page_and_many_a_part_of_the_round(count: int) -> None:
-    pages = pages_of_a_turn(count)
-    assert pages * comparison.PAGE * ROUND >= count
-    assert pages == 1 or (pages - 1) * comparison.PAGE * ROUND < count
-
-
-@pytest.fixture
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let ten runs be many, and old."""
-    for module in (comparison, reconcile):
-        monkeypatch.setattr(module, "PAGE", 2)
-    monkeypatch.setattr(reconcile, "ROUND", 2)
-    monkeypatch.setattr(reconcile, "SETTLED", timedelta())
+    pace = ComparisonPace()
+    pages = pace.pages_of_a_turn(count)
+    assert pages * pace.page * pace.turns >= count
+    assert pages == 1 or (pages - 1) * pace.page * pace.turns < count
 
 
 async def turn(
-    pulse: PulseTest, operator: Operator, connection: asyncpg.Connection
+    reconciler: Reconciler, operator: Operator, connection: asyncpg.Connection
 ) -> ReconcileReport:
-    """Let a worker make its turn, which is due now."""
+    """Make a worker's turn, which is due now."""
     await connection.execute("UPDATE pulse_reconcilers SET due_at = now()")
-    reconciler = pulse.engine._process.reconciler  # pyright: ignore[reportPrivateUsage] - a worker's turn
     report = await reconciler.turn(operator.client)
     assert report is not None
     return report
 
 
-@pytest.mark.usefixtures("small_pages")
 async def test_a_round_over_many_runs_takes_as_many_turns_as_one_over_few(
     pulse: PulseTest, operator: Operator, connection: asyncpg.Connection
 ) -> None:
@@ -59,23 +52,19 @@ async def test_a_round_over_many_runs_takes_as_many_turns_as_one_over_few(
     lost = run_ids[-1]
     await operator.terminate(lost)
 
-    first = await turn(pulse, operator, connection)
-    second = await turn(pulse, operator, connection)
+    reconciler = reconciler_of(pulse, SMALL)
+    first = await turn(reconciler, operator, connection)
+    second = await turn(reconciler, operator, connection)
 
     assert (first.checked, second.checked) == (6, 4)
     assert found(first) == []
     assert found(second) == [(lost, "terminated", "fail")]
 
 
-@pytest.mark.usefixtures("small_pages")
 async def test_a_turn_ends_at_the_page_that_halts_it(
-    pulse: PulseTest,
-    operator: Operator,
-    connection: asyncpg.Connection,
-    monkeypatch: pytest.MonkeyPatch,
+    pulse: PulseTest, operator: Operator, connection: asyncpg.Connection
 ) -> None:
     """What is lost among a page counts against that page, not against all of the turn."""
-    monkeypatch.setattr(reconcile, "MASS_LOSS", 2)
     await pulse.define("found.wanting", delay("long", HOUR))
     run_ids = [await emitted(pulse) for _ in range(RUNS)]
     for run_id in run_ids:
@@ -84,8 +73,9 @@ async def test_a_turn_ends_at_the_page_that_halts_it(
     for run_id in run_ids[2:4]:
         await operator.delete(run_id)
 
-    report = await turn(pulse, operator, connection)
-    again = await turn(pulse, operator, connection)
+    reconciler = reconciler_of(pulse, replace(SMALL, mass_loss=2))
+    report = await turn(reconciler, operator, connection)
+    again = await turn(reconciler, operator, connection)
 
     assert "2 of 2 open runs are not in Temporal" in (report.halted or "")
     assert (report.checked, again.checked) == (4, 2)

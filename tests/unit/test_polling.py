@@ -35,14 +35,15 @@ class StubbornWorker:
         raise asyncio.CancelledError
 
 
-async def test_a_worker_is_canceled_until_it_ends_however_often_its_owner_is(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_worker_is_canceled_until_it_ends_however_often_its_owner_is() -> None:
     """asyncio.run cancels each task, and a group the tasks in it once more."""
-    monkeypatch.setattr("pulse_temporal.worker.polling.LEFT_PATIENCE", timedelta(seconds=0.01))
     worker = StubbornWorker()
     polling = Polling(
-        lambda: cast("Worker", worker), TaskGate(), Handover(), grace=timedelta(seconds=1)
+        lambda: cast("Worker", worker),
+        TaskGate(),
+        Handover(),
+        grace=timedelta(seconds=1),
+        left_patience=timedelta(seconds=0.01),
     )
     polls = asyncio.ensure_future(polling.run())
     await worker.runs.wait()

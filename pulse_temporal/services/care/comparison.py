@@ -7,6 +7,7 @@ runs go on meanwhile.
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,27 @@ ENDINGS: dict[str, tuple[Remedy, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class ComparisonPace:
+    """How a worker's turns go through many runs, and when they halt.
+
+    Attributes:
+        page: Runs, or open workflows, that are compared at a time.
+        turns: In which all open runs are compared, however many they are.
+        mass_loss: So many runs lost together may mean that this is the wrong Temporal.
+        settled_for: Runs that have changed since are left out: they are plainly alive.
+    """
+
+    page: int = PAGE
+    turns: int = 10
+    mass_loss: int = 10
+    settled_for: timedelta = timedelta(seconds=30)
+
+    def pages_of_a_turn(self, open_runs: int) -> int:
+        """Return how many pages of runs one turn looks at, so that few runs cause no more load."""
+        return max(1, math.ceil(open_runs / (self.page * self.turns)))
+
+
+@dataclass(frozen=True, slots=True)
 class ComparisonScope:
     """How much one comparison looks at; by default everything.
 
@@ -64,6 +86,7 @@ class ComparisonScope:
         has_workflows: It looks at open workflows at all.
         has_schedules: It looks at schedules at all.
         settled_for: Runs that have changed since are left out: they are plainly alive.
+        page: Runs, or open workflows, that are compared at a time.
     """
 
     after: str | None = None
@@ -73,6 +96,7 @@ class ComparisonScope:
     has_workflows: bool = True
     has_schedules: bool = True
     settled_for: timedelta = timedelta()
+    page: int = PAGE
 
 
 @dataclass(slots=True)
@@ -143,9 +167,9 @@ class Comparison:
                     task_queue=self.options.task_queue,
                     after=self.found.next_run,
                     age=self.scope.settled_for,
-                    limit=PAGE,
+                    limit=self.scope.page,
                 )
-            self.found.next_run = page[-1].id if len(page) == PAGE else None
+            self.found.next_run = page[-1].id if len(page) == self.scope.page else None
             if page:
                 yield page
             if self.found.next_run is None or self.scope.is_one_page:
@@ -181,7 +205,7 @@ class Comparison:
                 self.client,
                 task_queue=self.options.task_queue,
                 before=self.found.next_listed,
-                limit=PAGE,
+                limit=self.scope.page,
             )
             await self._compare_workflows(names)
             if self.found.next_listed is None or self.scope.is_one_page:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from dataclasses import replace
-from datetime import timedelta
 
 from temporalio.client import Client
 
@@ -20,9 +18,9 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.model.reconcile import ReconcileReport, Repair
 from pulse_temporal.notices import Repeats
 from pulse_temporal.services.care.comparison import (
-    PAGE,
     SHOWN,
     Comparison,
+    ComparisonPace,
     ComparisonScope,
     Differences,
 )
@@ -36,14 +34,9 @@ from pulse_temporal.temporal.executions import namespace_id, temporal_answers
 log = logging.getLogger(__name__)
 
 REPAIRS_AT_ONCE = 4
-ROUND = 10
-"""Turns in which all open runs are compared, however many they are."""
-
 MOST_COUNTED = 1_000_000
-MASS_LOSS = 10
 MASS_LOSS_SHARE = 0.2
-SETTLED = timedelta(seconds=30)
-"""In a worker's turn, runs that have changed since are left out: they are plainly alive."""
+PACE = ComparisonPace()
 
 CONFIRM = (
     "If it is, and its data is lost, reconcile with confirm=True (pulse reconcile --confirm): "
@@ -55,11 +48,18 @@ class Reconciler:
     """Compares the runs and schedules of one task queue with Temporal."""
 
     def __init__(
-        self, database: Database, observers: Observers, options: EngineOptions, *, clock: Clock
+        self,
+        database: Database,
+        observers: Observers,
+        options: EngineOptions,
+        *,
+        clock: Clock,
+        pace: ComparisonPace = PACE,
     ) -> None:
         self.database = database
         self.options = options
         self.clock = clock
+        self.pace = pace
         self.repairs = Repairs(database, observers, options, clock=clock)
         self._repeats = Repeats()
 
@@ -69,7 +69,7 @@ class Reconciler:
         """Compare everything; see ``Engine.reconcile``."""
         before = await self._state()
         report, state = await self._compare(
-            client, ComparisonScope(), before, dry_run=dry_run, confirm=confirm
+            client, self._everything(), before, dry_run=dry_run, confirm=confirm
         )
         if not dry_run:
             await self._keep(
@@ -85,8 +85,8 @@ class Reconciler:
     async def turn(self, client: Client) -> ReconcileReport | None:
         """Compare some pages of runs when it is due; None when it is not, or another does.
 
-        So many that all runs have been compared after ``ROUND`` turns, as far as half of the time
-        until the next turn allows.
+        So many that all runs have been compared after as many turns as the pace says, as far as
+        half of the time until the next turn allows.
         """
         async with self.database.session() as session:
             is_due = await reconcile.take_turn(
@@ -98,9 +98,9 @@ class Reconciler:
             return None
         clock = asyncio.get_running_loop().time
         until = clock() + self.options.reconcile_interval.total_seconds() / 2
-        scope = _page(state := await self._state())
+        scope = self._page(state := await self._state())
         reports: list[ReconcileReport] = []
-        for _ in range(pages_of_a_turn(await self._open_runs())):
+        for _ in range(self.pace.pages_of_a_turn(await self._open_runs())):
             report, state = await self._compare(client, scope, state)
             reports.append(report)
             report = _together(reports)
@@ -113,7 +113,7 @@ class Reconciler:
     async def glance(self, client: Client) -> ReconcileReport:
         """Compare the oldest page of runs and repair nothing; takes no worker's turn."""
         before = await self._state()
-        scope = ComparisonScope(is_one_page=True, settled_for=SETTLED)
+        scope = replace(self._everything(), is_one_page=True, settled_for=self.pace.settled_for)
         report, _ = await self._compare(client, scope, before, dry_run=True)
         return report
 
@@ -147,9 +147,9 @@ class Reconciler:
             namespace = await namespace_id(client, patience=self.options.temporal_timeout)
             moved = before.namespace_id not in (None, namespace)
             # Another namespace is accepted when all runs are there, not some.
-            looked = ComparisonScope() if moved and not dry_run else scope
+            looked = self._everything() if moved and not dry_run else scope
             found = await Comparison(self.database, self.options, client, looked).make()
-        halted = None if confirm else _reason_to_halt(found, moved=moved)
+        halted = None if confirm else self._reason_to_halt(found, moved=moved)
         repairs, problems = found.repairs, found.problems
         if halted is not None:
             if self._repeats.is_due(f"halted {looked.is_one_page}"):
@@ -219,20 +219,30 @@ class Reconciler:
                 exc_info=error,
             )
 
+    def _everything(self) -> ComparisonScope:
+        return ComparisonScope(page=self.pace.page)
 
-def _page(before: ReconcilerState) -> ComparisonScope:
-    """Give the scope of a worker's turn: the next page."""
-    return ComparisonScope(
-        after=before.position,
-        listed_before=before.listed_before,
-        is_one_page=True,
-        settled_for=SETTLED,
-    )
+    def _page(self, before: ReconcilerState) -> ComparisonScope:
+        """Return the scope of a worker's turn: the next page."""
+        return replace(
+            self._everything(),
+            after=before.position,
+            listed_before=before.listed_before,
+            is_one_page=True,
+            settled_for=self.pace.settled_for,
+        )
 
-
-def pages_of_a_turn(open_runs: int) -> int:
-    """Return how many pages of runs one turn looks at, so that few runs cause no more load."""
-    return max(1, math.ceil(open_runs / (PAGE * ROUND)))
+    def _reason_to_halt(self, found: Differences, *, moved: bool) -> str | None:
+        """Say why a person should look first: this may be the wrong Temporal."""
+        missing = f"{found.lost} of {found.checked} open runs are not in Temporal"
+        if found.lost and moved:
+            return (
+                f"{missing}, and its namespace is another one than before. Is this the right "
+                f"Temporal? {CONFIRM}"
+            )
+        if found.lost >= self.pace.mass_loss and found.lost > MASS_LOSS_SHARE * found.checked:
+            return f"{missing}. Is this the right Temporal and namespace? {CONFIRM}"
+        return None
 
 
 def _next_page(scope: ComparisonScope, state: ReconcilerState) -> ComparisonScope:
@@ -264,16 +274,3 @@ def _together(reports: list[ReconcileReport]) -> ReconcileReport:
             "differences": sum(report.differences for report in reports),
         }
     )
-
-
-def _reason_to_halt(found: Differences, *, moved: bool) -> str | None:
-    """Say why a person should look first: this may be the wrong Temporal."""
-    missing = f"{found.lost} of {found.checked} open runs are not in Temporal"
-    if found.lost and moved:
-        return (
-            f"{missing}, and its namespace is another one than before. Is this the right "
-            f"Temporal? {CONFIRM}"
-        )
-    if found.lost >= MASS_LOSS and found.lost > MASS_LOSS_SHARE * found.checked:
-        return f"{missing}. Is this the right Temporal and namespace? {CONFIRM}"
-    return None
