@@ -70,7 +70,7 @@ async def test_a_signal_that_a_live_worker_has_registered_is_no_warning(
     assert (report.problems, report.warnings) == ((), ())
 
 
-async def test_what_ticks_needs_no_registration(shop: PulseTest) -> None:
+async def test_signal_types_with_a_cron_need_no_registration(shop: PulseTest) -> None:
     report = await shop.engine.validate_workflow({**PAID, "cronExpression": "@daily"})
 
     assert (report.problems, report.warnings) == ((), ())

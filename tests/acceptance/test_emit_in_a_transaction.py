@@ -219,7 +219,7 @@ async def test_a_key_that_an_open_transaction_uses_is_not_waited_for_without_end
     assert again.duplicate
 
 
-async def test_what_a_savepoint_undoes_never_starts(pulse: PulseTest) -> None:
+async def test_runs_undone_by_a_savepoint_never_start(pulse: PulseTest) -> None:
     """Not even as an empty workflow in Temporal."""
     pulse.action("work")
     await pulse.define("order.paid", "work")

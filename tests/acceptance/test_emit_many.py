@@ -298,7 +298,7 @@ async def test_a_long_list_has_more_time_than_one_statement(
     [({"order": 7}, IdempotencyConflictError), ({"refused": 1}, asyncpg.CheckViolationError)],
     ids=["conflict", "refusal"],
 )
-async def test_what_is_wrong_at_the_end_of_a_long_list_leaves_nothing(
+async def test_a_fault_at_the_end_of_a_long_list_stores_nothing(
     idle_pulse: PulseTest,
     connection: asyncpg.Connection,
     last: Mapping[str, object],
@@ -407,7 +407,7 @@ async def test_a_definition_that_cannot_be_read_fails_no_emit(
     assert await stored(connection) == 10
 
 
-async def test_of_what_is_stored_one_by_one_an_emitter_that_has_gone_is_left_out(
+async def test_storing_one_by_one_leaves_out_emitters_that_have_gone(
     idle_pulse: PulseTest, connection: asyncpg.Connection
 ) -> None:
     idle_pulse.signal(TYPE)
@@ -434,7 +434,7 @@ async def test_of_what_is_stored_one_by_one_an_emitter_that_has_gone_is_left_out
     assert await stored(connection) == 4
 
 
-async def test_of_what_is_stored_one_by_one_nothing_is_tried_when_postgres_is_away(
+async def test_storing_one_by_one_stops_when_postgres_is_away(
     servers: EmbeddedServices, database: str, connection: asyncpg.Connection
 ) -> None:
     patience = timedelta(seconds=1)
@@ -454,7 +454,7 @@ async def test_of_what_is_stored_one_by_one_nothing_is_tried_when_postgres_is_aw
     assert await stored(connection) == 0
 
 
-async def test_what_an_emitter_has_in_its_context_is_not_there_for_others(
+async def test_context_variables_of_an_emitter_do_not_reach_others(
     servers: EmbeddedServices, database: str, connection: asyncpg.Connection
 ) -> None:
     """Signals of a crowd are stored by tasks that belong to none of the emitters."""

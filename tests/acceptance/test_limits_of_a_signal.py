@@ -65,7 +65,7 @@ async def test_a_signal_that_would_start_too_much_is_refused_and_nothing_is_stor
     assert len((await pulse.emit("fits")).run_ids) == 3
 
 
-async def test_it_is_refused_in_a_transaction_of_the_application_which_goes_on(
+async def test_a_signal_over_the_limit_leaves_the_callers_transaction_usable(
     pulse: PulseTest, connection: asyncpg.Connection
 ) -> None:
     signal = {"tenantId": TENANT, "source": SOURCE, "type": "many"}
@@ -76,7 +76,7 @@ async def test_it_is_refused_in_a_transaction_of_the_application_which_goes_on(
     assert await pulse.engine.get_trigger(kept.id) is not None
 
 
-async def test_it_is_refused_with_a_key_and_among_many_signals(
+async def test_a_signal_over_the_limit_is_refused_with_a_key_and_among_many(
     pulse: PulseTest, connection: asyncpg.Connection
 ) -> None:
     with pytest.raises(SignalLimitError):

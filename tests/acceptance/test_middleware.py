@@ -65,7 +65,7 @@ async def test_every_kind_of_handler_is_called_through_it(
     assert run.context == {name: {"customer": run.tenant_id} for name in names}
 
 
-async def test_what_it_raises_is_the_attempts_failure_with_its_traceback(
+async def test_an_error_of_middleware_fails_the_attempt_with_its_traceback(
     servers: EmbeddedServices, database: str
 ) -> None:
     """The policy of the step decides on the next attempt, as for a handler that raises."""
@@ -87,7 +87,7 @@ async def test_what_it_raises_is_the_attempts_failure_with_its_traceback(
     assert "in failing_at_first" in (attempts[0].traceback or "")
 
 
-async def test_its_answer_is_recorded_and_its_time_is_the_steps(
+async def test_middlewares_answer_is_recorded_and_its_time_counts_as_the_steps(
     servers: EmbeddedServices, database: str
 ) -> None:
     async def caching(ctx: WorkflowContext, _call_next: CallNext) -> object:
@@ -108,7 +108,7 @@ async def test_its_answer_is_recorded_and_its_time_is_the_steps(
     assert "in caching" in (attempts[0].traceback or "")
 
 
-async def test_what_it_writes_on_the_connection_commits_with_the_step(
+async def test_writes_of_middleware_commit_with_the_step(
     servers: EmbeddedServices, database: str
 ) -> None:
     """A failure after the handler undoes the handler's effect too."""

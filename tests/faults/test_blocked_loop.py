@@ -34,7 +34,7 @@ async def statuses(pulse: PulseTest, run_id: str) -> list[str]:
 
 
 @pytest.mark.parametrize("transactional", [False, True], ids=["plain", "transactional"])
-async def test_its_success_is_recorded(
+async def test_the_success_of_a_handler_that_blocked_the_loop_is_recorded(
     strict: PulseTest, caplog: pytest.LogCaptureFixture, transactional: bool
 ) -> None:
     calls: list[int] = []
@@ -77,7 +77,7 @@ async def test_past_its_time_it_has_failed_once(strict: PulseTest, timeout_ms: i
     assert attempt.status == "timed_out"
 
 
-async def test_who_waits_beside_it_loses_nothing(
+async def test_a_handler_beside_one_that_blocks_the_loop_loses_no_attempt(
     strict: PulseTest, connection: asyncpg.Connection
 ) -> None:
     """Its own handler goes on when the loop does."""

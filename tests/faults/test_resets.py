@@ -62,7 +62,7 @@ async def called_again(contexts: Sequence[object]) -> bool:
     return len(contexts) > 1
 
 
-async def test_what_the_execution_before_a_reset_still_writes_is_refused(
+async def test_writes_of_the_execution_before_a_reset_are_refused(
     pulse: PulseTest, operator: Operator
 ) -> None:
     """The handler of the old execution finishes last, and its result is not the one kept."""
@@ -238,7 +238,9 @@ async def test_a_reset_of_an_earlier_generation_ends_itself(
     assert (flaky.call_count, len(gate.calls)) == (2, 1)
 
 
-async def test_of_two_resets_the_later_one_speaks(pulse: PulseTest, operator: Operator) -> None:
+async def test_only_the_execution_of_the_latest_reset_writes(
+    pulse: PulseTest, operator: Operator
+) -> None:
     first, gate = pulse.action("first"), pulse.gate("gate")
     await pulse.define("reset.met", "first", "gate")
     run_id = await emitted(pulse)

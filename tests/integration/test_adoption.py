@@ -28,7 +28,7 @@ async def adopted(servers: EmbeddedServices, empty_database: str) -> AsyncGenera
         await pulse.engine.stop()
 
 
-async def test_its_rows_can_be_read(adopted: PulseTest) -> None:
+async def test_adopted_rows_can_be_read(adopted: PulseTest) -> None:
     """Triggers, definitions, runs and logs come back as models."""
     trigger = await adopted.engine.get_trigger("trg_1")
     assert trigger is not None
@@ -47,7 +47,7 @@ async def test_its_rows_can_be_read(adopted: PulseTest) -> None:
     assert (line.message, line.data) == ("Reminder sent", {"to": "a"})
 
 
-async def test_its_steps_have_paths_and_its_runs_a_timeline(adopted: PulseTest) -> None:
+async def test_adopted_steps_have_paths_and_adopted_runs_a_timeline(adopted: PulseTest) -> None:
     """The tree of steps and the order of events follow from the columns that there were."""
     steps = await adopted.steps("run_1")
     assert {path: step.step_name for path, step in steps.items()} == {
@@ -70,7 +70,7 @@ async def test_its_steps_have_paths_and_its_runs_a_timeline(adopted: PulseTest) 
     ]
 
 
-async def test_its_definitions_start_new_runs(adopted: PulseTest) -> None:
+async def test_adopted_definitions_start_new_runs(adopted: PulseTest) -> None:
     """A definition that can be read runs as if it were created here; another one never matches."""
     for name in ("remind", "mail", "sms"):
         adopted.action(name)
@@ -84,7 +84,7 @@ async def test_its_definitions_start_new_runs(adopted: PulseTest) -> None:
     assert (run.status, run.definition_id) == ("completed", "wfd_1")
 
 
-async def test_its_open_runs_are_left_alone(adopted: PulseTest) -> None:
+async def test_adopted_open_runs_are_left_alone(adopted: PulseTest) -> None:
     """Nobody goes on with a run of the other engine behind its back."""
     await adopted.engine.start()
     with pytest.raises(RunTransitionError, match="TypeScript"):

@@ -85,7 +85,7 @@ async def walking(pulse: PulseTest, connection: asyncpg.Connection, *made: StepL
     return Walk(Session(connection, texts, 10.0, is_joined=True), run_id)
 
 
-async def test_what_a_claim_reads_does_not_grow(
+async def test_a_claim_reads_the_same_amount_however_long_the_run(
     idle_pulse: PulseTest, connection: asyncpg.Connection
 ) -> None:
     named = [action(f"s{n}", uses="act") for n in range(MANY)]
@@ -139,7 +139,7 @@ async def test_a_step_sees_what_comes_before_it_whatever_is_known(
             assert (path, claimed.run.read().context) == (path, expected)
 
 
-async def test_what_is_known_and_others_by_now_is_read_again(
+async def test_a_cached_result_that_was_recorded_anew_is_read_again(
     idle_pulse: PulseTest, connection: asyncpg.Connection
 ) -> None:
     """A server that has lost its last commits may record a step anew."""
@@ -163,7 +163,7 @@ async def test_what_is_known_and_others_by_now_is_read_again(
     }
 
 
-async def test_what_a_step_does_to_its_context_reaches_no_other(
+async def test_each_step_has_a_context_of_its_own(
     idle_pulse: PulseTest, connection: asyncpg.Connection
 ) -> None:
     walk = await walking(idle_pulse, connection, *"abc")

@@ -25,7 +25,7 @@ TAILS = [
 
 
 @pytest.mark.parametrize("tail", TAILS)
-async def test_what_hosters_append_is_understood(
+async def test_parameters_that_hosters_append_to_a_dsn_are_understood(
     servers: EmbeddedServices, empty_database: str, tail: str
 ) -> None:
     engine = create_engine(f"{empty_database}&{tail}", servers.temporal_address)
@@ -56,7 +56,7 @@ UNSET: str = None  # pyright: ignore[reportAssignmentType] - what os.environ.get
         ("", "DATABASE_URL"),
     ],
 )
-async def test_what_is_wrong_with_a_connection_string_is_said(
+async def test_a_wrong_connection_string_is_refused_with_a_reason(
     database: str, dsn: str, part: str
 ) -> None:
     engine = create_engine(dsn and dsn.format(database))

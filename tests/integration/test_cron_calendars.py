@@ -173,7 +173,7 @@ async def test_where_a_clock_is_changed_the_server_names_what_we_name(
         ("0 12 * * SAT", "America/Havana", "2026-03-08", ["12:00-0400"], []),
     ],
 )
-async def test_what_temporal_is_known_to_get_wrong(
+async def test_known_faults_of_temporals_calendars_are_still_there(
     server: Server,
     expression: str,
     zone: str,

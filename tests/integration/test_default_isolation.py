@@ -76,7 +76,7 @@ async def use_everything(pulse: PulseTest) -> None:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-async def test_whatever_the_database_has_as_its_default(
+async def test_each_isolation_level_as_the_databases_default(
     idle_pulse: PulseTest, connection: asyncpg.Connection, level: str
 ) -> None:
     await set_default(connection, "default_transaction_isolation", level)
@@ -89,7 +89,7 @@ async def test_whatever_the_database_has_as_its_default(
 
 
 @pytest.mark.parametrize("level", LEVELS)
-async def test_whatever_the_applications_pool_has_as_its_default(
+async def test_each_isolation_level_as_the_default_of_the_applications_pool(
     servers: EmbeddedServices, database: str, connection: asyncpg.Connection, level: str
 ) -> None:
     """Nothing is left behind on the pool's connections: the application keeps its level."""

@@ -42,7 +42,7 @@ async def migrate(dsn: str, servers: EmbeddedServices, **options: str) -> list[s
         await engine.stop()
 
 
-async def test_it_has_the_tables_prefix_and_schema(
+async def test_the_emit_function_has_the_tables_prefix_and_schema(
     servers: EmbeddedServices, empty_database: str
 ) -> None:
     """Beside others of the same name, and found by no path but its name."""
@@ -66,7 +66,7 @@ async def test_it_has_the_tables_prefix_and_schema(
     assert stored == 1
 
 
-async def test_what_is_on_the_callers_search_path_does_no_harm(
+async def test_the_emit_function_ignores_the_callers_search_path(
     connection: asyncpg.Connection,
 ) -> None:
     """Functions and tables of the same names, made by whoever may create them."""

@@ -240,6 +240,8 @@ async def test_a_zone_that_temporal_does_not_know_is_told_and_not_tried_for_ever
 
 
 @pytest.mark.parametrize("zone", ["localtime", "Factory", "posixrules"])
-async def test_what_is_no_zone_of_its_own_is_refused(idle_pulse: PulseTest, zone: str) -> None:
+async def test_a_zone_file_that_is_no_iana_zone_is_refused(
+    idle_pulse: PulseTest, zone: str
+) -> None:
     with pytest.raises(DefinitionError, match="is not an IANA time zone"):
         await idle_pulse.define("clean.up", cronExpression=FAR, timezone=zone)

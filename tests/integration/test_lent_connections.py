@@ -72,7 +72,9 @@ async def state(pulse: PulseTest) -> tuple[object, ...]:
     return tuple(row.values())
 
 
-async def test_nothing_reaches_the_next_borrower(lender: PulseTest, role: str) -> None:
+async def test_session_state_does_not_leak_to_the_next_borrower(
+    lender: PulseTest, role: str
+) -> None:
     before = await state(lender)
     async with lender.engine.transaction() as connection:
         await leave_everything(connection, role)
@@ -94,7 +96,7 @@ async def test_a_statement_cache_that_was_emptied_breaks_nobody(lender: PulseTes
 
 
 @pytest.mark.parametrize("undone", [False, True])
-async def test_what_was_emitted_is_told_whatever_the_borrower_leaves(
+async def test_emits_on_a_loan_are_reported_whatever_state_it_is_left_in(
     idle_pulse: PulseTest, role: str, *, undone: bool
 ) -> None:
     """The look before the commit is for which of the emits are still there."""
@@ -128,7 +130,7 @@ async def test_a_statement_cache_that_was_emptied_after_an_emit_breaks_nobody(
             await connection.execute("DEALLOCATE ALL")
 
 
-async def test_nothing_reaches_the_next_transactional_action(
+async def test_session_state_does_not_leak_to_the_next_transactional_action(
     idle_pulse: PulseTest, role: str
 ) -> None:
     seen: list[tuple[object, ...]] = []

@@ -61,7 +61,7 @@ async def test_a_process_that_only_emits_starts_runs_for_the_others(
     assert (own.call_count, theirs.call_count) == (0, 1)
 
 
-async def test_what_a_process_that_only_emits_has_started_waits_for_a_worker(
+async def test_a_run_started_by_an_emit_only_process_waits_for_a_worker(
     idle_pulse: PulseTest, colleague: MakeColleague, connection: asyncpg.Connection
 ) -> None:
     emitter, worker = idle_pulse, colleague()

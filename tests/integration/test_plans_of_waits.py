@@ -148,7 +148,7 @@ async def test_a_wait_after_which_nothing_was_recorded_reads_no_result(
         assert more.pages > PAGES_OF_RESULTS
 
 
-async def test_what_is_recorded_between_two_waits_is_shown_in_the_second(
+async def test_a_step_recorded_between_two_waits_is_shown_in_the_second(
     idle_pulse: PulseTest, connection: asyncpg.Connection
 ) -> None:
     session = Session(connection, statements(prefix="pulse_", schema="public"), 10.0)

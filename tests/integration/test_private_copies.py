@@ -74,7 +74,7 @@ def test_parsed_snapshots_are_kept_up_to_a_size() -> None:
     assert [kept.get(text) is not None for text in texts] == [False] * 3 + [True] * 3
 
 
-async def test_what_is_done_to_one_envelope_of_a_key_reaches_no_other(pulse: PulseTest) -> None:
+async def test_envelopes_of_one_idempotency_key_are_separate_copies(pulse: PulseTest) -> None:
     await pulse.define("order.paid")
     signal = {
         "tenantId": TENANT,

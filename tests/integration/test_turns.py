@@ -109,7 +109,7 @@ async def test_a_lease_reads_nothing_of_a_backlog_but_what_it_takes(
 
 
 @pytest.mark.usefixtures("long_transaction")
-async def test_what_is_new_is_found_without_reading_what_is_done(
+async def test_new_commands_are_found_without_reading_deleted_ones(
     store: Database, connection: asyncpg.Connection
 ) -> None:
     """Rows that are deleted stay in the table and its indexes while a transaction holds vacuum."""

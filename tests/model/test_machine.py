@@ -22,7 +22,7 @@ MORE = os.environ.get("PULSE_MACHINE_EXAMPLES")
 
 
 @pytest.mark.timeout(0 if MORE else 600)
-async def test_whatever_is_done_to_runs_they_are_where_they_should_be(
+async def test_runs_follow_the_model_through_any_sequence_of_operations(
     servers: EmbeddedServices, database: str
 ) -> None:
     """The machine has a thread of its own; engines and servers live on the tests' loop."""

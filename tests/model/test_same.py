@@ -65,7 +65,9 @@ def told_by_name(case: Case, story: RunStory) -> list[object]:
     ],
 )
 @given(case=cases)
-async def test_what_makes_no_difference(stage: Stage, case: Case) -> None:
+async def test_a_case_ends_alike_for_another_tenant_order_or_start(
+    stage: Stage, case: Case
+) -> None:
     """Retries too end alike, because each step has its own script."""
     alike = [
         replace(case, replays=()),

@@ -64,7 +64,7 @@ def test_the_first_execution_takes_over_from_nobody() -> None:
     assert judge(RUN, None) == TakeOver(is_first=True, with_parent=False, resumes=False)
 
 
-def test_what_wrote_before_the_current_execution_is_superseded() -> None:
+def test_an_earlier_execution_of_the_lineage_is_superseded() -> None:
     assert judge(RUN, written("second", "third")) == "superseded"
 
 

@@ -322,7 +322,7 @@ def test_a_second_past_the_minute_is_not_a_time() -> None:
 @pytest.mark.parametrize(
     "text", ["0\t2\t*\t*\t*", "0 2 * * *\n", "0 2 * * *\r\n", "\n  0 2 * * *  \n", "\t0 2 * * *"]
 )
-def test_it_may_come_from_a_crontab_or_a_block_of_yaml(text: str) -> None:
+def test_a_cron_expression_may_come_from_a_crontab_or_a_yaml_block(text: str) -> None:
     definition = parse_definition(DEFINITION | {"cronExpression": text}, limits=Limits())
 
     assert definition.cron_expression == "0 2 * * *"
@@ -331,7 +331,7 @@ def test_it_may_come_from_a_crontab_or_a_block_of_yaml(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["0 2\n* * *", "0 2 * * *\n0 3 * * *", "\t\n"])
-def test_it_is_one_line(text: str) -> None:
+def test_a_cron_expression_is_one_line(text: str) -> None:
     with pytest.raises(DefinitionError, match=r"/cronExpression: must"):
         parse_definition(DEFINITION | {"cronExpression": text}, limits=Limits())
 

@@ -111,7 +111,7 @@ async def test_the_first_one_is_the_outermost() -> None:
         (stands_in, "cache"),
     ],
 )
-async def test_what_is_returned_counts_and_none_changes_nothing(
+async def test_middleware_replaces_the_result_unless_it_returns_none(
     middleware: Middleware, answer: str
 ) -> None:
     assert await answered(middleware) == {"from": answer}
@@ -172,7 +172,7 @@ async def takes_one(ctx: WorkflowContext) -> object:
         (["span"], "'str' is not async"),
     ],
 )
-def test_what_cannot_work_is_refused_when_the_engine_is_made(
+def test_unusable_middleware_is_refused_when_the_engine_is_made(
     make: Callable[..., object], given: object, flaw: str
 ) -> None:
     with pytest.raises(ConfigurationError) as raised:

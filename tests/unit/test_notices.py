@@ -17,7 +17,7 @@ class Clock:
         return self.now
 
 
-def test_it_is_told_ever_more_rarely() -> None:
+def test_a_repeated_notice_comes_ever_more_rarely() -> None:
     clock = Clock()
     repeats = Repeats(clock)
     told: list[float] = []
@@ -41,7 +41,7 @@ def test_another_condition_is_told_at_once() -> None:
     ]
 
 
-def test_what_is_over_is_told_when_it_comes_again() -> None:
+def test_a_condition_that_comes_again_is_told_again() -> None:
     repeats = Repeats(Clock())
     assert not repeats.is_over()
     assert repeats.is_due("away")

@@ -88,7 +88,7 @@ def test_a_mistyped_variable_is_named_with_the_one_that_is_meant(
     assert f'"{meant}"' in said
 
 
-def test_what_others_call_pulse_is_left_alone_but_told(
+def test_unknown_pulse_variables_are_ignored_with_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):

@@ -50,7 +50,7 @@ def test_full_looks_that_are_slow_are_rare() -> None:
     assert turns.is_full_look_due(13 + FULL_LOOKS + 0.01)
 
 
-def test_what_a_full_look_may_have_missed_is_still_new() -> None:
+def test_commands_committed_around_a_full_look_are_still_new() -> None:
     """A command that had its id before the look, and was committed during or after it."""
     turns = Turns(batch=100)
 
@@ -70,7 +70,7 @@ def test_an_id_that_cannot_be_known_makes_each_look_a_full_one() -> None:
     assert turns.is_full_look_due(13.1)
 
 
-def test_what_commits_a_little_late_is_still_new() -> None:
+def test_commands_committed_a_little_late_are_still_new() -> None:
     """A look at what is new begins at an id of well before the last look, whenever that was."""
     turns = Turns(batch=100)
     slow_look(turns, newest=500, at=10)
@@ -81,7 +81,7 @@ def test_what_commits_a_little_late_is_still_new() -> None:
     assert turns.seen() == 700
 
 
-def test_who_had_its_share_goes_on_behind_it() -> None:
+def test_a_tenant_with_more_than_its_share_goes_on_behind_it() -> None:
     turns = Turns(batch=4)
 
     turns.looked_at_all(commands({"a": [1, 2], "b": [7]}, share=2), began=1.0, now=1.0)

@@ -81,7 +81,7 @@ def test_unknown_handlers_are_told_up_to_a_hundred_and_one() -> None:
         [{"type": "parallel", "branches": 5}, {"type": "parallel", "branches": [5, None]}],
     ],
 )
-def test_what_is_no_name_is_told_by_others(steps: object) -> None:
+def test_values_that_are_no_names_are_left_to_other_checks(steps: object) -> None:
     assert handler_findings({"steps": steps}, KNOWN) == []
 
 

@@ -84,7 +84,9 @@ def test_the_result_is_always_canonical_and_within_its_bound(value: object, boun
         (ValueError("no"), "ValueError('no')"),
     ],
 )
-def test_what_json_lacks_is_told_in_words(value: object, expected: object) -> None:
+def test_values_without_a_json_form_are_described_in_words(
+    value: object, expected: object
+) -> None:
     assert scrub(value) == expected
 
 
@@ -99,7 +101,7 @@ def test_a_long_repr_is_cut_and_repaired() -> None:
     assert scrub(Loud()) == "\ufffd" + "x" * 499
 
 
-def test_what_is_too_deep_is_replaced_where_it_lies() -> None:
+def test_values_nested_too_deep_are_replaced_in_place() -> None:
     value: object = "bottom"
     for _ in range(100_000):
         value = {"down": value}

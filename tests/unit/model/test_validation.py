@@ -324,7 +324,7 @@ junk = st.recursive(
 
 
 @given(junk)
-def test_whatever_comes_in_only_a_definition_or_its_error_comes_out(data: object) -> None:
+def test_any_input_gives_a_definition_or_a_definition_error(data: object) -> None:
     found = [*outcome(data), *outcome(camel(data)), *outcome({**camel(), "steps": data})]
     assert len(found) <= 3 * 101
     assert all(problem.message for problem in found)

@@ -83,7 +83,7 @@ def test_a_definition_reads_back_from_either_spelling(
     assert WorkflowInput.model_validate(written) == definition
 
 
-def test_what_a_step_does_not_use_is_not_written() -> None:
+def test_unset_fields_of_a_step_are_not_written() -> None:
     step = ConditionStep(name="c", timeout_ms=5)
     assert step.model_dump(mode="json") == {
         "type": "condition",

@@ -51,19 +51,19 @@ def test_a_snapshot_is_read_as_it_was_stored(number: float) -> None:
 
 
 @pytest.mark.parametrize("number", [2.0**63, -(2.0**64), 1e30])
-def test_what_no_integer_may_be_is_a_float(number: float) -> None:
+def test_a_number_beyond_integers_is_read_as_a_float(number: float) -> None:
     (rate,) = snapshot(stored(number)).config.values()
     assert isinstance(rate, float)
 
 
-def test_what_a_later_version_adds_is_never_passed_over() -> None:
+def test_fields_of_a_later_version_are_never_dropped() -> None:
     """It may change what the run does."""
     with pytest.raises(NotUnderstoodError, match="priority"):
         snapshot(json.dumps(OURS | {"priority": 3}))
 
 
 @pytest.mark.parametrize("text", ['{"steps": []}', '{"steps": [], "name": "kept"}'])
-def test_what_another_program_left_out_is_marked(text: str) -> None:
+def test_missing_fields_of_a_foreign_row_are_marked(text: str) -> None:
     read = snapshot(text)
     assert read.name == json.loads(text).get("name", ADOPTED)
     assert (read.trigger_type, read.definition_id, read.steps) == (ADOPTED, "", [])
