@@ -76,38 +76,40 @@ async def test_a_cancel_of_an_earlier_generations_workflow_leaves_the_run_alone(
     assert (await pulse.engine.wait_for_run(run_id)).status == "completed"
 
 
-async def test_a_canceled_run_closes_as_canceled_however_late_temporals_cancel_comes(
-    pulse: PulseTest,
-    operator: Operator,
-    connection: asyncpg.Connection,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def impatient_workflows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a canceled run's workflow ask soon for Temporal's cancel, when that does not come."""
     monkeypatch.setattr(workflows, "CANCEL_ARRIVAL", timedelta(milliseconds=10))
-    await connection.execute(LOSE_CANCELS % 2)
+
+
+async def cancel_a_run(
+    pulse: PulseTest, connection: asyncpg.Connection, *, lost_cancels: int
+) -> str:
+    """Cancel a run in the middle of a step, so many of whose cancels never reach Temporal."""
+    await connection.execute(LOSE_CANCELS % lost_cancels)
     gate = pulse.gate("gate")
     await pulse.define("over.already", "gate")
     (run_id,) = (await pulse.emit("over.already")).run_ids
     await gate.reached()
     await pulse.engine.cancel_run(run_id)
     gate.open()
+    return run_id
+
+
+@pytest.mark.usefixtures("impatient_workflows")
+async def test_a_canceled_run_closes_as_canceled_however_late_temporals_cancel_comes(
+    pulse: PulseTest, operator: Operator, connection: asyncpg.Connection
+) -> None:
+    run_id = await cancel_a_run(pulse, connection, lost_cancels=2)
     assert await operator.ended(run_id) == WorkflowExecutionStatus.CANCELED
     assert await connection.fetchval("SELECT last_value FROM cancels") > 2
 
 
+@pytest.mark.usefixtures("impatient_workflows")
 async def test_the_workflow_of_a_canceled_run_that_was_dropped_ends(
-    pulse: PulseTest,
-    operator: Operator,
-    connection: asyncpg.Connection,
-    monkeypatch: pytest.MonkeyPatch,
+    pulse: PulseTest, operator: Operator, connection: asyncpg.Connection
 ) -> None:
-    monkeypatch.setattr(workflows, "CANCEL_ARRIVAL", timedelta(milliseconds=10))
-    await connection.execute(LOSE_CANCELS % 1_000)
-    gate = pulse.gate("gate")
-    await pulse.define("over.already", "gate")
-    (run_id,) = (await pulse.emit("over.already")).run_ids
-    await gate.reached()
-    await pulse.engine.cancel_run(run_id)
-    gate.open()
+    run_id = await cancel_a_run(pulse, connection, lost_cancels=1_000)
     await eventually(lambda: asked_again(connection))
     await connection.execute("DELETE FROM pulse_workflow_runs WHERE id = $1", run_id)
     assert await operator.ended(run_id) == WorkflowExecutionStatus.COMPLETED

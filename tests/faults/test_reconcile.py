@@ -21,12 +21,23 @@ from temporalio.service import RPCError, RPCStatusCode
 from pulse_temporal import ReconcileReport, TemporalUnavailableError, WorkflowContext, contract
 from pulse_temporal.embedded import EmbeddedServices, embedded_temporal
 from pulse_temporal.embedded.ports import free_ports
-from pulse_temporal.testing import delay, parallel
+from pulse_temporal.testing import Gate, delay, parallel
 from tests.faults.reconciling import HOUR, begun, emitted, forget_commands, found, repairs_told
 from tests.harness import PulseTest, eventually, make_pulse
 from tests.temporal_operator import Operator
 
 pytestmark = pytest.mark.faults
+
+
+async def terminated(pulse: PulseTest, operator: Operator) -> tuple[Gate, str]:
+    """Terminate a run's workflow in the middle of its step; return the gate in it, and the id."""
+    gate = pulse.gate("gate")
+    await pulse.define("found.wanting", "gate")
+    run_id = await emitted(pulse)
+    await gate.reached()
+    await begun(pulse, run_id)
+    await operator.terminate(run_id)
+    return gate, run_id
 
 
 async def test_nothing_differs_and_nothing_is_done(pulse: PulseTest) -> None:
@@ -99,12 +110,7 @@ async def test_a_handler_that_outlives_its_terminated_run_changes_nothing(
 async def test_a_reset_of_a_terminated_run_lets_it_go_on(
     pulse: PulseTest, operator: Operator
 ) -> None:
-    gate = pulse.gate("gate")
-    await pulse.define("found.wanting", "gate")
-    run_id = await emitted(pulse)
-    await gate.reached()
-    await begun(pulse, run_id)
-    await operator.terminate(run_id)
+    gate, run_id = await terminated(pulse, operator)
     await pulse.engine.reconcile()
     gate.open()
     await operator.reset(run_id, to=0)
@@ -334,12 +340,7 @@ async def test_a_worker_reconciles_by_itself(
 async def test_a_dry_run_only_says_what_would_be_done(
     pulse: PulseTest, operator: Operator
 ) -> None:
-    gate = pulse.gate("gate")
-    await pulse.define("found.wanting", "gate")
-    run_id = await emitted(pulse)
-    await gate.reached()
-    await begun(pulse, run_id)
-    await operator.terminate(run_id)
+    gate, run_id = await terminated(pulse, operator)
     report = await pulse.engine.reconcile(dry_run=True)
     assert found(report) == [(run_id, "terminated", "fail")]
     assert not report.applied

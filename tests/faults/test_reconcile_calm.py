@@ -55,10 +55,10 @@ async def listed(pulse: PulseTest, operator: Operator, run_id: str) -> None:
     await eventually(look)
 
 
-async def test_a_workflow_that_was_told_to_end_is_not_told_again(
+async def canceled_without_a_worker(
     pulse: PulseTest, operator: Operator, connection: asyncpg.Connection
-) -> None:
-    """It is open because no worker has had the time to end it; each turn would tell it again."""
+) -> str:
+    """Cancel a waiting run when no worker is there that could end its workflow; return its id."""
     await pulse.define("calm.kept", delay("pause", HOUR))
     run_id = await emitted(pulse)
     await pulse.wait_for_status(run_id, "waiting")
@@ -66,6 +66,14 @@ async def test_a_workflow_that_was_told_to_end_is_not_told_again(
     await listed(pulse, operator, run_id)
     await pulse.engine.stop()
     await pulse.engine.cancel_run(run_id)
+    return run_id
+
+
+async def test_a_workflow_that_was_told_to_end_is_not_told_again(
+    pulse: PulseTest, operator: Operator, connection: asyncpg.Connection
+) -> None:
+    """It is open because no worker has had the time to end it; each turn would tell it again."""
+    run_id = await canceled_without_a_worker(pulse, operator, connection)
     await connection.execute("DELETE FROM pulse_outbox")
     await age(connection, "1 hour")
     await operator.client.get_workflow_handle(run_id).cancel()
@@ -79,13 +87,7 @@ async def test_a_workflow_that_was_told_to_end_is_not_told_again(
 async def test_a_run_that_has_just_ended_may_have_an_open_workflow(
     pulse: PulseTest, operator: Operator, connection: asyncpg.Connection
 ) -> None:
-    await pulse.define("calm.kept", delay("pause", HOUR))
-    run_id = await emitted(pulse)
-    await pulse.wait_for_status(run_id, "waiting")
-    await begun(connection, run_id)
-    await listed(pulse, operator, run_id)
-    await pulse.engine.stop()
-    await pulse.engine.cancel_run(run_id)
+    run_id = await canceled_without_a_worker(pulse, operator, connection)
     await age(connection, "1 hour")
     assert (await pulse.engine.reconcile()).repairs == ()  # the cancel is on its way
     await connection.execute("DELETE FROM pulse_outbox")
