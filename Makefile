@@ -15,7 +15,7 @@ LOWEST_PINS := requirements/lowest.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast test-lowest chaos check fmt docs bench scale soak dist lock clean
+.PHONY: help demo test fast test-lowest matrix coverage audit chaos check fmt docs bench scale soak dist lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,16 @@ fast: $(READY) ## Run the unit tests and the tutorial
 test-lowest: $(LOWEST)/.ready ## Run unit and acceptance tests on the lowest versions that are allowed
 	@$(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(or $(ARGS),tests/unit tests/acceptance)
 
+matrix: ## Run unit and acceptance tests on each Python and Postgres that is installed
+	@.ci/matrix $(ARGS)
+
+coverage: $(READY) ## Show which branches of model, workflows, services and store no test takes
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report term-missing:skip-covered \
+	  $(or $(ARGS),tests/unit tests/acceptance tests/integration)
+
+audit: $(READY) ## Change the code that decides in small ways: its unit tests must notice each
+	@$(BIN)/python -m tests.audit
+
 chaos: $(READY) ## Kill workers, Postgres and Temporal for a minute, then count what is wrong
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
@@ -40,6 +50,7 @@ check: $(READY) ## Lint, format, types, rooms, dependencies, house rules; change
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/basedpyright --pythonpath $(BIN)/python --verifytypes pulse_temporal --ignoreexternal
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry .
 	$(BIN)/codespell
@@ -82,7 +93,7 @@ lock: ## Renew the lock file with the newest versions that pyproject.toml allows
 	  --no-emit-trusted-host --output-file $(LOCK) pyproject.toml
 
 clean: ## Remove what make and the tools built (not .pulse, which holds data)
-	rm -rf .venv .venv-dist .venv-lock .venv-lowest .hypothesis .import_linter_cache .pytest_cache build dist
+	rm -rf .venv .venv-* .hypothesis .import_linter_cache .pytest_cache build dist
 	find . \( -name __pycache__ -o -name .ruff_cache \) -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml $(LOCK)
@@ -99,4 +110,11 @@ $(LOWEST)/.ready: pyproject.toml $(LOCK) $(LOWEST_PINS)
 	@$(LOWEST)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --requirement $(LOCK)
 	@$(LOWEST)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --requirement $(LOWEST_PINS)
 	@$(LOWEST)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+# For .ci/matrix: the versions of the lock file, on another Python.
+.venv-3%/.ready: pyproject.toml $(LOCK)
+	@python3$* -m venv .venv-3$*
+	@.venv-3$*/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --requirement $(LOCK)
+	@.venv-3$*/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
