@@ -50,7 +50,6 @@ check: $(READY) ## Lint, format, types, rooms, dependencies, house rules; change
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
-	$(BIN)/basedpyright --pythonpath $(BIN)/python --verifytypes pulse_temporal --ignoreexternal
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry .
 	$(BIN)/codespell

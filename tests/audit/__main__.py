@@ -23,7 +23,11 @@ import pytest
 
 EXPLAINED = Path(__file__).with_name("survivors.txt")
 CPU_SECONDS = 30.0
-PLUGINS = ("randomly", "xdist", "cov", "cacheprovider")
+OPTIONS = (
+    "-qx",
+    "-Wignore::pytest.PytestAssertRewriteWarning",
+    *(f"-pno:{plugin}" for plugin in ("randomly", "xdist", "cacheprovider")),
+)
 TESTS_OF = {
     "pulse_temporal.workflows.cursor": ["tests/unit/workflows/test_cursor.py"],
     "pulse_temporal.services.runs.verdicts": ["tests/unit/test_verdicts.py"],
@@ -138,7 +142,7 @@ def is_noticed(text: str, module: str, tests: list[str]) -> bool:
         status = 1
         try:
             exec(compile(text, module, "exec"), vars(sys.modules[module]))  # noqa: S102 - our own module
-            status = pytest.main(["-qx", *(f"-p no:{name}" for name in PLUGINS), *tests])
+            status = pytest.main([*OPTIONS, *tests])
         finally:
             os._exit(status)
     _, status = os.waitpid(pid, 0)
