@@ -173,6 +173,8 @@ __all__ = [
 ]
 
 
+# `import pulse_temporal` must stay quick for programs that only need models or errors, and for
+# `pulse --version` (tests/cli/test_commands.py::version_does_not_wait_for_the_engine).
 _LAZY = {
     "BlockingEngine": "pulse_temporal.engine.blocking",
     "BlockingTenant": "pulse_temporal.engine.blocking",
@@ -185,7 +187,7 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> object:
-    """Import the engine, and with it Temporal's SDK (0.4 s), when it is first asked for."""
+    """Import the engine, and with it Temporal's SDK (0.4 s), at the first use of a lazy name."""
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     if name == "__version__":
@@ -194,5 +196,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """Return all names, those too that are imported when they are first asked for."""
+    """Return all names, including the lazy ones."""
     return sorted({*globals(), *_LAZY, "__version__"})

@@ -6,28 +6,28 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 Clock = Callable[[], datetime]
-"""Gives the present moment as an aware UTC datetime."""
+"""Returns the present moment as an aware UTC datetime."""
 
 
 def utc_now() -> datetime:
-    """Give the present moment, aware, in UTC."""
+    """Return the present moment by this machine's clock: aware, in UTC."""
     return datetime.now(UTC)
 
 
 class ServerClock:
-    """Gives the present moment by the clock of Postgres, whatever this machine believes.
+    """Tells the time by the clock of Postgres, however wrong this machine's clock is.
 
-    Until it is first set it is this machine's clock; then it is off by the time that a message
-    takes.
+    Until the first ``set`` it equals this machine's clock. After that it lags behind Postgres by
+    the time that one answer takes to arrive (``tests/faults/test_clock_skew.py``).
     """
 
     def __init__(self) -> None:
         self._ahead = timedelta()
 
     def __call__(self) -> datetime:
-        """Give the present moment, aware, in UTC."""
+        """Return the present moment, aware, in UTC."""
         return utc_now() + self._ahead
 
     def set(self, moment: datetime) -> None:
-        """Take a time that Postgres has just told."""
+        """Adopt ``moment``, which Postgres has just returned as its present time."""
         self._ahead = moment - utc_now()

@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 KIBIBYTE = 1024
 HARD_JSON_BYTES = 16 * KIBIBYTE * KIBIBYTE
-"""No field may be configured to hold more canonical JSON than this."""
+"""Upper bound of every size limit: no field can be configured to hold more canonical JSON."""
 
 Prefix = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 QueuePrefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
@@ -41,7 +41,12 @@ UNITS = {
 
 
 def _read_length(value: object, read: ValidatorFunctionWrapHandler) -> timedelta:
-    """Read a length of time; a number without a unit counts seconds."""
+    """Return a length of time; a number without a unit counts seconds.
+
+    Raises:
+        PydanticCustomError: It is none. Neither the message nor a chained error repeats the
+            value, which may be a secret in the wrong variable.
+    """
     written = WRITTEN.fullmatch(value.strip()) if isinstance(value, str) else None
     try:
         if written is not None:
@@ -64,34 +69,34 @@ Positive = Annotated[Length, Field(gt=timedelta())]
 
 
 class Options(BaseModel):
-    """What all groups of options share: frozen, and an unknown name is an error.
+    """Base of all groups of options: frozen, and an unknown name is an error.
 
-    Errors never show a value: it may be a secret that was put into the wrong variable.
+    Errors never show a value: it may be a secret in the wrong variable.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Limits(Options):
-    """Bounds on what tenants and handlers may send; each one is enforced at the border.
+    """Bounds on what tenants and handlers may send, enforced before anything is stored.
 
     Attributes:
         payload_bytes: Canonical JSON of a trigger's payload, UTF-8.
         result_bytes: Canonical JSON of what one handler returns.
         context_bytes: Recorded results of one run altogether, at most 64 MiB; ``ctx.run``
-            is a copy of them. Branches that record at the same moment may pass it by a little.
+            holds a copy. Branches that record at the same moment may exceed it by a little.
         definition_bytes: Canonical JSON of a whole definition.
         log_data_bytes: ``data`` of one log line; longer data is cut.
-        log_lines: Log lines that one attempt may write; the rest is counted, not kept.
+        log_lines: Log lines that one attempt may write; further ones are only counted.
         error_bytes: Text of one error; longer text is cut.
         steps: Steps in one definition, all branches included.
         branches: Branches of one parallel step.
         depth: Nesting of parallel steps.
         delay: Longest delay step.
-        chain_depth: Signals caused by signals, counted from the first.
-        chain_signals: Signals that one signal causes altogether, at any depth.
-        runs_per_signal: Runs that one signal starts, one for each definition that it matches.
-        steps_per_signal: Steps that those runs have altogether.
+        chain_depth: Length of a chain of signals that cause each other, the first included.
+        chain_signals: Signals that one signal may cause altogether, at any depth.
+        runs_per_signal: Runs that one signal may start, one for each definition that it matches.
+        steps_per_signal: Steps of those runs altogether.
     """
 
     payload_bytes: JsonBytes = 256 * KIBIBYTE
@@ -156,26 +161,27 @@ class EngineOptions(Options):
             ``accept`` stores and matches it.
         action_timeout: Bound of one attempt of a step without ``timeout_ms``.
         local_activity_limit: A step that declares a timeout of at most this runs as a
-            Temporal local activity. An async condition that declares none is tried as one for
-            so long, and asked again through the queue when it takes longer. Zero turns both off.
-        heartbeat_timeout: A queued handler's worker is held dead after this silence.
-        task_timeout: Bound of one Temporal workflow task; it is also the time until a
-            local activity of a killed worker is taken up again.
-        max_lost_workers: Workers that one step may outlive before it fails; deliveries that can
-            record nothing count too.
-        blocked_step_timeout: How long a step waits for a worker that knows its handler, and has
-            a thread for it.
+            Temporal local activity. An async condition without a timeout is tried as one for
+            this long, and asked again through the queue if it takes longer. Zero turns both off.
+        heartbeat_timeout: A worker that runs a queued handler counts as dead after this silence.
+        task_timeout: Bound of one Temporal workflow task; also the time until a local activity
+            of a killed worker is taken up again.
+        max_lost_workers: Lost workers that one step survives before it fails; deliveries that
+            can record nothing count too.
+        blocked_step_timeout: How long a step waits for a worker that knows its handler and has
+            a free thread for it.
         history_result_bytes: Largest result shown in Temporal's history; 0 shows none.
         shutdown_grace: How long ``stop()`` lets running handlers finish.
         relay_interval: Pause between two looks at the outbox.
         reconcile_interval: Pause between two comparisons of the mirror with Temporal; one of the
             workers makes each.
         emit_lease: How long the emitting process keeps its own starts to itself.
-        cron_catchup: How late a cron tick may still fire after Temporal was away; ticks that
-            were missed by more are lost. 10 seconds is the least that Temporal knows.
+        cron_catchup: How late a cron tick may still fire after Temporal was away; older missed
+            ticks are lost. Temporal accepts no less than 10 seconds.
         postgres_timeout: Bound of connecting, of waiting for a connection and of a statement.
-        statement_cache: Keep prepared statements, which is faster. False behind a pooler in
-            transaction mode, such as PgBouncer; a pool of the application decides for itself.
+        statement_cache: Keep prepared statements, which is faster. Set it to False behind a
+            pooler in transaction mode, such as PgBouncer. It has no effect on a pool that the
+            application passes, which has its own setting.
         temporal_timeout: Bound of one call to Temporal.
         limits: Bounds on what tenants and handlers may send.
     """

@@ -1,4 +1,4 @@
-"""The letterbox between workflows and the world: names, and what travels through Temporal.
+"""What travels through Temporal between workflows and activities: names and payloads.
 
 Temporal carries control flow: ids, the skeleton of a definition, outcomes. Payloads, configs,
 contexts and results stay in Postgres. Every model here is part of recorded histories: fields
@@ -46,13 +46,13 @@ POOL_TOO_SMALL = "PulsePoolTooSmall"
 TENANT_ATTRIBUTE = "PulseTenant"
 DEFINITION_ATTRIBUTE = "PulseDefinition"
 TRIGGER_ATTRIBUTE = "PulseTrigger"
-SCHEDULED_TIME_ATTRIBUTE = "TemporalScheduledStartTime"  # what a schedule starts has its time
+SCHEDULED_TIME_ATTRIBUTE = "TemporalScheduledStartTime"  # Temporal sets it on a schedule's starts
 
 FAIRNESS_KEY_BYTES = 64  # Temporal accepts no longer key
 
 
 class Payload(BaseModel):
-    """What all payloads share: frozen, and unknown fields of a newer version are passed over."""
+    """Base of all payloads: frozen; unknown fields, of a newer release, are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -85,7 +85,7 @@ class StepSkeleton(Payload):
 
 
 class Scope(Payload):
-    """Which part of which run an interpreter speaks for.
+    """The part of a run that one interpreter works on: the run itself or a branch.
 
     Attributes:
         run_id: The run.
@@ -93,10 +93,10 @@ class Scope(Payload):
         generation: Of the run; 1, and 1 more with each retry.
         branch: ``""`` for the run itself, else the path of a branch such as ``2/b0``.
         parent_run_id: Temporal run id of the interpreter that started the branch.
-        parent_first_run_id: First of the chain that this interpreter belongs to.
-        is_replay: Actions that are not safe to replay are passed over.
+        parent_first_run_id: First run id of the chain that this interpreter belongs to.
+        is_replay: Actions that are not safe to replay are skipped.
         is_dry_run: Only conditions are evaluated.
-        database: Id of the database that has the run; None in runs from before there was one.
+        database: Id of the database that has the run; None in runs older than this field.
     """
 
     run_id: str
@@ -122,13 +122,13 @@ class InterpreterInput(Payload):
     """Starts the workflow of a run or of a branch.
 
     Attributes:
-        version: Of this input; a change of meaning raises it.
+        version: Of this payload's meaning; raised when that changes.
         scope: What to interpret.
         title: Name of the definition or of the parallel step.
         steps: The skeleton of this list of steps.
         has_delays: Some list of the run has a delay, so the run may come to wait.
         task_timeout_ms: Bound of one workflow task, for child workflows.
-        terms: Of the process that starts the run, for a first step with which a list begins.
+        terms: Of the process that starts the run; see ``StepInput.begins``.
     """
 
     version: Literal[1] = 1
@@ -141,7 +141,7 @@ class InterpreterInput(Payload):
 
 
 class ExecutionRef(Payload):
-    """Who asks: a scope and its first execution; the present one's id comes with the activity."""
+    """Who asks: a scope and its first execution; Temporal adds the present one's run id."""
 
     scope: Scope
     first_execution_run_id: str
@@ -150,8 +150,8 @@ class ExecutionRef(Payload):
 class Refusal(Payload):
     """Why an interpreter may not go on.
 
-    ``canceled``: the run is canceled. ``superseded``: another execution speaks for it.
-    ``failed``: the run has. ``ended``: it is over otherwise. ``unknown``: there is no such run.
+    ``canceled``: the run is canceled. ``superseded``: another execution writes for it.
+    ``failed``: it has failed. ``ended``: it is over otherwise. ``unknown``: no such run.
     """
 
     kind: Literal["refused"] = "refused"
@@ -163,8 +163,8 @@ class Beginning(Payload):
     """Lets an interpreter go on.
 
     Attributes:
-        ended: Ranges, both ends included, of steps in this list that need no work any more.
-        ended_branches: Per index of a parallel step, its branches that need no work any more.
+        ended: Index ranges, both ends included, of steps in this list that are already over.
+        ended_branches: Per index of a parallel step, its branches that are already over.
         local: Indexes of the steps whose first delivery is a local activity.
         terms: Of the worker, for all further deliveries.
     """
@@ -177,7 +177,7 @@ class Beginning(Payload):
 
 
 class Answer(RootModel[Reply | Refusal], Generic[Reply]):
-    """What an activity answers: a reply of its own kind, or a refusal."""
+    """An activity's answer: a reply of its own kind, or a refusal."""
 
 
 BeginAnswer = Answer[Beginning]
@@ -191,13 +191,12 @@ class StepInput(ExecutionRef):
         type: Whether an action or a condition.
         handler: Name of the handler; also the activity's type.
         timeout_ms: Bound of the attempt.
-        waited_after: Number of the failed attempt whose pause the workflow has waited out, by
-            Temporal's timer and not the clock of Postgres; 0: none.
-        tried_for_ms: A delivery that takes longer is given back, for a queued one; 0: its
-            whole time.
-        begins: The list begins with this delivery's claim; a worker with other terms only begins.
+        waited_after: Failed attempt whose pause a workflow timer has waited out; 0: none.
+        tried_for_ms: A local trial that takes longer is given up and queued; 0: no trial.
+        begins: The list begins with this delivery's claim. A worker whose terms differ only
+            begins it, as ``timeout_ms`` was computed from these.
         ends: The run is complete when this step is, in one write with its result.
-        was_lost: A local delivery of it has ended without a record.
+        was_lost: A local delivery of this step has ended without a record.
     """
 
     path: str
@@ -217,10 +216,10 @@ class StepDone(Payload):
     Attributes:
         value: A condition's answer; None for actions.
         result: A small result, shown in Temporal's history; the full one is in Postgres.
-        skipped: A replay passed over the action.
+        skipped: A replay skipped the action.
         beginning: Of the list, when this delivery was to begin it.
-        deferred: The step needs another delivery, through the task queue.
-        ended: With it the run is completed.
+        deferred: There is no result yet: the step needs another delivery, through the queue.
+        ended: The run was completed together with this step.
     """
 
     kind: Literal["done"] = "done"
@@ -266,7 +265,7 @@ class DelayInput(ExecutionRef):
 
 
 class DelayBegun(Payload):
-    """When a delay ends; earlier than asked for when it had begun before."""
+    """When a delay ends; sooner than asked for if an earlier execution had begun it."""
 
     kind: Literal["begun"] = "begun"
     until_ms: int
@@ -276,16 +275,16 @@ DelayAnswer = Answer[DelayBegun]
 
 
 class SkipInput(ExecutionRef):
-    """Passes over steps; ``by`` is the path of the condition that says so."""
+    """Skips steps; ``by`` is the path of the condition that was false."""
 
     paths: tuple[str, ...]
     by: str
 
 
 class ParallelInput(ExecutionRef):
-    """Begins a parallel step, or ends it: with ``error`` as failed.
+    """Begins a parallel step, or ends it; with ``error`` it ends as failed.
 
-    With ``begins`` its list begins too, with ``ends`` the run is complete when it ends well.
+    ``begins``: its list begins too. ``ends``: the run completes when the step does.
     """
 
     path: str
@@ -295,13 +294,13 @@ class ParallelInput(ExecutionRef):
 
 
 class EndBranchInput(ExecutionRef):
-    """Ends the workflow of a branch that an earlier execution of this list has started."""
+    """Terminates the workflow of a branch that an earlier execution of this list started."""
 
     path: str
 
 
 class FinishInput(ExecutionRef):
-    """Ends a run, with ``error`` as failed."""
+    """Ends a run; with ``error`` as failed, else as completed."""
 
     error: str | None = None
 
@@ -311,7 +310,7 @@ class CancelInput(ExecutionRef):
 
     Attributes:
         reason: Why, as Temporal was told.
-        tell_temporal: It came from Postgres: the workflow is a reset of a canceled run.
+        tell_temporal: It came from Postgres instead: the workflow is a reset of a canceled run.
     """
 
     reason: str
@@ -319,7 +318,7 @@ class CancelInput(ExecutionRef):
 
 
 class Written(Payload):
-    """A mirror write has happened, now or earlier; it may have ended a run or begun a list."""
+    """A mirror write is done, now or earlier; it may have ended a run or begun a list."""
 
     kind: Literal["written"] = "written"
     status: Annotated[RunStatus | None, _shown_if_set] = None
@@ -330,14 +329,14 @@ WriteAnswer = Answer[Written]
 
 
 class CronClock(Payload):
-    """Whose cron a Temporal Schedule is, and what it was when the schedule was made.
+    """Whose cron a Temporal Schedule keeps, as it was when the schedule was made.
 
     Attributes:
         definition_id: The definition.
         tenant_id: Its owner.
         cron_expression: As its author wrote it.
         timezone: IANA zone, ``UTC`` when the author named none.
-        database: Id of the database that has the definition; None as with runs.
+        database: Id of the database that has the definition; None in schedules older than this.
     """
 
     definition_id: str
@@ -362,7 +361,7 @@ class CronTickInput(Payload):
 
 
 class CronTicked(Payload):
-    """What became of a tick, for people: its signal and runs, or why it was skipped."""
+    """What became of a tick, for people: its signal and its runs, or why it emitted nothing."""
 
     trigger_id: str | None = None
     run_ids: tuple[str, ...] = ()
@@ -370,7 +369,7 @@ class CronTicked(Payload):
 
 
 class Failure(Payload):
-    """Which step ended a list of steps, and why; details of run and branch failures."""
+    """The step that ended a list of steps, and why; details of run and branch failures."""
 
     path: str
     name: str
@@ -378,23 +377,24 @@ class Failure(Payload):
 
 
 def workflow_id(run_id: str, generation: int) -> str:
-    """Give the id of a run's workflow: the run id, with the generation after a retry."""
+    """Return the id of a run's workflow: the run id, with ``:generation`` after a retry."""
+    # Under one id, a retry would join the execution that is just closing, and be lost with it.
     return run_id if generation == 1 else f"{run_id}:{generation}"
 
 
 def branch_workflow_id(run_id: str, generation: int, branch: str) -> str:
-    """Give the id of the workflow of a branch; for ``""`` that of the run itself."""
+    """Return the id of the workflow of a branch; for ``""`` that of the run itself."""
     root = workflow_id(run_id, generation)
     return f"{root}/{branch}" if branch else root
 
 
 def schedule_id(queue_prefix: str, definition_id: str) -> str:
-    """Give the id of a definition's schedule, with which the ids of its ticks begin."""
+    """Return the id of a definition's schedule; the ids of its ticks begin with it."""
     return f"{queue_prefix}-cron-{definition_id}"
 
 
 def fairness_key(tenant_id: str) -> str:
-    """Give the key under which Temporal shares its capacity among tenants."""
+    """Return the key by which Temporal shares capacity among tenants: the id, or its SHA-256."""
     if len(tenant_id.encode()) <= FAIRNESS_KEY_BYTES:
         return tenant_id
     return sha256(tenant_id.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Everything that Pulse raises, in one tree; the reference page draws it.
+"""All errors that Pulse raises, in one tree; the reference page draws it.
 
 ``code`` is stable and may be stored, compared and documented; ``retryable`` says whether
 the same call can succeed later without a change by the caller.
@@ -15,7 +15,7 @@ from typing_extensions import override
 
 
 class PulseError(Exception):
-    """Root of everything that Pulse raises on purpose.
+    """Root of all errors that Pulse raises on purpose.
 
     Attributes:
         code: Stable identifier in snake_case.
@@ -27,21 +27,22 @@ class PulseError(Exception):
 
     @override
     def __reduce__(self) -> tuple[object, ...]:
-        """Let pickle and copy restore the error as it is, without calling ``__init__`` again.
+        """Return what pickle and copy need to restore the error without calling ``__init__``.
 
-        What ``__init__`` takes is not what ``args`` holds, also in subclasses of applications.
-        An error that cannot be restored breaks the process pool that it was raised in.
+        Python would call ``__init__`` with ``args``, but ours, and those of subclasses in
+        applications, take other arguments. An error that cannot be restored breaks the process
+        pool that it was raised in (``tests/unit/test_errors.py``).
         """
         return _restore, (type(self), self.args), dict(vars(self))
 
 
 def _restore(kind: type[PulseError], args: tuple[object, ...]) -> PulseError:
-    """Return an error of this class with these ``args``; pickle adds its attributes."""
+    """Return an error of this class with these ``args``; pickle then adds the attributes."""
     return kind.__new__(kind, *args)
 
 
 class ConfigurationError(PulseError):
-    """An option, a setting or the order of calls is wrong."""
+    """An option or a setting is wrong, or calls came in the wrong order."""
 
     code: ClassVar[str] = "configuration"
 
@@ -80,13 +81,13 @@ class Problem:
 
     @override
     def __str__(self) -> str:
-        """Give the problem as one line."""
+        """Return the problem as one line."""
         text = f"{self.pointer or '/'}: {self.message}"
         return f"{text}. {self.hint}" if self.hint else text
 
 
 class DefinitionError(InvalidInputError):
-    """A definition breaks rules, all in ``problems`` in document order; nothing was stored."""
+    """A definition breaks rules; nothing was stored. ``problems`` has all, in document order."""
 
     code: ClassVar[str] = "definition_invalid"
 
@@ -120,7 +121,7 @@ class SignalError(InvalidInputError):
     """A signal was refused; nothing was stored.
 
     Attributes:
-        index: Its place in the list that ``emit_many`` was given, from 0; None of ``emit``.
+        index: Its place in the list that ``emit_many`` was given, from 0; None for ``emit``.
     """
 
     code: ClassVar[str] = "signal"
@@ -183,13 +184,13 @@ class NotFoundError(PulseError):
 
 
 class DefinitionConflictError(PulseError):
-    """A definition is not what the caller takes it for; nothing was changed.
+    """A definition is not as the caller expects; nothing was changed.
 
-    It has another version than the one that the change was made for, or another definition has
-    its key. Read it again, and decide anew.
+    Its version is not the one that the change was made for, or another definition has its key.
+    Read it again and decide anew.
 
     Attributes:
-        definition_id: The definition that is in the way; None when it is not known.
+        definition_id: The definition that conflicts; None when it is not known.
         current_version: Its version now; None when it is not known.
     """
 
@@ -204,7 +205,7 @@ class DefinitionConflictError(PulseError):
 
 
 class PulseTimeoutError(PulseError, TimeoutError):
-    """What was waited for did not come in time; the message says how it stands."""
+    """The caller's time limit passed first; the message says how far things have come."""
 
     code: ClassVar[str] = "timeout"
     retryable: ClassVar[bool] = True
@@ -217,31 +218,31 @@ class RunError(PulseError):
 
 
 class RunTransitionError(RunError):
-    """A run was asked to take a step its status forbids."""
+    """The run's status does not allow what was asked, such as to cancel a completed run."""
 
     code: ClassVar[str] = "run_transition"
 
 
 class RunConflictError(RunError):
-    """Somebody else changed the run at the same moment; read it again."""
+    """Another caller changed the run at the same moment; read it again."""
 
     code: ClassVar[str] = "run_conflict"
 
 
 class HandlerError(PulseError):
-    """Something about an action or a condition handler."""
+    """Root of the errors about action and condition handlers."""
 
     code: ClassVar[str] = "handler"
 
 
 class DuplicateHandlerError(HandlerError):
-    """A handler or a signal type of this name is registered already."""
+    """A handler or a signal type of this name is already registered."""
 
     code: ClassVar[str] = "handler_duplicate"
 
 
 class NonRetryableError(HandlerError):
-    """Raise it in a handler to fail the step without another attempt."""
+    """Raise it in a handler to fail the step at once, without another attempt."""
 
     code: ClassVar[str] = "non_retryable"
 
@@ -285,13 +286,13 @@ class HandlerTimeoutError(HandlerError):
 
 
 class WorkerLostError(HandlerError):
-    """The workers of this step died so often that the step is given up."""
+    """So many workers died while they ran this step that it is given up."""
 
     code: ClassVar[str] = "worker_lost"
 
 
 class StoreError(PulseError):
-    """Postgres or the schema in it."""
+    """Root of the errors about Postgres and Pulse's tables in it."""
 
     code: ClassVar[str] = "store"
 
@@ -304,47 +305,47 @@ class PostgresUnavailableError(StoreError):
 
 
 class TransactionInDoubtError(PostgresUnavailableError):
-    """The connection broke during a commit; to repeat the work could do everything twice."""
+    """The connection broke during a commit that may have succeeded; a repeat could do it twice."""
 
     code: ClassVar[str] = "transaction_in_doubt"
     retryable: ClassVar[bool] = False
 
 
 class TransactionFailedError(StoreError):
-    """A transaction did not commit: a statement had failed, or a constraint holds."""
+    """A transaction did not commit: a statement or a deferred constraint failed."""
 
     code: ClassVar[str] = "transaction_failed"
 
 
 class TransactionConflictError(StoreError):
-    """Postgres undid a transaction because of another one (40001, 40P01); nothing was stored."""
+    """Postgres rolled back because of another transaction (40001, 40P01); nothing was stored."""
 
     code: ClassVar[str] = "transaction_conflict"
     retryable: ClassVar[bool] = True
 
 
 class TransactionEndedError(TransactionFailedError):
-    """A lent transaction was ended from within; what was written before a COMMIT has stayed."""
+    """The borrower of a transaction ended it; writes before a COMMIT of its own are kept."""
 
     code: ClassVar[str] = "transaction_ended"
 
 
 class EmitBusyError(StoreError):
-    """Another open transaction has used the same idempotency key; try again."""
+    """Another transaction that is still open has used the same idempotency key; try again."""
 
     code: ClassVar[str] = "emit_busy"
     retryable: ClassVar[bool] = True
 
 
 class NotUnderstoodError(StoreError):
-    """A stored definition holds what this release does not know; a newer one wrote it."""
+    """A newer release wrote a stored definition with parts that this one does not know."""
 
     code: ClassVar[str] = "not_understood"
     retryable: ClassVar[bool] = True
 
 
 class SchemaError(StoreError):
-    """The tables are missing or of a version that this code does not know."""
+    """The tables are missing, or of a version that this release does not know."""
 
     code: ClassVar[str] = "schema"
 
@@ -365,7 +366,7 @@ class TemporalUnavailableError(PulseError):
 class FailpointError(PulseError):
     """A failpoint was reached that ``PULSE_FAILPOINTS`` has armed with ``raise``.
 
-    It stands for what may go wrong there without the process dying, such as Postgres away.
+    It stands for a failure there that the process survives, such as an outage of Postgres.
     """
 
     code: ClassVar[str] = "failpoint"

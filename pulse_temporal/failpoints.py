@@ -1,15 +1,15 @@
-"""Places on the way of a signal where a process can be made to die, fail or pause.
+"""Points in the code where tests can make a process die, fail or pause.
 
-Each lies between two states that a crash may leave behind. They exist for tests: the environment
-variable ``PULSE_FAILPOINTS`` arms some of them, and without it each is one look into an empty
-mapping. It lists ``PLACE=ACTION``, separated by commas:
+Each lies between two states that a crash can leave behind. The environment variable
+``PULSE_FAILPOINTS`` arms some of them; without it each costs one look into an empty mapping. It
+lists ``FAILPOINT=ACTION``, separated by commas:
 
 ``kill``            SIGKILL to this process
 ``exit``            end this process at once, with status 70
 ``raise``           raise ``FailpointError``
 ``sleep:SECONDS``   pause the task that came here
 
-An action applies to every arrival; ``:once`` behind it limits it to the first, ``@N`` to the Nth:
+An action applies to every arrival; ``:once`` after it limits it to the first, ``@N`` to the Nth:
 ``step.after_handler=kill,relay.before_done=raise:once,emit.after_commit=sleep:0.5@3``.
 """
 
@@ -77,13 +77,13 @@ FAILPOINTS: tuple[Failpoint, ...] = get_args(Failpoint)
 
 @dataclass(slots=True)
 class Armed:
-    """What happens at a failpoint, and to which arrival.
+    """An armed failpoint: the action, and to which arrival it applies.
 
     Attributes:
         action: ``kill``, ``exit``, ``raise`` or ``sleep``.
         seconds: Length of a ``sleep``.
         only: Number of the arrival that it applies to, from 1; None: to all.
-        arrivals: How many have come so far.
+        arrivals: Arrivals so far.
     """
 
     action: str
@@ -96,7 +96,7 @@ _armed: dict[Failpoint, Armed] = {}
 
 
 async def reach(failpoint: Failpoint) -> None:
-    """Go past a failpoint, unless it is armed.
+    """Do what the failpoint is armed with; nothing when it is not armed.
 
     Raises:
         FailpointError: It is armed with ``raise``.
@@ -119,11 +119,11 @@ async def reach(failpoint: Failpoint) -> None:
 
 
 def parse(text: str) -> dict[Failpoint, Armed]:
-    """Read what ``PULSE_FAILPOINTS`` may hold; empty text arms nothing.
+    """Return the failpoints that a value of ``PULSE_FAILPOINTS`` arms; none for empty text.
 
     Raises:
-        ConfigurationError: With every failpoint that is unknown, armed twice or with what is
-            no action.
+        ConfigurationError: Names every failpoint that is unknown, armed twice or given
+            something that is not an action.
     """
     found: dict[Failpoint, Armed] = {}
     problems: list[str] = []
@@ -144,13 +144,15 @@ def parse(text: str) -> dict[Failpoint, Armed]:
 
 
 def arm(failpoints: Mapping[Failpoint, Armed]) -> None:
-    """Arm these failpoints of this process, and no others."""
+    """Arm exactly these failpoints in this process; disarm all others."""
     _armed.clear()
     _armed.update(failpoints)
 
 
 def arm_from_environment() -> None:
-    """Arm what the environment says, once: arrivals are counted for the process.
+    """Arm what ``PULSE_FAILPOINTS`` says, once for each value of it.
+
+    A second engine in the process must not set the counts of arrivals back to zero.
 
     Raises:
         ConfigurationError: ``PULSE_FAILPOINTS`` cannot be read.
@@ -161,7 +163,7 @@ def arm_from_environment() -> None:
 
 
 def warn_of_failpoints() -> None:
-    """Say loudly that this process is made to fail, if it is."""
+    """Log a warning if failpoints are armed, so that nobody leaves them on in production."""
     if _armed:
         facts = {"failpoints": ", ".join(f"{name}={how.action}" for name, how in _armed.items())}
         log.warning(

@@ -1,4 +1,4 @@
-"""What Temporal is told of a definition: the form of its steps, and the terms of delivery."""
+"""The part of a definition and of the options that Temporal is given: step skeletons and terms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pulse_temporal.model.steps import ConditionStep, DelayStep, HandlerStep, Wo
 
 
 def terms(options: EngineOptions) -> Terms:
-    """Return the options of a worker, or of whoever starts a run, that decide how steps run."""
+    """Return the options that decide how steps are delivered, of a worker or a run's starter."""
     return Terms(
         action_timeout_ms=whole_ms(options.action_timeout),
         heartbeat_timeout_ms=whole_ms(options.heartbeat_timeout),
@@ -19,12 +19,12 @@ def terms(options: EngineOptions) -> Terms:
 
 
 def whole_ms(length: timedelta) -> int:
-    """Return a length of time in whole milliseconds."""
+    """Return a length of time in milliseconds, rounded."""
     return round(length / timedelta(milliseconds=1))
 
 
 def skeleton(steps: list[WorkflowStep]) -> tuple[StepSkeleton, ...]:
-    """Strip a list of steps to what control flow needs."""
+    """Return a list of steps reduced to what control flow needs, without the tenant's config."""
     return tuple(_skeleton_of(step) for step in steps)
 
 

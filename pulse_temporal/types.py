@@ -1,4 +1,4 @@
-"""Types for the annotations of an application's own code; they do nothing at run time.
+"""Types for annotations in an application's own code; they do nothing at run time.
 
 ```python
 from pulse_temporal import WorkflowContext
