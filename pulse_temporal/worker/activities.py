@@ -1,4 +1,4 @@
-"""Wire the activities of a worker: what each of them works with."""
+"""Make the activities of a worker and give each its parts."""
 
 from __future__ import annotations
 
@@ -25,14 +25,18 @@ from pulse_temporal.services.signals.emit import Emitter
 from pulse_temporal.store.database import Database
 
 BLOCKED_AFTER = timedelta(seconds=2)
-"""How long the event loop may stand still before it counts as blocked."""
+"""A handler that holds up the event loop for this long counts as blocking it."""
 
 TRIALS_SHARE = 4
-"""Of a worker's local slots, one of so many may be held by steps that may be slow."""
+"""One in four of a worker's local slots may be held by trials of steps whose length is unknown.
+
+The others stay free for short steps, which would otherwise queue behind conditions that turn out
+to be slow.
+"""
 
 
 class Activities:
-    """Makes a worker's activities, as often as the worker is made anew."""
+    """Makes the activities of a worker; the link asks anew for each worker that it builds."""
 
     def __init__(  # noqa: PLR0913 - all but the database are given by name
         self,
@@ -56,7 +60,11 @@ class Activities:
         self.doubt = doubt
 
     def transactions(self) -> Database:
-        """Make the way to Postgres of transactional actions, so that they starve nobody."""
+        """Return connections for transactional actions alone, one for each handler slot.
+
+        Such an action holds its connection for as long as its handler runs. From the shared
+        connections it would take those that claims, emits and the presence row need.
+        """
         size = self.database.lent_size
         return Database(
             self.database.source,
@@ -64,13 +72,18 @@ class Activities:
             patience=self.options.postgres_timeout,
             bounded=False,
             size=self.options.concurrency,
-            # Of the application's own pool, half is left to everything else.
+            # A pool of the application has a fixed size: leave half of it to everything else.
             turns=None if size is None else max(1, size // 2),
             statement_cache=self.options.statement_cache,
         )
 
     def watchdog(self) -> Watchdog:
-        """Make the watchdog of a worker; a pool of the application serves its own loop only."""
+        """Return the watchdog of a worker.
+
+        It writes from a thread with a loop of its own, as the worker's loop is what is blocked.
+        An asyncpg pool works in one loop only, so with a pool of the application it can warn but
+        not write.
+        """
         source, options = self.database.source, self.options
 
         def connect() -> Database:
@@ -82,6 +95,7 @@ class Activities:
                 statement_cache=options.statement_cache,
             )
 
+        # Before Temporal counts the worker as dead and gives its steps to others.
         patience = min(BLOCKED_AFTER, options.heartbeat_timeout / 3)
         return Watchdog(connect if isinstance(source, str) else None, patience=patience)
 
@@ -94,14 +108,14 @@ class Activities:
         watchdog: Watchdog,
         handover: Handover,
     ) -> list[Callable[..., object]]:
-        """Return every activity of a worker.
+        """Return the activities of one worker, for Temporal's ``Worker``.
 
         Args:
-            transactions: For transactional actions.
+            transactions: Connections for transactional actions.
             threads: For handlers that are not async.
-            strangers: Tells what belongs to other databases.
+            strangers: Recognises tasks of other databases.
             watchdog: Of the event loop.
-            handover: Cuts off what outlasts the grace.
+            handover: Cuts off the deliveries that outlast the grace of a stop.
         """
         mirror = Mirror(self.database, self.registry, self.observers, self.options)
         control = RunControl(self.database, self.observers)

@@ -25,14 +25,23 @@ from pulse_temporal.workflows.pulse import PulseBranch, PulseRun
 from pulse_temporal.workflows.tick import PulseCronTick
 
 STICKY_TIMEOUT = timedelta(seconds=2)
+"""How long Temporal waits for the worker that has a run in its cache before it asks others.
+
+With the SDK's 10 s, the runs of a killed worker stood still for that long.
+"""
+
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
+"""A handler learns of its cancellation with a heartbeat; by default the SDK sends one only after
+80 % of the heartbeat timeout."""
+
 CACHED_WORKFLOWS = 2_000
 WORKFLOW_SLOTS = 100
 NO_GRACE_OF_ITS_OWN = timedelta(days=365)
-"""A worker may end its polls long before the process stops; see ``Handover``."""
+"""The SDK's grace would begin when a worker ends its polls, which it also does when the gate
+closes, long before the process stops. ``Handover`` keeps the grace instead."""
 
 WORKFLOW_THREADS = 2
-"""Threads that interpret runs. It is all Python, so more of them only take turns."""
+"""Threads that interpret runs. Under the GIL, more of them would only take turns."""
 
 
 def build_worker(  # noqa: PLR0913 - all but three are given by name
@@ -45,18 +54,19 @@ def build_worker(  # noqa: PLR0913 - all but three are given by name
     identity: str,
     on_fatal_error: Callable[[BaseException], Awaitable[None]] | None = None,
 ) -> Worker:
-    """Give a worker for one task queue; the caller runs it.
+    """Return a worker for one task queue; the caller runs it.
 
-    Its runs are interpreted without Temporal's sandbox, which guards against mistakes in an
-    application's workflow code: there is none here. The tests replay ``workflows/`` inside it.
+    It interprets runs without Temporal's sandbox, which guards against mistakes in workflow code
+    of applications: they have none here. The tests replay ``workflows/`` inside the sandbox.
 
     Args:
-        client: The one that also starts runs, so that starts can be eager.
+        client: The same object that starts runs: Temporal starts them eagerly in a worker only
+            when both share one client.
         activities: Mirror writes and the dynamic step activity.
         options: Queue, concurrency and bounds.
-        interpreters: Threads for workflow code; the caller's to shut down.
-        strangers: Tells the workflows of other databases.
-        identity: By which Temporal knows this worker.
+        interpreters: Threads for workflow code; the caller shuts them down.
+        strangers: Recognises the workflows of other databases.
+        identity: The name under which Temporal shows this worker.
         on_fatal_error: Awaited when the worker has failed, before it shuts itself down.
 
     Raises:
@@ -82,6 +92,7 @@ def build_worker(  # noqa: PLR0913 - all but three are given by name
             max_concurrent_activities=options.concurrency,
             max_concurrent_local_activities=options.concurrency,
             sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+            # The first caps 80 % of a heartbeat timeout, the second holds where there is none.
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             graceful_shutdown_timeout=NO_GRACE_OF_ITS_OWN,
@@ -94,7 +105,11 @@ def build_worker(  # noqa: PLR0913 - all but three are given by name
 
 
 class _OwnWorkflowsOnly(Interceptor):
-    """Fails the workflow tasks of other databases, so that their own workers take them."""
+    """Fails workflow tasks of runs of another database on the same queue.
+
+    The task fails, not the run: Temporal offers it again until a worker of its own database
+    takes it (``tests/integration/test_two_databases.py``).
+    """
 
     def __init__(self, strangers: Strangers) -> None:
         self.strangers = strangers
@@ -103,7 +118,7 @@ class _OwnWorkflowsOnly(Interceptor):
     def workflow_interceptor_class(
         self, input: WorkflowInterceptorClassInput
     ) -> type[WorkflowInboundInterceptor]:
-        """Return the check of a workflow's input."""
+        """Return the interceptor that checks a workflow's input before it is interpreted."""
         strangers = self.strangers
 
         class Check(WorkflowInboundInterceptor):

@@ -6,7 +6,10 @@ import asyncio
 
 
 class TaskGate:
-    """Open while this process may take tasks; for its event loop only."""
+    """Open while this process may take tasks; belongs to one event loop.
+
+    Two events, one the opposite of the other, as asyncio can only wait for one to be set.
+    """
 
     def __init__(self) -> None:
         self._opened, self._closed = asyncio.Event(), asyncio.Event()
@@ -14,23 +17,23 @@ class TaskGate:
 
     @property
     def is_open(self) -> bool:
-        """Whether tasks are taken."""
+        """Whether tasks may be taken."""
         return self._opened.is_set()
 
     def open(self) -> None:
-        """Take tasks from now on."""
+        """Let the process take tasks from now on."""
         self._closed.clear()
         self._opened.set()
 
     def close(self) -> None:
-        """Take no more tasks; what has begun goes on."""
+        """Let the process take no more tasks; those that it has begun go on."""
         self._opened.clear()
         self._closed.set()
 
     async def wait_open(self) -> None:
-        """Return when it is open."""
+        """Wait until it is open; return at once when it is."""
         await self._opened.wait()
 
     async def wait_closed(self) -> None:
-        """Return when it is closed."""
+        """Wait until it is closed; return at once when it is."""
         await self._closed.wait()

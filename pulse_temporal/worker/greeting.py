@@ -1,4 +1,4 @@
-"""Say at each connection what works where, and warn of whom it shares its task queue with."""
+"""Log what a process is connected to, and warn of other databases on its task queue."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EMITS = (
 
 
 class Greeting:
-    """Logs what a process is connected with."""
+    """Logs what a process is connected to."""
 
     def __init__(self, presence: Presence, options: EngineOptions) -> None:
         self.presence = presence
@@ -63,7 +63,7 @@ class Greeting:
                 database=database,
                 patience=self.options.temporal_timeout,
             )
-        except RPCError:  # it may not be asked; the tasks themselves tell as well
+        except RPCError:  # perhaps not permitted; Strangers also warns, when it meets a task
             return
         for other, workers in others.items():
             facts = {
@@ -83,7 +83,7 @@ class Greeting:
 
 
 def installed_version() -> str:
-    """Return the version of this library."""
+    """Return the installed version of this library, or ``of an unknown version``."""
     try:
         return version(DISTRIBUTION)
     except PackageNotFoundError:  # it was copied, not installed

@@ -1,4 +1,4 @@
-"""The life cycle of a process: what ``start`` and ``stop`` do when they meet.
+"""The life cycle of a process: what ``start`` and ``stop`` do when they overlap.
 
 ```
 stopped --start--> starting --> running --stop--> stopping --> stopped
@@ -30,13 +30,17 @@ STOPPED_EARLY = "The engine was stopped before it had started."
 
 
 class Life:
-    """Lets one start and one end happen at a time, whoever asks and whoever gives up asking.
+    """Allows one start and one end at a time, however many callers ask or are canceled.
+
+    The end is a task of its own: it goes on when a caller is canceled, and a second ``stop``
+    waits for it instead of closing pools under handlers at work
+    (``tests/integration/test_life.py``).
 
     Args:
-        end: Ends whatever a start has begun, also half of it, or nothing.
+        end: Ends everything that a start has begun; must cope with half a start, or none.
 
     Attributes:
-        state: Where it stands.
+        state: As in the drawing above.
     """
 
     def __init__(self, end: Callable[[], Awaitable[None]]) -> None:
@@ -48,15 +52,15 @@ class Life:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
-        """The event loop in which it was started; None while stopped, or when that is closed."""
+        """The event loop in which it was started; None while stopped or if the loop is closed."""
         self._forget_closed_loop()
         return None if self.state == "stopped" else self._loop
 
     async def start(self, begin: Callable[[], Awaitable[None]]) -> None:
-        """Start; one that fails, is canceled or overtaken by ``stop`` leaves nothing running.
+        """Start; if that fails, is canceled or overtaken by ``stop``, leave nothing running.
 
         Args:
-            begin: Starts everything; it is canceled when the start is given up.
+            begin: Starts everything; canceled when the start is given up.
 
         Raises:
             ConfigurationError: It is not stopped, or was stopped before it had started.
@@ -69,6 +73,8 @@ class Life:
         try:
             await starting
         except asyncio.CancelledError:
+            # Either stop() has canceled the start, which is an error of the order of calls, or
+            # our caller is being canceled, which must pass through.
             is_overtaken = self.state != "starting" and not _is_being_canceled()
             await self._finish()
             if is_overtaken:
@@ -77,18 +83,18 @@ class Life:
         except BaseException:
             await self._finish()
             raise
-        if self.state != "starting":  # stop() came in the moment in which the start had ended
+        if self.state != "starting":  # stop() came after the start had ended, before we woke up
             await self._finish()
             raise ConfigurationError(STOPPED_EARLY)
         self.state = "running"
 
     async def stop(self) -> None:
-        """End what was started; all who call it meanwhile wait for the same end.
+        """End what was started; all callers wait for the same end.
 
-        The end goes on when a caller is canceled or out of patience; another call waits for it.
+        The end goes on when a caller is canceled or times out; another call waits for it.
 
         Raises:
-            ConfigurationError: It was started in another event loop, which is alive.
+            ConfigurationError: It was started in another event loop, which still exists.
         """
         self._forget_closed_loop()
         if self.state != "stopped" and self._loop is not asyncio.get_running_loop():
@@ -96,6 +102,7 @@ class Life:
         await self._finish()
 
     async def _finish(self) -> None:
+        """Wait for the end that runs, or begin one; a cancel ends the waiting only."""
         if self._ending is None or self._ending.done():
             self._loop = asyncio.get_running_loop()
             self.state = "stopping"
@@ -106,6 +113,7 @@ class Life:
         try:
             starting, self._starting = self._starting, None
             if starting is not None and not starting.done():
+                # First: whatever it opens after self._end() would never be closed.
                 starting.cancel()
                 await asyncio.wait({starting})
             await self._end()
@@ -113,7 +121,10 @@ class Life:
             self.state = "stopped"
 
     def _forget_closed_loop(self) -> None:
-        """Count as stopped what ended with its event loop, without ``stop``."""
+        """Count as stopped what ended with its event loop, without ``stop``.
+
+        Its futures belong to the closed loop: awaiting them in a new one would raise.
+        """
         if self._loop is not None and self._loop.is_closed():
             self.state, self._loop = "stopped", None
             self._starting = self._ending = None
@@ -124,5 +135,6 @@ async def _run(begin: Callable[[], Awaitable[None]]) -> None:
 
 
 def _is_being_canceled() -> bool:
+    """Return whether the current task itself was canceled, rather than what it awaited."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

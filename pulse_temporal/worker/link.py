@@ -1,4 +1,4 @@
-"""The link to Temporal: connect, work, and begin again when either fails."""
+"""Keep a connection to Temporal and a worker on it; connect again when either fails."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=10)
 LONGEST_PAUSE_FOR_PEOPLE = timedelta(minutes=5)
-"""Between two tries of what works only after somebody has changed something."""
+"""Longest pause while a person has to act, for example create a namespace."""
 
 STEADY = timedelta(minutes=1)
-"""A worker that has lived for so long did work; the next failure is another one."""
+"""A connection that lasted this long was sound: the pauses begin anew at ``FIRST_PAUSE``."""
 
 _MEANWHILE = (
     " Nothing runs on task queue %(task_queue)r here meanwhile; signals are stored, and their runs"
@@ -48,10 +48,10 @@ BROKEN = "Temporal's worker failed and starts over: %(cause)s" + _MEANWHILE
 
 
 class Greet(Protocol):
-    """Says what is connected with what."""
+    """Called with each new connection."""
 
     def __call__(self, client: Client, *, work: bool) -> Awaitable[None]:
-        """Log it."""
+        """Log what is connected; ``work``: whether handlers run in this process."""
         ...
 
 
@@ -59,14 +59,16 @@ class Link:
     """Keeps one connection, and one worker on it where this process works.
 
     Attributes:
-        ready: Done when Temporal is connected, or was found to be away.
+        ready: Set when Temporal is connected, or when the first try has found it away. Then
+            ``start()`` returns: an engine starts, and stores signals, without Temporal.
 
     Args:
-        target: Address or client.
-        dispatcher: Has the client while it is connected.
-        activities: Of the workers.
+        target: Address or client; None for what the environment says.
+        dispatcher: Is given the client while it is connected.
+        activities: Makes the activities of each worker.
+        presence: Has the gate that says when the worker polls.
         options: Of the engine.
-        greet: Called with each new connection, and whether handlers run here.
+        greet: Called with each new connection.
     """
 
     def __init__(
@@ -89,17 +91,17 @@ class Link:
         self.begin()
 
     def begin(self) -> None:
-        """Get ready for a start."""
+        """Get ready for a start; events belong to the event loop, which may be a new one."""
         self.ready = asyncio.Event()
         self._stopping = asyncio.Event()
         self._polling: Polling | None = None
 
     def take_no_more(self) -> None:
-        """Connect no more, and do not work again when the present worker ends."""
+        """Do not connect again, nor make another worker when the present one ends."""
         self._stopping.set()
 
     async def end_worker(self) -> None:
-        """Shut the worker down; it is left behind when that takes too long."""
+        """Shut the worker down; log and leave it behind when that takes too long."""
         if self._polling is None:
             return
         try:
@@ -112,14 +114,16 @@ class Link:
 
     @property
     def _worker_seconds(self) -> float:
-        """Bound of a worker's shutdown: its handlers' grace, and some time to clean up."""
+        """Bound of a worker's shutdown: the grace of its handlers and the time to clean up."""
         return (self.options.shutdown_grace + CLEAN_UP).total_seconds()
 
     async def run(self, *, work: bool) -> None:
-        """Connect and work until stopped; after a failure, try again and again.
+        """Connect and work until stopped; after a failure, pause and connect again.
 
         Raises:
-            ConfigurationError: Something that waiting does not mend is wrong at the start.
+            ConfigurationError: Waiting does not mend what is wrong, and it was found at the
+                start. Found later it is only logged: a process at work is not ended by a fault
+                that a person may be mending.
         """
         pause, loop = FIRST_PAUSE, asyncio.get_running_loop()
         while not self._stopping.is_set():
@@ -131,21 +135,26 @@ class Link:
                     raise
                 longest = LONGEST_PAUSE_FOR_PEOPLE
                 self._tell(UNFIT, error, pause)
+            # The SDK raises RuntimeError for what its part in Rust could not do.
             except (TemporalUnavailableError, RPCError, RuntimeError) as error:
                 self._tell(AWAY, error, pause)
-            except Exception as error:  # noqa: BLE001 - of plugins and interceptors, which are foreign
+            except Exception as error:  # noqa: BLE001 - plugins and interceptors raise anything
                 self._tell(BROKEN, error, pause)
             finally:
                 self.dispatcher.client = None
             if not self._stopping.is_set():
                 self.ready.set()
                 await asyncio.sleep(pause.total_seconds())
-                # What failed at once has not been mended; what worked for a while had been.
+
                 lasted = loop.time() - began > STEADY.total_seconds()
                 pause = FIRST_PAUSE if lasted else min(pause * 2, longest)
 
     async def _serve(self, *, work: bool) -> None:
-        """Connect, check what waiting does not mend, and work until stopped."""
+        """Connect, check what waiting does not mend, and work until stopped.
+
+        The checks come before the dispatcher has the client: with a namespace or a search
+        attribute missing, every start would fail.
+        """
         patience = self.options.temporal_timeout
         client = await connect(self.target, namespace=self.options.namespace)
         await check_namespace(client, patience=patience)
@@ -160,7 +169,7 @@ class Link:
             await self._stopping.wait()
 
     def _tell(self, message: str, error: BaseException, pause: timedelta) -> None:
-        """Log a failure with its cause; the same one again only after pauses that grow."""
+        """Log a failure with its cause; the same cause again only after growing pauses."""
         cause = f"{error}" or type(error).__name__
         if self._repeats.is_due(cause):
             facts = {
@@ -174,7 +183,7 @@ class Link:
 
     async def _work(self, client: Client) -> None:
         """Poll for tasks until the worker is shut down."""
-        # As many local and as many queued handlers may run at the same time.
+        # Temporal counts local and queued activities apart: ``concurrency`` of each may run.
         threads = HandlerThreads(2 * self.options.concurrency)
         interpreters = ThreadPoolExecutor(WORKFLOW_THREADS, thread_name_prefix="pulse-workflow")
         transactions = self.activities.transactions()
@@ -194,7 +203,10 @@ class Link:
             async with asyncio.timeout(None) as bound:
 
                 async def bound_the_end(_: BaseException) -> None:
-                    """A worker that has failed may wait for ever for what it had begun."""
+                    """Bound the shutdown of a worker that has failed.
+
+                    The SDK then waits for the activities that it had begun, without a limit.
+                    """
                     loop = asyncio.get_running_loop()
                     loop.call_later(self.options.shutdown_grace.total_seconds(), handover.cut)
                     bound.reschedule(loop.time() + self._worker_seconds)
@@ -213,12 +225,12 @@ class Link:
                 self._polling = Polling(
                     make, self.presence.gate, handover, grace=self.options.shutdown_grace
                 )
-                self._polling.prepare()
+                self._polling.prepare()  # raises here, not in run(): start() reports it
                 self.ready.set()
                 self._repeats.is_over()
                 await self._polling.run()
-            # Only when all workers have ended: one that is left behind evicts workflows from its
-            # cache, and tries that again for ever when it gets no thread. Its threads end when
+            # Not in the finally: a worker that was left behind still evicts workflows from its
+            # cache, and without a thread it would try that again for ever. Its threads end when
             # nothing refers to their pool any more.
             interpreters.shutdown(wait=False)
         finally:

@@ -1,4 +1,4 @@
-"""The loops of a working process beside Temporal's worker, and what keeps each of them going."""
+"""Keep the background loops of a process going, whatever one round of them raises."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ PAUSE_AFTER_FAILURE = timedelta(seconds=1)
 async def keep_reconciling(
     reconciler: Reconciler, dispatcher: Dispatcher, options: EngineOptions
 ) -> None:
-    """Look now and then whether a comparison with Temporal is due, and make it."""
+    """Compare the mirror with Temporal whenever that is due, until canceled.
+
+    Every worker looks; the reconciler's turn in Postgres decides which of them compares.
+    """
     repeats = Repeats()
     while True:
         await asyncio.sleep(options.reconcile_interval.total_seconds() / 2)
@@ -42,7 +45,7 @@ async def keep_reconciling(
 
 
 async def keep_alive(name: str, loop: Callable[[], Awaitable[None]]) -> None:
-    """Run a loop until canceled; what it did not foresee is logged and does not end it."""
+    """Run a loop until canceled; log an unexpected error and start the loop over."""
     repeats = Repeats()
     while True:
         try:

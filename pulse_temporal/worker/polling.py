@@ -1,4 +1,4 @@
-"""Poll Temporal for tasks while that makes sense."""
+"""Poll Temporal for tasks while the gate is open."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Polling:
         self._shutdowns: set[asyncio.Task[None]] = set()
 
     def prepare(self) -> None:
-        """Make the first worker, so that what is wrong with it is known at the start.
+        """Make the first worker, so that its options are refused at the start, not later.
 
         Raises:
             ConfigurationError: The SDK, or a plugin of the client, refuses it.
@@ -61,10 +61,10 @@ class Polling:
         self._prepared = self._make()
 
     async def run(self) -> None:
-        """Poll until ``end``, and until everything that was begun has ended.
+        """Poll until ``end`` is called, then until all workers have ended.
 
         Raises:
-            Exception: What the worker has failed with.
+            Exception: The error that the worker has failed with.
         """
         try:
             while not self._ending.is_set():
@@ -78,10 +78,10 @@ class Polling:
             raise
 
     async def end(self) -> None:
-        """End all polls, and hand over what is not done within the grace.
+        """End all polls, and hand over the deliveries that are not done within the grace.
 
         Raises:
-            TimeoutError: Something did not even end when it was cut off.
+            TimeoutError: A worker did not end even after its deliveries were cut off.
         """
         self._ending.set()
         ends = {self._shut_down(worker) for worker in self._running}
@@ -96,29 +96,37 @@ class Polling:
             raise TimeoutError
 
     async def _poll(self) -> None:
-        """Poll until the gate closes or the end comes."""
+        """Poll with one worker until the gate closes or ``end`` is called.
+
+        Returns while the worker's handlers still run: they hold back neither the next worker nor
+        the gate.
+        """
         worker, self._prepared = self._prepared or self._make(), None
         running = self._running[worker] = asyncio.ensure_future(worker.run())
         running.add_done_callback(lambda _: self._running.pop(worker, None))
         await _first(self._gate.wait_closed, self._ending.wait, also=running)
-        if running.done():
+        if running.done():  # nobody has shut it down, so it has failed
             running.result()
         self._shut_down(worker)
 
     def _shut_down(self, worker: Worker) -> asyncio.Task[None]:
-        """Tell a worker to end its polls now; return what is done when its work has ended too."""
+        """Make a worker end its polls now; return a task that ends when its handlers have.
+
+        asyncio keeps only weak references to tasks, hence the set. The SDK allows any number of
+        shutdowns of one worker.
+        """
         shutdown = asyncio.ensure_future(worker.shutdown())
         self._shutdowns.add(shutdown)
         shutdown.add_done_callback(self._shutdowns.discard)
         return shutdown
 
     async def _abandon(self) -> None:
-        """Cancel the workers until they end.
+        """Cancel the workers until they end, when the event loop ends without ``stop()``.
 
-        A loop that ends without ``stop()`` cancels the worker's own tasks too. The part in Rust
-        then waits for answers that none of them gives, and ``asyncio.run`` would wait for it for
-        ever. This task is canceled twice then, by ``asyncio.run`` and by the group that it is
-        in, so the work is done in another one.
+        ``asyncio.run`` then also cancels the tasks inside a worker, while its part in Rust waits
+        for their answers; ``asyncio.run`` would wait for it for ever. It cancels this task
+        twice, itself and through the task group, so the work is done in another task
+        (``tests/unit/test_polling.py``).
         """
         abandoning = asyncio.ensure_future(self._cancel_workers())
         while not abandoning.done():
@@ -134,14 +142,17 @@ class Polling:
             ended, left = await asyncio.wait(left, timeout=self._left_patience.total_seconds())
             for running in ended:
                 if not running.cancelled():
-                    running.exception()  # seen, so that asyncio does not complain about it
+                    running.exception()  # or asyncio logs that nobody has looked at it
 
 
 async def _first(
     *waits: Callable[[], Coroutine[object, object, object]],
     also: asyncio.Task[None] | None = None,
 ) -> None:
-    """Return when the first of some waits is over, or a task has ended, which goes on if not."""
+    """Return when the first of the waits is over, or the task ``also`` has ended.
+
+    The other waits are canceled, ``also`` is not.
+    """
     waiting = {asyncio.ensure_future(wait()) for wait in waits}
     try:
         await asyncio.wait(

@@ -1,4 +1,4 @@
-"""Show in Postgres that a worker lives; while that cannot be written, it takes no work."""
+"""Show in Postgres that a worker is alive; while it cannot write that, it takes no work."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ FORGET_AFTER = WORKER_SILENCE * 10
 class Presence:
     """Keeps a worker's row fresh, and the gate closed while that fails.
 
-    A worker that has lost Postgres but not Temporal could do nothing with the tasks that it
-    takes. It would fail them at once, and so take more of them than the workers that could.
-    Whatever the reason: the network, a name that cannot be resolved, a new password, no
-    connection left, a read-only replica.
+    A worker that has lost Postgres but not Temporal can only fail the tasks that it takes. As it
+    fails them at once, it would even take more of them than the workers that could do them. The
+    reason does not matter: the network, DNS, a changed password, no connection left, a read-only
+    replica (``tests/faults/test_worker_without_postgres.py``).
 
     Args:
         database: Where the row is.
-        registry: The handlers that are known here.
-        options: Task queue.
-        worker_id: Name of this process.
+        registry: The handlers and signals that the row lists.
+        options: Has the task queue.
+        worker_id: Id of this process; key of the row.
         clock: Set to Postgres's time whenever the row is written.
 
     Attributes:
         gate: Open while the row can be written.
-        database_name: By which Postgres knows the database; set at the start.
+        database_name: Postgres's name of the database; set by ``look_where``.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Presence:
         self._repeats = Repeats()
 
     async def look_where(self) -> None:
-        """Read which database this is; runs that start here carry its id.
+        """Read the id and name of the database; runs that start here carry the id.
 
         Raises:
             SchemaError: The tables are missing or older than this code.
@@ -82,13 +82,13 @@ class Presence:
         self.database.id, self.database_name = found.id, found.name
 
     async def publish(self) -> None:
-        """Write the row once.
+        """Write the row once, and delete those of workers that have long been silent.
 
         Raises:
             PulseError: It cannot be written.
         """
-        self._is_published = True  # also when the answer is lost
-        # What is doubted from here on is told by the next row.
+        self._is_published = True  # before the write: it may succeed and its answer be lost
+        # Before the write as well: a doubt that comes during it must show in the next row.
         was_present, self._was_present = self._was_present, True
         async with self.database.session() as session:
             published_at = await workers.publish(
@@ -104,28 +104,28 @@ class Presence:
             await workers.forget(session, silence=FORGET_AFTER)
 
     async def check_schema(self) -> None:
-        """Do nothing when the tables are there.
+        """Check that the tables are there; an engine that only emits has no row to write.
 
         Raises:
-            SchemaError: They are not.
+            SchemaError: They are missing or older than this code.
         """
         async with self.database.session() as session:
             await workers.forget(session, silence=FORGET_AFTER)
 
     async def withdraw(self) -> None:
-        """Remove the row, if it was ever written."""
+        """Delete the row, if it may have been written."""
         if self._is_published:
             async with self.database.session() as session:
                 await workers.withdraw(session, self.worker_id)
             self._is_published = False
 
     def doubt(self) -> None:
-        """Write the row at once, which closes the gate if it fails: Postgres has failed a task."""
+        """Write the row now, as Postgres has failed a task; if that fails too, close the gate."""
         self._was_present = False
         self._doubted.set()
 
     async def run(self) -> None:
-        """Write the row again and again, until canceled."""
+        """Write the row every 5 s, more often while that fails, until canceled."""
         while True:
             pause = INTERVAL if self.gate.is_open else SHORTEST_PAUSE
             with suppress(TimeoutError):
@@ -133,13 +133,14 @@ class Presence:
                     await self._doubted.wait()
             self._doubted.clear()
             if not await self.tick():
+                # Tasks that fail meanwhile go on to doubt; that must not make it a busy loop.
                 await asyncio.sleep(SHORTEST_PAUSE.total_seconds())
 
     async def tick(self) -> bool:
         """Write the row, and open or close the gate; return whether it is open."""
         now = asyncio.get_running_loop().time()
         try:
-            # One connection that was cut is no reason to give all work up for a moment.
+            # One connection that was cut is no reason to shut the worker down for a moment.
             await ask_again(self.publish)
         except Exception as error:  # noqa: BLE001 - whatever keeps the row from being written
             self._was_present = False
@@ -158,7 +159,7 @@ class Presence:
         return True
 
     def _complain(self, error: Exception, now: float) -> None:
-        """Say that no work is taken: at once, and then with growing pauses."""
+        """Log that no work is taken: at once, and then after growing pauses."""
         if self._away_since is None:
             self._away_since = now
         if not self._repeats.is_due():

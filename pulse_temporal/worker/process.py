@@ -1,4 +1,4 @@
-"""Run the loops of a started engine, and end them in good order."""
+"""Run the loops of a started engine, and end them in the right order."""
 
 from __future__ import annotations
 
@@ -74,19 +74,19 @@ class Process:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
-        """The event loop in which it was started; None while it is not running."""
+        """The event loop in which it was started; None while it is stopped."""
         return self._life.loop
 
     def nudge(self) -> None:
-        """Look at the outbox at once: a command has just been written."""
+        """Make the relays look at the outbox at once: a command has just been written."""
         for relay in self.relays.values():
             relay.nudge()
 
     async def start(self, *, work: bool) -> None:
-        """Start the loops; returns when Temporal is connected, or was found to be away.
+        """Start the loops; return when Temporal is connected, or was found to be away.
 
         Args:
-            work: Run handlers here; without, the process only emits and starts its own runs.
+            work: Whether handlers run here. If not, the process emits and starts its own runs.
 
         Raises:
             ConfigurationError: It is not stopped, or was stopped while it started.
@@ -98,18 +98,20 @@ class Process:
     async def stop(self) -> None:
         """Take no more work, let running handlers finish within the grace, end everything.
 
-        See ``Life`` for what happens when it meets a start or another stop.
+        ``Life`` says what happens when it overlaps with a start or another stop.
         """
         await self._life.stop()
 
     async def _begin(self, *, work: bool) -> None:
+        """Check what the start depends on, start the loops, and wait until the link is ready."""
         self._link.begin()
         self.presence.begin()
         for part in (self.dispatcher, self.observers, *self.relays.values()):
             part.begin()
         self._check_pool(work=work)
         warn_of_failpoints()
-        # Any of these may meet a connection that is cut just then, which is over with the next.
+        # A connection that is cut at this moment must not fail the start
+        # (tests/integration/test_postgres_away.py::a_start_outlives_a_connection_that_is_cut).
         for ask in (
             self._check_rights,
             self.presence.look_where,
@@ -122,7 +124,7 @@ class Process:
             await asyncio.wait({self._main, is_ready}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             is_ready.cancel()
-        if self._main.done():
+        if self._main.done():  # the loops run until they are canceled, so one has failed
             main, self._main = self._main, None
             _raise_first(main)
 
@@ -131,9 +133,10 @@ class Process:
             await health.require_rights(session)
 
     def _check_pool(self, *, work: bool) -> None:
-        """Refuse a pool whose only connection a transactional action would take.
+        """Raise ConfigurationError for a pool of one connection with transactional actions.
 
-        It would wait for ever for another one, on which its step is claimed.
+        The action would hold that connection and wait for ever for another one, on which its
+        step is claimed.
         """
         is_needed = work and any(each.transactional for each in self.registry.actions.values())
         if is_needed and self.database.lent_size == 1:
@@ -143,7 +146,10 @@ class Process:
             )
 
     async def _end(self) -> None:
-        """End what runs; the connections to Postgres go last, as handlers and loops use them."""
+        """End everything; the connections to Postgres last, as handlers and loops use them.
+
+        Also called after half a start, when there may be no loops yet.
+        """
         main, self._main = self._main, None
         try:
             if main is not None:
@@ -156,6 +162,13 @@ class Process:
             _raise_first(main)
 
     async def _wind_down(self, main: asyncio.Future[None]) -> None:
+        """End everything that runs, what needs others first.
+
+        New starts end before the worker: a run that is started eagerly is given to this worker,
+        and would stand still for its ``task_timeout`` if that no longer listened. Then the
+        handlers; then the hooks of the runs that these have ended; last the loops, one of which
+        calls the hooks.
+        """
         self._link.take_no_more()
         await self.dispatcher.rest()
         await self._link.end_worker()
@@ -167,10 +180,13 @@ class Process:
                 "The engine's loops did not end within %g s and are left behind.",
                 STOP_PATIENCE.total_seconds(),
             )
-        self.dispatcher.client = None  # it may have connected in the meantime
+        self.dispatcher.client = None  # the link may have connected again before it was canceled
 
     async def _take_leave(self) -> None:
-        """Leave to others at once what this process holds, as far as Postgres answers."""
+        """Give up leases and the presence row, so that others need not wait for their end.
+
+        Nothing is lost when Postgres does not answer: both expire.
+        """
         with contextlib.suppress(PulseError):
             await self.dispatcher.give_back()
             await self.presence.withdraw()
@@ -189,12 +205,13 @@ class Process:
                     group.create_task(keep_alive(name, loop), name=f"pulse-{name}")
                 group.create_task(self._link.run(work=work), name="pulse-temporal")
         except asyncio.CancelledError:
+            # stop() cancels in state "stopping"; in "running" the event loop itself is ending.
             if self._life.state == "running":
                 await self._leave_loop()
             raise
 
     async def _leave_loop(self) -> None:
-        """Save what can be saved when the event loop ends without ``stop()``."""
+        """Give up what others wait for, quickly, when the event loop ends without ``stop()``."""
         log.warning(
             "The event loop ends without engine.stop(): handlers are cut off, and their steps go"
             " on in another worker. Use 'async with engine:', which stops it in good order."
@@ -209,7 +226,7 @@ class Process:
 
 
 def _raise_first(main: asyncio.Future[None]) -> None:
-    """Raise what ended the loops, without the group around it."""
+    """Raise the first error that ended the loops, without the ExceptionGroup around it."""
     try:
         main.result()
     except ExceptionGroup as group:

@@ -1,4 +1,4 @@
-"""Ask Postgres again when a connection was cut, which says nothing of the server."""
+"""Ask Postgres again when one connection was cut, which need not mean that the server is away."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from pulse_temporal.errors import StoreError
 TRIES = 3
 PAUSE = timedelta(milliseconds=100)
 AT_ONCE = timedelta(seconds=1)
-"""A failure that takes longer is silence, and is not asked again: callers are promised an end."""
+"""When failing takes longer, the server is silent. Asking again would multiply the time after
+which callers are promised an error."""
 
 
 async def ask_again(ask: Callable[[], Awaitable[None]]) -> None:
-    """Ask up to three times, while Postgres fails it at once and in a way that may pass.
+    """Ask up to three times, 0.1 s apart, but not again when a second has passed.
 
     Raises:
-        StoreError: Of the last try.
+        StoreError: The error of the last try.
     """
     clock = asyncio.get_running_loop().time
     began = clock()
