@@ -1,1 +1,1 @@
-"""Everything that is asked of Temporal's server: connection, attributes, workflows."""
+"""All calls to Temporal's server: connection, search attributes, workflows, schedules."""

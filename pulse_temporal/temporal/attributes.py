@@ -1,4 +1,4 @@
-"""Pulse's search attributes: their values, and whether a namespace has them."""
+"""Pulse's search attributes: make their values, and check or register them in a namespace."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SEARCH_ATTRIBUTES = {
         contract.TRIGGER_ATTRIBUTE,
     )
 }
-ATTRIBUTE_BYTES = 2_048
+ATTRIBUTE_BYTES = 2_048  # Temporal's limit on one value, quotes included
 
 MAY_NOT_ASK = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED)
 CANNOT_CREATE = (
@@ -42,7 +42,7 @@ CANNOT_CREATE = (
 )
 KEYWORD = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
 TAKES_KEYWORDS = frozenset({KEYWORD, IndexedValueType.INDEXED_VALUE_TYPE_TEXT})
-"""Types under which Temporal takes our values; it refuses every start with another one."""
+"""Types of attribute for which Temporal accepts our values; with others it refuses every start."""
 
 HANDBOOK = "docs/operate/temporal.md"
 
@@ -53,8 +53,8 @@ class AttributeFlaws:
 
     Attributes:
         missing: Names that are not registered.
-        wrong: Names and types under which Temporal refuses our values.
-        odd: Names and types that are not ours, and do.
+        wrong: ``Name (Type)`` of those for which Temporal refuses our values.
+        odd: ``Name (Type)`` of those that have another type than ours but accept our values.
     """
 
     missing: tuple[str, ...] = ()
@@ -63,10 +63,10 @@ class AttributeFlaws:
 
 
 def search_attributes(values: Mapping[str, str]) -> TypedSearchAttributes:
-    """Return this library's search attributes by name.
+    """Return values of Pulse's search attributes, as a start takes them.
 
-    Temporal refuses a value of more than 2 KiB as ASCII JSON, which a tenant id of 200 emoji
-    has; its SHA-256 stands for it then.
+    Temporal refuses a value of more than 2 KiB, counted as ASCII JSON, where an emoji has 12
+    bytes: a tenant id of 200 emoji would stop every run. Its SHA-256 then stands for it.
     """
     return TypedSearchAttributes(
         [SearchAttributePair(SEARCH_ATTRIBUTES[name], _short(v)) for name, v in values.items()]
@@ -79,10 +79,13 @@ def _short(value: str) -> str:
 
 
 async def ensure_search_attributes(client: Client, *, patience: timedelta) -> None:
-    """Register the search attributes that are missing; only warn where nothing can be known.
+    """Register the search attributes that are missing; only warn where we may not ask.
+
+    Registering does not tell of a wrong type: Temporal accepts a name that it already has
+    without a word, so the types are read first.
 
     Raises:
-        ConfigurationError: One has another type, or is missing and cannot be created. No run
+        ConfigurationError: One has another type, or is missing and cannot be created; no run
             could start.
         RPCError: Temporal does not answer.
     """
@@ -116,7 +119,7 @@ async def _create(client: Client, missing: tuple[str, ...], *, patience: timedel
     try:
         await client.operator_service.add_search_attributes(request, timeout=patience)
     except RPCError as error:
-        # Another process may have created them in the meantime; then nothing is missing.
+        # Another process may have created them since we looked; then nothing is missing.
         if error.status not in CANNOT_CREATE:
             raise
         if not (await attribute_flaws(client, patience=patience)).missing:
@@ -129,16 +132,17 @@ async def _create(client: Client, missing: tuple[str, ...], *, patience: timedel
 
 
 async def attribute_flaws(client: Client, *, patience: timedelta) -> AttributeFlaws:
-    """Return which of our search attributes are not as they should be.
+    """Return which of our search attributes are missing or have another type than Keyword.
 
     Raises:
-        RPCError: No answer, or it may not be asked.
+        RPCError: Temporal does not answer, or we may not ask.
     """
     request = ListSearchAttributesRequest(namespace=client.namespace)
     try:
         known = await client.operator_service.list_search_attributes(request, timeout=patience)
     except RPCError as error:
-        if error.status == RPCStatusCode.UNIMPLEMENTED:  # Temporal's test server
+        # Temporal's test server cannot list them, but it can create them.
+        if error.status == RPCStatusCode.UNIMPLEMENTED:
             return AttributeFlaws(missing=tuple(SEARCH_ATTRIBUTES))
         raise
     types = {

@@ -1,4 +1,4 @@
-"""Connect to Temporal, and tell what waiting mends from what a person must mend."""
+"""Connect to Temporal, and tell outages, which pass, from faults that a person must mend."""
 
 from __future__ import annotations
 
@@ -27,28 +27,29 @@ log = logging.getLogger(__name__)
 LOCAL = "localhost:7233"
 CONNECT_PATIENCE = timedelta(seconds=10)
 REASON = re.compile(r'message: "([^"]+)"')
-"""The part of a failed connection's long text that people understand."""
+"""Finds the readable part of the SDK's long text about a failed connection."""
 
 WRONG_TLS = re.compile(
     r"InvalidMessage|InvalidCertificate|AlertReceived|KeyParseError|CertificateParseError"
 )
-"""What the SDK's TLS says of settings that do not fit the server; waiting does not mend them."""
+"""Found in the SDK's text when TLS settings do not fit the server; waiting does not mend them."""
 
 TURNED_AWAY = re.compile(r"code: (?:Unauthenticated|PermissionDenied)")
-"""What the SDK says when the server refuses the credentials of a new connection."""
+"""Found in the SDK's text when the server refuses the credentials of a new connection."""
 
 CUT = "BrokenPipe"
-"""What a server that expects TLS does to a connection without it, and a restarting one too."""
+"""Found when a server cuts the connection: because it expects TLS, or because it restarts. So it
+is no permanent fault, only a reason for a hint."""
 
 
 _CONVERTERS = tuple(PydanticPayloadConverter().converters.values())
 
 
 class PayloadConverter(CompositePayloadConverter):
-    """The SDK's converter for pydantic, with parts that are made once.
+    """The SDK's converter for pydantic, with parts that are made once a process.
 
-    The SDK makes a converter for every activation of a workflow, and a converter of its own would
-    learn the types of payloads anew each time.
+    The SDK makes a new converter for every activation of a workflow. Its pydantic converter would
+    then build the validators of our payload types anew each time.
     """
 
     def __init__(self) -> None:
@@ -58,16 +59,17 @@ class PayloadConverter(CompositePayloadConverter):
 async def connect(
     target: str | Client | None, *, namespace: str, patience: timedelta = CONNECT_PATIENCE
 ) -> Client:
-    """Connect to Temporal, or adapt the application's client to this library's payloads.
+    """Connect to Temporal, or copy the application's client with our payload converter.
 
     Args:
         target: ``host:port``; a client, whose codec and interceptors stay; or None for
             what the environment and ``temporal.toml`` say (address, TLS, API key).
-        namespace: Must exist; a client keeps its own.
+        namespace: Must exist. A client keeps its own; ``default`` gives way to the
+            environment's when ``target`` is None.
         patience: Bound of the connection attempt.
 
     Raises:
-        TemporalUnavailableError: No answer.
+        TemporalUnavailableError: Temporal does not answer.
         ConfigurationError: The environment or ``temporal.toml`` cannot be read, or TLS, the
             certificate or the API key does not fit the server.
     """
@@ -81,7 +83,7 @@ async def connect(
     _wait_at_exit()
     try:
         settings = ClientConfig.load_client_connect_config()
-    except (RuntimeError, ValueError) as error:  # what the SDK raises for what it cannot read
+    except (RuntimeError, ValueError) as error:  # the SDK raises either for what it cannot read
         raise ConfigurationError(f"Temporal's configuration cannot be read: {error}") from error
     settings.setdefault("namespace", namespace)
     if target is not None or namespace != "default":
@@ -96,12 +98,17 @@ async def connect(
         raise TemporalUnavailableError(
             f"Temporal at {address} does not answer within {seconds}."
         ) from error
+    # The SDK raises RuntimeError for all failures to connect, the others for odd settings.
     except (RuntimeError, ValueError, TypeError) as error:
         raise _failed_connection(str(error), address) from error
 
 
 def _failed_connection(text: str, address: str) -> ConfigurationError | TemporalUnavailableError:
-    """Return the error for what the SDK says of a failed connection, which is text alone."""
+    """Return the error for a failed connection.
+
+    The SDK tells the cause only in the text of a RuntimeError, hence the patterns
+    (``tests/integration/test_permanent_faults.py`` tries them against real servers).
+    """
     found = REASON.search(text)
     reason = found[1] if found else text
     if WRONG_TLS.search(text):
@@ -119,11 +126,11 @@ def _failed_connection(text: str, address: str) -> ConfigurationError | Temporal
 
 
 async def check_namespace(client: Client, *, patience: timedelta) -> None:
-    """Do nothing when the client's namespace is there and may be used, as far as Temporal says.
+    """Check that the client's namespace exists and may be used, as far as we may ask.
 
     Raises:
         ConfigurationError: There is no such namespace, or the credentials are refused.
-        RPCError: Anything else; try again.
+        RPCError: Any other failure; try again.
     """
     where = f"Temporal at {address_of(client)}"
     request = DescribeNamespaceRequest(namespace=client.namespace)
@@ -145,22 +152,22 @@ async def check_namespace(client: Client, *, patience: timedelta) -> None:
 
 
 def address_of(client: Client) -> str:
-    """Return the address that a client was made for."""
+    """Return the ``host:port`` that a client was made for."""
     return client.service_client.config.target_host
 
 
 def is_lazy(client: Client) -> bool:
-    """Return whether a client connects with its first call, which the SDK's workers refuse."""
+    """Return whether a client connects only with its first call; the SDK's workers refuse one."""
     return client.service_client.config.lazy
 
 
 @cache
 def _runtime() -> Runtime:
-    """Return the SDK's part in Rust, for this process's own connections.
+    """Return the SDK's runtime (its part in Rust) for the connections that this process opens.
 
-    By default it writes warnings to standard output, such as the whole text of each workflow task
-    that fails on purpose. A pipe there that nobody empties stops the worker. What matters of them
-    is said by Python's loggers, of the SDK and ours.
+    The default one writes warnings to standard output, such as the whole text of each workflow
+    task that we fail on purpose. If standard output is a pipe that nobody reads, it fills and
+    the worker stops. What matters is also logged in Python, by the SDK or by us.
     """
     level = TelemetryFilter(core_level="ERROR", other_level="ERROR")
     return Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter=level)))
@@ -168,5 +175,9 @@ def _runtime() -> Runtime:
 
 @cache
 def _wait_at_exit() -> None:
-    """Wait a moment when the interpreter ends: with the SDK's threads at work it may abort."""
+    """Make the interpreter wait 0.1 s before it ends.
+
+    The SDK's threads may still use Python's lock while the interpreter shuts down, which aborts
+    the process (exit status 134; temporalio/sdk-python issue 300).
+    """
     atexit.register(time.sleep, 0.1)

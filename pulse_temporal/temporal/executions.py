@@ -1,4 +1,4 @@
-"""Ask Temporal how workflows and schedules stand."""
+"""Read the state of workflows and schedules from Temporal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STATES: dict[WorkflowExecutionStatus, State] = {
     WorkflowExecutionStatus.TERMINATED: "terminated",
     WorkflowExecutionStatus.TIMED_OUT: "timed_out",
 }
-LISTED_SECONDS = 30
+LISTED_SECONDS = 30  # lists scan Temporal's visibility store, so they may take longer than calls
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -33,8 +33,9 @@ class Execution:
     """The newest execution of a workflow.
 
     Attributes:
-        reason: Why it failed or was terminated.
-        is_canceling: It is open and was asked to end.
+        state: ``open``, or how it closed.
+        reason: Why it failed or was terminated; empty otherwise.
+        is_canceling: It is open and has been asked to cancel.
     """
 
     state: State
@@ -44,7 +45,7 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class ListedSchedule:
-    """A schedule as lists show it, which may be a moment old."""
+    """A schedule as Temporal lists it; lists lag behind changes by a moment."""
 
     definition_id: str
     is_paused: bool
@@ -53,7 +54,7 @@ class ListedSchedule:
 
 @contextmanager
 def temporal_answers() -> Generator[None]:
-    """Raise what the client says when Temporal does not answer as an error of this library.
+    """Turn a failed RPC within the block into an error of this library.
 
     Raises:
         TemporalUnavailableError: An RPC failed.
@@ -65,9 +66,9 @@ def temporal_answers() -> Generator[None]:
 
 
 async def namespace_id(client: Client, *, patience: timedelta) -> str:
-    """Give Temporal's own id of the client's namespace; a server that was wiped has a new one.
+    """Return Temporal's own id of the client's namespace, which a wiped server makes anew.
 
-    Where asking for it is not allowed, the namespace's name must do.
+    Where we may not ask for it, return the namespace's name instead.
 
     Raises:
         RPCError: Temporal does not answer.
@@ -84,7 +85,7 @@ async def namespace_id(client: Client, *, patience: timedelta) -> str:
 
 
 async def look_up(client: Client, workflow_id: str, *, patience: timedelta) -> Execution | None:
-    """Describe the newest execution of a workflow; None when Temporal has none.
+    """Return the newest execution of a workflow; None when Temporal has none.
 
     Raises:
         RPCError: Temporal does not answer.
@@ -96,6 +97,7 @@ async def look_up(client: Client, workflow_id: str, *, patience: timedelta) -> E
         if state is None:
             asked = found.raw_description.workflow_extended_info.cancel_requested
             return Execution("open", is_canceling=asked)
+        # By run id: a reset since the first call would make another execution the newest.
         closed = client.get_workflow_handle(workflow_id, run_id=found.run_id)
         events = closed.fetch_history_events(
             event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT, rpc_timeout=patience
@@ -118,15 +120,15 @@ async def open_workflows(
 
     Args:
         client: Of Temporal.
-        task_queue: Whose workflows.
-        before: Only those that started before; None: the newest.
-        limit: Of the page.
+        task_queue: Of the workflows.
+        before: Only workflows that started before this time; None: from the newest on.
+        limit: Number of workflows on a page.
 
     Returns:
-        Their ids, and ``before`` of the next page; None when there is none.
+        Their ids, and ``before`` for the next page; None when this is the last one.
 
     Raises:
-        RPCError: Temporal does not answer, or does not let us list.
+        RPCError: Temporal does not answer, or we may not list.
     """
     query = (
         f"WorkflowType = '{contract.RUN_WORKFLOW}' AND ExecutionStatus = 'Running'"
@@ -139,12 +141,17 @@ async def open_workflows(
     page = [(execution.id, execution.start_time) async for execution in listed]
     oldest = min((start for _, start in page), default=None)
     more = oldest is not None and len(page) == limit
-    # Python knows microseconds, Temporal nanoseconds: what started in the same one comes again.
+    # Temporal counts nanoseconds, Python cuts them to microseconds. One microsecond more makes
+    # the next page repeat workflows that started in the same one, instead of leaving some out.
     return [name for name, _ in page], oldest + MICROSECOND if more and oldest else None
 
 
 async def listed_schedules(client: Client, *, queue_prefix: str) -> list[ListedSchedule]:
-    """List the schedules of definitions that engines with this prefix keep."""
+    """Return the schedules of definitions kept by engines with this queue prefix.
+
+    Raises:
+        RPCError: Temporal does not answer, or we may not list.
+    """
     prefix = contract.schedule_id(queue_prefix, "")
     found: list[ListedSchedule] = []
     listed = await client.list_schedules(rpc_timeout=timedelta(seconds=LISTED_SECONDS))

@@ -26,17 +26,25 @@ from pulse_temporal.skeleton import skeleton, terms, whole_ms
 from pulse_temporal.temporal.attributes import search_attributes
 
 PERMANENT = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.RESOURCE_EXHAUSTED})
+"""Statuses with which Temporal refuses a start for good, but not only those; see
+``_is_permanent``."""
+
 OURS_TO_FIX = "search attribute"
+"""A start with an unknown search attribute is an INVALID_ARGUMENT too, but it succeeds once the
+attribute is registered."""
+
 TOO_LARGE = ("exceeds limit", "larger than max")
+"""RESOURCE_EXHAUSTED also means "too many requests", which passes; of an input that is too large,
+only the text tells."""
 
 
 class StartRefusedError(Exception):
-    """Temporal will never accept this start; the message says why."""
+    """Temporal refuses this start for good; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RunStart:
-    """A run whose workflow is to be started."""
+    """A run whose workflow is to be started: one generation of it, and its snapshot."""
 
     run_id: str
     tenant_id: str
@@ -60,8 +68,8 @@ async def start_run(
         database: Id of the database that has the run.
 
     Raises:
-        StartRefusedError: The server will never accept it.
-        RPCError: Anything else; try again.
+        StartRefusedError: Temporal refuses it for good.
+        RPCError: Any other failure; try again.
     """
     snapshot = start.snapshot
     task_timeout = options.task_timeout
@@ -87,6 +95,8 @@ async def start_run(
             id=contract.workflow_id(start.run_id, start.generation),
             task_queue=options.task_queue,
             task_timeout=task_timeout,
+            # A start command may be executed twice, by its emitter and by a relay. So a workflow
+            # that is open is joined, and one that has closed is not started again.
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             search_attributes=search_attributes(
@@ -99,10 +109,10 @@ async def start_run(
             priority=Priority(fairness_key=contract.fairness_key(start.tenant_id)),
             static_summary=f"{snapshot.name} · {snapshot.trigger_type}",
             static_details=_details(start),
-            request_eager_start=True,
+            request_eager_start=True,  # no first trip through the queue; refused harmlessly
             rpc_timeout=options.temporal_timeout,
         )
-    except WorkflowAlreadyStartedError:
+    except WorkflowAlreadyStartedError:  # and closed: this start came too late
         return
     except RPCError as error:
         if _is_permanent(error):
@@ -111,10 +121,10 @@ async def start_run(
 
 
 async def cancel_run(client: Client, run_id: str, *, generation: int, patience: timedelta) -> bool:
-    """Ask Temporal to cancel a run's workflow; False when there is no such workflow.
+    """Ask Temporal to cancel a run's workflow; return False when there is no such workflow.
 
     Raises:
-        RPCError: Anything but NOT_FOUND; try again.
+        RPCError: Any failure but NOT_FOUND; try again.
     """
     handle = client.get_workflow_handle(contract.workflow_id(run_id, generation))
     try:
@@ -127,10 +137,10 @@ async def cancel_run(client: Client, run_id: str, *, generation: int, patience: 
 
 
 async def current_run_id(client: Client, workflow_id: str, *, patience: timedelta) -> str | None:
-    """Give the run id of the newest execution of a workflow; None when there is none.
+    """Return the Temporal run id of a workflow's newest execution; None when there is none.
 
     Raises:
-        RPCError: Anything but NOT_FOUND; try again.
+        RPCError: Any failure but NOT_FOUND; try again.
     """
     try:
         found = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=patience)
@@ -144,15 +154,19 @@ async def current_run_id(client: Client, workflow_id: str, *, patience: timedelt
 async def end_branch(
     client: Client, workflow_id: str, *, parent_run_id: str, patience: timedelta
 ) -> None:
-    """Terminate the workflow of a branch, unless the execution that asks has started it itself.
+    """Terminate the workflow of a branch that another execution than ``parent_run_id`` started.
+
+    After a reset, the new execution ends the branches of the old one before it starts its own
+    under the same ids. A delivery that comes twice must not end those.
 
     Raises:
-        RPCError: Anything but NOT_FOUND; try again.
+        RPCError: Any failure but NOT_FOUND; try again.
     """
     try:
         found = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=patience)
         if found.raw_description.workflow_execution_info.parent_execution.run_id == parent_run_id:
             return
+        # By run id: a branch that is started in the meantime must not be hit.
         handle = client.get_workflow_handle(workflow_id, run_id=found.run_id)
         await handle.terminate(reason="its parent was reset", rpc_timeout=patience)
     except RPCError as error:
@@ -161,6 +175,7 @@ async def end_branch(
 
 
 def _is_permanent(error: RPCError) -> bool:
+    """Return whether Temporal would refuse the same start again, however often it is tried."""
     text = str(error).lower()
     if error.status not in PERMANENT or OURS_TO_FIX in text:
         return False
@@ -170,6 +185,7 @@ def _is_permanent(error: RPCError) -> bool:
 
 
 def _details(start: RunStart) -> str:
+    """Return the facts of a run as Markdown, for Temporal's UI; no name can end its code span."""
     lines = {
         "Run": start.run_id,
         "Tenant": start.tenant_id,
