@@ -1,1 +1,1 @@
-"""Create and change definitions, and keep their Temporal Schedules equal to them."""
+"""Create and change definitions, and keep Temporal's schedules equal to them."""

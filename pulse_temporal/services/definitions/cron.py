@@ -1,8 +1,8 @@
-"""Cron expressions in a time zone: as Temporal calendars, and when they fire next.
+"""Cron expressions in a time zone: their Temporal calendars, and the times at which they fire.
 
-An expression never travels to Temporal as text: its server reads many of them differently
-from cron (``#`` begins a comment there, two restricted day fields must both match).
-A local time that does not exist is passed over.
+An expression is never sent to Temporal as text, as its server reads many of them differently
+from cron: there ``#`` begins a comment, and two restricted day fields must both match
+(``tests/integration/test_cron_calendars.py``). A local time that does not exist is skipped.
 """
 
 from __future__ import annotations
@@ -42,25 +42,28 @@ MONTHS_BY_LENGTH: tuple[tuple[int, frozenset[int], tuple[ScheduleRange, ...]], .
     (28, frozenset({2}), COMMON_YEARS),
 )
 NO_ZONES = frozenset({"localtime", "Factory", "posixrules"})
-"""Files among those of the zones that mean another zone on each machine, or none at all."""
-COMMENT_CHARS = 200
+"""Names in the zone database that mean another zone on each machine, or none at all."""
+COMMENT_CHARS = 200  # Temporal accepts no longer comment on a calendar
 TRIAL_START = datetime(2024, 1, 1, tzinfo=UTC)
 LOOK_BACK = timedelta(hours=4)
-"""No clock is set back by more."""
+"""How far before a moment to begin with wall clock times: no clock is set back by more."""
 MOST_GAPS = 200
-"""An expression that meets so many missing local times in a row names no others."""
+"""After this many missing local times in a row, an expression is taken to name no others.
+
+``* 2 * 3 SUN#2`` in New York names nothing else, and would be searched without end.
+"""
 HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Dates:
-    """The dates that fulfil all of this at once.
+    """The dates that meet all these conditions at once.
 
     Attributes:
-        days: Of the month.
+        days: Days of the month, 1 to 31.
         weekdays: 0 is Sunday.
         months: 1 is January.
-        years: Empty is every year.
+        years: Empty means every year.
     """
 
     days: frozenset[int]
@@ -69,7 +72,7 @@ class Dates:
     years: tuple[ScheduleRange, ...] = ()
 
     def include(self, moment: datetime) -> bool:
-        """Say whether a local time falls on one of them."""
+        """Return whether a local time falls on one of them."""
         return (
             moment.day in self.days
             and moment.isoweekday() % 7 in self.weekdays
@@ -80,12 +83,12 @@ class Dates:
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """A cron expression that has been understood.
+    """A valid cron expression in a time zone.
 
     Attributes:
         text: As its author wrote it.
-        zone: Whose local time it means.
-        fields: What it says.
+        zone: The zone whose local time it names.
+        fields: The expression, parsed.
     """
 
     text: str
@@ -94,10 +97,11 @@ class Cron:
 
     @property
     def clock_zone(self) -> str:
-        """The time zone of its calendars.
+        """The time zone of its calendars, for Temporal.
 
-        An expression that fires in every hour of every day gets along without its zone, and
-        so without the hour that Temporal gets wrong.
+        An expression that fires in every hour of every day means the same in UTC, if the zone
+        is whole hours away from it. So it is spared what Temporal gets wrong in the hour in
+        which a clock is set back; see ``calendars``.
         """
         fields = self.fields
         every_day = fields.any_day and fields.any_weekday and fields.months == EVERY_MONTH
@@ -105,12 +109,13 @@ class Cron:
         return "UTC" if every_hour and _shifts_by_hours(self.zone) else self.zone.key
 
     def calendars(self) -> list[ScheduleCalendarSpec]:
-        """Give the calendars of a Temporal schedule, which fires when any of them does.
+        """Return the calendars of a Temporal schedule, which fires when any of them does.
 
-        What Temporal (1.32, measured) makes of a clock that is changed: a time that is missing
-        is passed over; a time that comes twice fires twice west of Greenwich, and east of it
-        once, where several minutes of that hour may be missed or come an hour late. A day that
-        begins with a missing hour counts, west of Greenwich, as the weekday before it.
+        When a clock is changed, Temporal (1.32, measured) skips a local time that is missing.
+        One that comes twice fires twice west of Greenwich; east of it once, and several minutes
+        of that hour may be missed or fire an hour late. West of Greenwich, a day that begins
+        with a missing hour counts as the weekday before it
+        (``test_cron_calendars.py::what_temporal_is_known_to_get_wrong``).
         """
         return [
             ScheduleCalendarSpec(
@@ -126,7 +131,7 @@ class Cron:
         ]
 
     def fires_at(self, moment: datetime) -> bool:
-        """Say whether an aware moment is one of its times."""
+        """Return whether an aware moment is one of its times."""
         local = moment.astimezone(self.zone)
         return (
             local.second == local.microsecond == 0
@@ -136,14 +141,20 @@ class Cron:
         )
 
     def times_after(self, moment: datetime) -> Generator[datetime]:
-        """Give its times after an aware moment, in UTC and in order, without end.
+        """Yield its times after an aware moment, in UTC and in order.
 
-        Local times that do not exist are left out, those that exist twice are given twice.
+        Local times that do not exist are left out; those that exist twice come twice. Endless,
+        unless the expression names only missing local times or none within 50 years.
         """
         repeated: deque[datetime] = deque()
         gaps = 0
+        # croniter is asked for wall clock times only: it fires after a gap instead of skipping
+        # it. When a clock is set back, times come again that lie before `moment` on the wall,
+        # hence the look back; and they come after wall times that follow them, hence the queue.
         for wall in self._wall_times(moment.astimezone(self.zone) - LOOK_BACK):
             local = wall.replace(tzinfo=self.zone)
+            # fold=1 is the second of two equal local times. The two readings are equal for a
+            # time that exists once, and in reverse order for one that does not exist (PEP 495).
             first, second = local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
             gaps = gaps + 1 if second < first else 0
             if gaps > MOST_GAPS:
@@ -158,17 +169,17 @@ class Cron:
                 repeated.append(second)
 
     def _wall_times(self, after: datetime) -> Iterator[datetime]:
-        """Give its local times, as a clock on a wall would show them."""
+        """Yield its local times in the order of a wall clock, each once, marked as UTC."""
         start = after.replace(tzinfo=UTC)
         parts = [_times(text, start) for text in _plain(self.fields)]
         return (wall for wall, _ in groupby(merge(*parts)))
 
 
 def parse_cron(expression: str, timezone: str | None) -> Cron:
-    """Understand a cron expression in a time zone; None is UTC.
+    """Return a parsed cron expression; a ``timezone`` of None means UTC.
 
     Raises:
-        DefinitionError: With every problem found.
+        DefinitionError: The expression or the zone is wrong; it has every problem found.
     """
     given = {"cronExpression": expression, "timezone": timezone}
     findings = _findings("cronExpression", expression, timezone)
@@ -178,11 +189,11 @@ def parse_cron(expression: str, timezone: str | None) -> Cron:
 
 
 def cron_findings(definition: Mapping[str, object]) -> list[Finding]:
-    """Give what is wrong with a definition's cron expression and time zone.
+    """Return what is wrong with a definition's cron expression and time zone.
 
     Args:
-        definition: As its author sent it, in camelCase or snake_case. What is no line of
-            text of a name's length is passed over: that is told elsewhere.
+        definition: As its author sent it, in camelCase or snake_case. Values that are not one
+            line of text, or too long, are left out: the models report those.
     """
     key = "cron_expression" if "cron_expression" in definition else "cronExpression"
     expression = definition.get(key)
@@ -192,12 +203,14 @@ def cron_findings(definition: Mapping[str, object]) -> list[Finding]:
 
 
 def _text(value: object) -> str | None:
+    """Return a value that the models would accept as a name; None for any other."""
     if not isinstance(value, str) or CONTROL_OR_SURROGATE.search(value):
         return None
     return value if 1 <= len(value) <= NAME_CHARS else None
 
 
 def _findings(key: str, expression: str | None, timezone: str | None) -> list[Finding]:
+    """Return what is wrong with an expression, at ``key``, and with its zone; None is skipped."""
     findings: list[Finding] = []
     if timezone is not None and timezone not in zones():
         hint = did_you_mean(timezone, sorted(zones()))
@@ -219,13 +232,13 @@ def _findings(key: str, expression: str | None, timezone: str | None) -> list[Fi
 
 @cache
 def zones() -> frozenset[str]:
-    """Return the names of all time zones that this machine knows."""
+    """Return the names of the time zones that this machine knows, but for ``NO_ZONES``."""
     return frozenset(available_timezones()) - NO_ZONES
 
 
 @cache
 def _shifts_by_hours(zone: ZoneInfo) -> bool:
-    """Say whether a zone is whole hours away from UTC, in winter and in summer."""
+    """Return whether a zone is whole hours away from UTC, in January and July, now and later."""
     months = [datetime(year, month, 1, tzinfo=zone) for year in (2024, 2037) for month in (1, 7)]
     return not any((moment.utcoffset() or timedelta()) % HOUR for moment in months)
 
@@ -235,7 +248,7 @@ def _has(part: ScheduleRange, number: int) -> bool:
 
 
 def _ranges(numbers: Iterable[int]) -> tuple[ScheduleRange, ...]:
-    """Give numbers as ranges, as short as they get."""
+    """Return numbers as the fewest ranges of consecutive ones."""
     found: list[ScheduleRange] = []
     for number in sorted(numbers):
         if found and found[-1].end == number - 1:
@@ -246,7 +259,10 @@ def _ranges(numbers: Iterable[int]) -> tuple[ScheduleRange, ...]:
 
 
 def _dates(fields: CronFields) -> list[Dates]:
-    """Give the dates of an expression: those that any of the result includes."""
+    """Return the dates of an expression: those that any member of the result includes.
+
+    Two restricted day fields get a member each, as in cron either of them is enough.
+    """
     months = fields.months
     if fields.any_day and fields.any_weekday:
         return [Dates(EVERY_DAY, EVERY_WEEKDAY, months)]
@@ -269,7 +285,10 @@ def _dates(fields: CronFields) -> list[Dates]:
 
 
 def _plain(fields: CronFields) -> list[str]:
-    """Give expressions of numbers that together say the same, each with one day field."""
+    """Return expressions for croniter that together mean the same, each with one day field.
+
+    Numbers only, and one restricted day field: in these, croniter and ``_dates`` agree.
+    """
     days = [str(day) for day in sorted(fields.days)] + ["L"] * fields.last_day
     nth = [f"{weekday}#{number}" for weekday, number in sorted(fields.nth_weekdays)]
     nth += [f"L{weekday}" for weekday in sorted(fields.last_weekdays)]
@@ -289,7 +308,7 @@ def _list(numbers: Iterable[int]) -> str:
 
 
 def _times(text: str, start: datetime) -> Iterator[datetime]:
-    """Give the times of an expression in UTC; none when there are none within 50 years."""
+    """Yield the times of an expression; end when there is none within 50 years."""
     times = croniter(text, start, ret_type=datetime)
     while True:
         try:

@@ -1,7 +1,8 @@
 """Create, change, list and delete workflow definitions.
 
-Every change locks the definition's row first and is made from what it then says. So changes of
-different fields at the same moment all take effect, and versions follow each other in time.
+Every change first locks the definition's row, and is applied to what the row then says. So
+changes to different fields at the same moment all take effect, and versions are in order of time
+(``tests/faults/test_races.py::disable_against_update``).
 """
 
 from __future__ import annotations
@@ -49,14 +50,15 @@ from pulse_temporal.store.sessions import Session, repeats
 log = logging.getLogger(__name__)
 
 WORKER_SILENCE = timedelta(minutes=1)
-"""A process that has been silent for so long counts as gone."""
+"""A process whose row is older than this counts as gone."""
 
 PUT_ROUNDS = 5
-"""A key is looked up and then taken; others may take it and give it back in between."""
+"""Tries of a ``put``: between its look-up of the key and its write, others may create or delete
+the definition of that key."""
 
 
 class Definitions:
-    """The tenants' workflows as data."""
+    """Creates, changes, reads and deletes definitions."""
 
     def __init__(self, database: Database, registry: Registry, options: EngineOptions) -> None:
         self.database = database
@@ -100,14 +102,16 @@ class Definitions:
     async def _put(
         self, session: Session, parsed: WorkflowInput, given: Mapping[str, object]
     ) -> PutWorkflow | None:
-        """Make one try; None when the key was taken or given back meanwhile."""
+        """Make one try; return None when the key was taken after the look-up had not found it."""
         current = await definitions.lock_by_key(
             session, tenant_id=parsed.tenant_id, key=parsed.key or ""
         )
         if current is None:
             stored = await self._insert(session, parsed)
             return PutWorkflow(definition=stored, outcome="created") if stored else None
-        if given.keys().isdisjoint({"isEnabled", "is_enabled"}):  # somebody may have disabled it
+        # A deployment puts its definitions again and again; it must not enable one by default
+        # that somebody has disabled.
+        if given.keys().isdisjoint({"isEnabled", "is_enabled"}):
             parsed = parsed.model_copy(update={"is_enabled": current.is_enabled})
         updated = await self._replace(session, current, parsed)
         outcome: PutOutcome = "updated" if updated else "unchanged"
@@ -130,8 +134,8 @@ class Definitions:
             current = await self._locked(session, definition_id, tenant_id=tenant_id)
             if version is not None and version != current.version:
                 raise _changed_since(current, version)
-            # Steps that are left alone are not checked again: a worker that knows their handlers
-            # may be away, which must not keep anybody from renaming a definition.
+            # Handlers are checked only if the steps change: the worker that knows them may be
+            # away, which must not keep anybody from renaming a definition.
             parsed = apply_update(
                 current,
                 given,
@@ -158,7 +162,7 @@ class Definitions:
         return parse_definition(given, limits=self.options.limits, check=check)
 
     async def _insert(self, session: Session, content: WorkflowInput) -> WorkflowDefinition | None:
-        """Store a new definition and ask for its schedule; None when its key is taken."""
+        """Store a new definition and ask for its schedule; return None when its key is taken."""
         stored = await definitions.insert(session, new_id("wfd"), content)
         if stored is not None and stored.cron_expression is not None:
             await self._ask_for_schedule(session, stored)
@@ -167,20 +171,25 @@ class Definitions:
     async def _replace(
         self, session: Session, current: WorkflowDefinition, content: WorkflowInput
     ) -> WorkflowDefinition | None:
-        """Replace a locked definition's content; None when it is the same already.
+        """Replace a locked definition's content; return None when nothing differs.
 
         Raises:
-            NotUnderstoodError: A newer release wrote it; this one would lose what it cannot read.
+            NotUnderstoodError: A newer release wrote it; this one would drop the parts that it
+                does not know.
         """
         if current.not_understood is not None:
             raise NotUnderstoodError(f"{current.id}: {current.not_understood}")
         updated = await definitions.update(session, current.id, content)
+        # Also when only the old content had a cron: its schedule must go.
         if updated is not None and (current.cron_expression or updated.cron_expression):
             await self._ask_for_schedule(session, updated)
         return updated
 
     async def _ask_for_schedule(self, session: Session, definition: WorkflowDefinition) -> None:
-        """Let the schedule follow a change, in the change's own transaction."""
+        """Write the command to sync the schedule, in the transaction of the change itself.
+
+        So no change is stored whose schedule nobody would update.
+        """
         await outbox.put_schedule(
             session,
             task_queue=self.options.task_queue,
@@ -191,7 +200,7 @@ class Definitions:
     async def _locked(
         self, session: Session, definition_id: str, *, tenant_id: str | None
     ) -> WorkflowDefinition:
-        """Lock a definition that must exist."""
+        """Lock a definition and return it; raise NotFoundError when there is none."""
         found = await definitions.lock(session, definition_id, tenant_id=tenant_id)
         if found is None:
             raise _unknown(definition_id)
@@ -200,6 +209,7 @@ class Definitions:
     async def _key_taken(
         self, session: Session, content: WorkflowInput
     ) -> DefinitionConflictError:
+        """Return the error for a key that is taken, naming its definition if it still exists."""
         taken = await definitions.lock_by_key(
             session, tenant_id=content.tenant_id, key=content.key or ""
         )
@@ -212,12 +222,12 @@ class Definitions:
         )
 
     async def get(self, definition_id: str, *, tenant_id: str | None) -> WorkflowDefinition | None:
-        """Read a definition."""
+        """Return a definition; None when the tenant has none of this id."""
         async with self.database.session() as session:
             return await definitions.get(session, definition_id, tenant_id=tenant_id)
 
     async def require(self, definition_id: str, *, tenant_id: str | None) -> WorkflowDefinition:
-        """Read a definition that must exist."""
+        """Return a definition; raise NotFoundError when there is none."""
         found = await self.get(definition_id, tenant_id=tenant_id)
         if found is None:
             raise _unknown(definition_id)
@@ -232,7 +242,7 @@ class Definitions:
         limit: int,
         cursor: str | None,
     ) -> Page[WorkflowDefinition]:
-        """Read one page, newest first; it ends early where its definitions are heavy."""
+        """Return one page, newest first, of ``limit`` definitions or fewer when they are large."""
         check_limit(limit)
         async with self.database.session() as session:
             found, looked = await definitions.list_page(
@@ -249,7 +259,11 @@ class Definitions:
     async def set_enabled(
         self, definition_id: str, *, tenant_id: str | None, is_enabled: bool
     ) -> None:
-        """Let a definition match signals and tick, or not; asks for its schedule in any case."""
+        """Enable or disable a definition; no change when it is so already.
+
+        Its schedule is synced in any case: to call this again repairs a schedule that Temporal
+        has lost or refused.
+        """
         async with self.database.transaction() as session:
             current = await self._locked(session, definition_id, tenant_id=tenant_id)
             if current.is_enabled != is_enabled:
@@ -259,7 +273,7 @@ class Definitions:
 
     @repeats
     async def delete(self, definition_id: str, *, tenant_id: str | None) -> None:
-        """Delete a definition; its runs stay and go on."""
+        """Delete a definition, or raise NotFoundError; its runs are kept and go on."""
         async with self.database.transaction() as session:
             current = await self._locked(session, definition_id, tenant_id=tenant_id)
             await definitions.delete(session, current)
@@ -269,7 +283,7 @@ class Definitions:
     async def next_runs(
         self, definition_id: str, number: int, *, tenant_id: str | None, after: datetime
     ) -> list[datetime]:
-        """Give the next times at which a definition's cron fires; see ``Engine.next_runs``."""
+        """Return the next times at which a definition's cron fires; see ``Engine.next_runs``."""
         check_limit(number)
         found = await self.require(definition_id, tenant_id=tenant_id)
         if found.cron_expression is None or not found.is_enabled:
@@ -278,7 +292,7 @@ class Definitions:
         return list(islice(cron.times_after(after), number))
 
     async def _known_names(self) -> KnownNames:
-        """Read which names live workers have published, beside those of this process."""
+        """Return the names that live workers have published, and those of this process."""
         async with self.database.session() as session:
             published = await workers.published_names(
                 session, task_queue=self.options.task_queue, silence=WORKER_SILENCE
@@ -295,7 +309,7 @@ class Definitions:
     def _warned(
         self, stored: WorkflowDefinition, known: KnownNames, given: Mapping[str, object]
     ) -> WorkflowDefinition:
-        """Return a definition that was just stored with its warnings, and log them."""
+        """Return a definition that was just stored together with its warnings; log them."""
         warnings = tuple(_warnings(stored, known, given))
         for warning in warnings:
             log.warning("Definition %s was stored; look at %s", stored.id, warning)
@@ -303,7 +317,7 @@ class Definitions:
 
 
 def _check(known: KnownNames, *, needs_key: bool = False) -> Check:
-    """Return the rules that need more than the definition itself."""
+    """Return the checks that need more than the models: cron, known handlers, a required key."""
 
     def findings(definition: Mapping[str, object]) -> Sequence[Finding]:
         found = [*cron_findings(definition), *handler_findings(definition, known)]
@@ -317,8 +331,9 @@ def _check(known: KnownNames, *, needs_key: bool = False) -> Check:
 def _warnings(
     definition: WorkflowInput, known: KnownNames, given: Mapping[str, object]
 ) -> list[Problem]:
-    """Return what an author should look at, though it is accepted."""
+    """Return what is accepted but looks wrong, such as a signal type that nobody registered."""
     findings = signal_warnings(definition, known, as_sent=given)
+    # Unknown handlers of steps that the author has sent are errors, found by `_check` before.
     if "steps" not in given:
         content = definition.model_dump(include={"steps"}, warnings=False)
         findings += handler_findings(content, known)
@@ -330,6 +345,7 @@ def _warnings(
 
 
 def _with_key(given: Mapping[str, object], key: str | None) -> Mapping[str, object]:
+    """Return the content with the key that was passed beside it; raise if it has another one."""
     if key is None:
         return given
     if given.get("key", key) != key:
@@ -338,6 +354,7 @@ def _with_key(given: Mapping[str, object], key: str | None) -> Mapping[str, obje
 
 
 def _check_version(version: int | None) -> None:
+    # type() rather than isinstance(): True is an int.
     if version is not None and (type(version) is not int or version < 1):
         raise InvalidInputError("version must be a whole number of at least 1, or None.")
 

@@ -1,10 +1,12 @@
-"""Keep a definition's Temporal Schedule equal to its row.
+"""Keep a definition's Temporal schedule equal to its row.
 
-A schedule is state, not a command: the outbox only says which definition to look at, so that
-changes may be told late, twice or in any order. Disabling pauses the schedule. What Temporal
-does with a schedule that changes is to forget the ticks from before the change that it has not
-started yet; so nothing is sent when nothing differs. And it knows nothing of ticks from before it
-was told; those that were due since the change, by the catch-up window at most, are started here.
+The outbox only says which definition to look at, so commands may be executed late, twice or in
+any order. A disabled definition has a paused schedule.
+
+Two properties of Temporal shape this module. An update makes it forget the ticks that were due
+before the update and that it has not started yet; so none is sent when nothing differs. And it
+does not start ticks that were due before it knew of a change; those, back to the catch-up window
+at most, are started here (``tests/integration/test_late_ticks.py``).
 """
 
 from __future__ import annotations
@@ -51,19 +53,20 @@ from pulse_temporal.temporal.attributes import SEARCH_ATTRIBUTES, search_attribu
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4
-"""Schedules that one process changes at a time; each holds a connection during Temporal's turn."""
+"""Schedules that one process syncs at a time; each holds a connection while Temporal is asked."""
 
 SETTLING = timedelta(seconds=5)
-"""So long Temporal's schedule may need to take a change up; ticks meanwhile are made sure of."""
+"""How long Temporal may take until a changed schedule ticks; ticks due by then are started here
+as well, which makes none twice."""
 
 SCHEDULED_TIME = SearchAttributeKey.for_datetime(contract.SCHEDULED_TIME_ATTRIBUTE)
 
 SHARE = 4
-"""Of the connections of an application's pool, one in so many may wait for Temporal."""
+"""One in four connections of an application's pool may be held while Temporal is asked."""
 
 
 class Schedules:
-    """Makes schedules equal to what Postgres says."""
+    """Makes Temporal's schedules equal to the definitions in Postgres."""
 
     def __init__(self, database: Database, options: EngineOptions) -> None:
         self.database = database
@@ -74,17 +77,18 @@ class Schedules:
     async def sync(self, client: Client, definition_id: str, *, tenant_id: str) -> None:
         """Create, change, pause, resume or delete the schedule of a definition.
 
-        Processes take turns at a definition; the row is read in one's turn, so that the last
-        one has seen the newest. Deleted definitions stay in their table, so one that is not
-        there belongs to another database, and its schedule is left alone.
+        Processes take turns at a definition, by an advisory lock, and read the row only under
+        it: the last one to write to Temporal has seen the newest row. Deleted definitions stay
+        in their table, so one that is not there belongs to another database, and its schedule
+        is left alone.
 
         Args:
             client: Of Temporal.
-            definition_id: Whose schedule.
-            tenant_id: Empty: the schedule was found without the row that it belongs to.
+            definition_id: The definition.
+            tenant_id: Its tenant; empty when only the schedule was found, in Temporal's list.
 
         Raises:
-            RPCError: Temporal did not take it; try again.
+            RPCError: Temporal did not accept the change; try again.
             PostgresUnavailableError: No answer, or no turn within the limit.
         """
         tenant = tenant_id or None
@@ -102,17 +106,22 @@ class Schedules:
                 else:
                     error = await self._put_or_refuse(client, owner, cron)
                 await reach("schedule.after_sync")
+                # After the schedule: a tick due between the two is in it already, or started here.
                 if owner is not None and error is None and self._may_tick(owner):
                     await self._make_up(client, session, owner)
                 if owner is not None and error != owner.schedule_error:
                     await schedules.note_error(session, owner, error)
 
     async def _keep(self, definition_id: str, *, tenant_id: str | None) -> bool:
-        """Note who keeps the schedule of a living definition; False: there is no definition.
+        """Note that this queue's engines keep a definition's schedule.
 
-        This is committed before Temporal is asked: whoever sees the schedule there finds it
-        expected here, and the row is not locked while Temporal is slow. A schedule that was
-        left over is not taken from other engines that keep it.
+        Committed before Temporal is asked. So whoever finds the schedule there finds it expected
+        here, and the row is not locked while Temporal is slow. Without a ``tenant_id`` the
+        schedule was only found in Temporal's list; then engines of another queue that keep it
+        go on to do so (``tests/integration/test_schedule_commands.py``).
+
+        Returns:
+            Whether the definition exists, deleted or not.
         """
         async with self.database.session() as session:
             owner = await schedules.find_owner(session, definition_id, tenant_id=tenant_id)
@@ -130,17 +139,23 @@ class Schedules:
         return True
 
     def _keeps(self, owner: ScheduleOwner) -> bool:
+        """Return whether engines of this queue keep its schedule."""
         return owner.schedule_queue == self.options.task_queue
 
     def _may_tick(self, owner: ScheduleOwner) -> bool:
-        """Return whether its ticks are this queue's; it may never have had a schedule."""
+        """Return whether engines of this queue start its ticks; also if nobody has kept it yet."""
         return owner.schedule_queue is None or self._keeps(owner)
 
     async def _put_or_refuse(self, client: Client, owner: ScheduleOwner, cron: Cron) -> str | None:
-        """Put the schedule; give why Temporal refuses it for good, such as an unknown zone."""
+        """Create or update the schedule; return why Temporal refuses it for good, else None.
+
+        That is a zone that the server does not know. Raised, it would come again with each try
+        of the relay, for ever.
+        """
         try:
             await self._put(client, owner, cron)
         except RPCError as error:
+            # INVALID_ARGUMENT alone would also be a missing search attribute, which passes.
             is_for_good = error.status == RPCStatusCode.INVALID_ARGUMENT
             if not is_for_good or "schedule spec" not in error.message:
                 raise
@@ -157,8 +172,9 @@ class Schedules:
     async def _make_up(self, client: Client, session: Session, owner: ScheduleOwner) -> None:
         """Start the ticks that were due before Temporal knew of them.
 
-        Temporal would start the same workflows: an id that it has used before is not used again,
-        and the signal's key is the same.
+        None comes twice, though the schedule may start the same ones: the workflow has the id
+        that the schedule would give it, which Temporal accepts once, and the signal has the
+        tick's key, which is stored once.
         """
         now = await schedules.now(session)
         since = now - self.options.cron_catchup
@@ -167,7 +183,7 @@ class Schedules:
         keys = {time: IdempotencyKey(owner.tenant_id, tick_key(owner.id, time)) for time, _ in due}
         known = await triggers.find_by_keys(session, [*keys.values()]) if keys else {}
         for time, state in due:
-            if keys[time] in known:
+            if keys[time] in known:  # the tick has emitted; this only spares a workflow
                 continue
             clock = CronClock(
                 definition_id=owner.id,
@@ -181,7 +197,7 @@ class Schedules:
     async def _start_tick(
         self, client: Client, clock: CronClock, *, nominal: datetime, delay: timedelta
     ) -> None:
-        """Start a tick as the schedule does; nothing happens when the schedule has done so."""
+        """Start a tick as the schedule would; do nothing when that has been done."""
         try:
             await client.start_workflow(
                 contract.CRON_WORKFLOW,
@@ -202,7 +218,7 @@ class Schedules:
         log.info("A tick of definition %s was made up for, of %s.", clock.definition_id, nominal)
 
     def _leave_alone(self, definition_id: str) -> None:
-        """Say of a schedule of another database, once, that it is there."""
+        """Log, once a process, that a schedule belongs to another database."""
         if definition_id not in self._strangers:
             self._strangers.add(definition_id)
             facts = {"definition_id": definition_id, "schedule_id": self._id(definition_id)}
@@ -214,6 +230,7 @@ class Schedules:
             )
 
     async def _delete(self, client: Client, definition_id: str) -> None:
+        """Delete the schedule; one that is not there is deleted already."""
         handle = client.get_schedule_handle(self._id(definition_id))
         try:
             await handle.delete(rpc_timeout=self.options.temporal_timeout)
@@ -222,6 +239,7 @@ class Schedules:
                 raise
 
     async def _put(self, client: Client, owner: ScheduleOwner, cron: Cron) -> None:
+        """Update the schedule if it differs from the row; create it if it is not there."""
         clock = CronClock(
             definition_id=owner.id,
             tenant_id=owner.tenant_id,
@@ -250,6 +268,7 @@ class Schedules:
     def _schedule(
         self, clock: CronClock, cron: Cron, labels: TypedSearchAttributes, *, is_paused: bool
     ) -> Schedule:
+        """Return the schedule that a definition should have."""
         title = title_of(clock.cron_expression, clock.timezone)
         return Schedule(
             action=ScheduleActionStartWorkflow(
@@ -264,6 +283,8 @@ class Schedules:
                 priority=Priority(fairness_key=contract.fairness_key(clock.tenant_id)),
             ),
             spec=ScheduleSpec(calendars=cron.calendars(), time_zone_name=cron.clock_zone),
+            # By default Temporal skips a tick while the last one runs: without a worker, all
+            # ticks but the first would be lost.
             policy=SchedulePolicy(
                 overlap=ScheduleOverlapPolicy.ALLOW_ALL, catchup_window=self.options.cron_catchup
             ),
@@ -275,18 +296,22 @@ class Schedules:
 
 
 def title_of(cron_expression: str, timezone: str) -> str:
-    """Give the note of a schedule: what its author wrote."""
+    """Return the note of a schedule: the expression as its author wrote it, and the zone."""
     return f"{cron_expression} ({timezone})"
 
 
 def _slots(database: Database) -> int:
-    """Say how many connections may be held while Temporal is asked."""
+    """Return how many connections may be held at a time while Temporal is asked."""
     if database.lent_size is None:
         return AT_ONCE
     return max(1, min(AT_ONCE, database.lent_size // SHARE))
 
 
 def _cron_of(owner: ScheduleOwner | None) -> Cron | None:
+    """Return the cron that a definition should tick by; None, with a log line, if unreadable.
+
+    An older release may have stored what this one refuses. That must not stop the relay.
+    """
     if owner is None or owner.is_deleted or owner.cron_expression is None:
         return None
     try:
@@ -307,7 +332,11 @@ def _cron_of(owner: ScheduleOwner | None) -> Cron | None:
 
 
 async def _is_same(client: Client, found: Schedule, wanted: Schedule, clock: CronClock) -> bool:
-    """Say whether an update would change nothing but the ticks it makes Temporal forget."""
+    """Return whether a schedule has all that we would write.
+
+    Then no update is sent: it would only make Temporal forget ticks that it has yet to start.
+    Memo, labels and priority are not compared, as they follow from the clock.
+    """
     action, planned = found.action, wanted.action
     if not isinstance(action, ScheduleActionStartWorkflow) or not isinstance(
         planned, ScheduleActionStartWorkflow
@@ -315,7 +344,7 @@ async def _is_same(client: Client, found: Schedule, wanted: Schedule, clock: Cro
         return False
     try:
         arguments = await client.data_converter.decode(action.args, [CronClock])
-    except Exception:  # noqa: BLE001 - of another version, or of a codec, which is foreign code
+    except Exception:  # noqa: BLE001 - another release's input, or the application's codec fails
         return False
     return (
         arguments == [clock]
@@ -337,7 +366,7 @@ def _labels(clock: CronClock) -> TypedSearchAttributes:
 
 
 def _labels_of_tick(clock: CronClock, nominal: datetime) -> TypedSearchAttributes:
-    """Return the labels of a tick, its time among them, as Temporal's schedules write it."""
+    """Return the search attributes of a tick, with its time, as Temporal's schedules set them."""
     return TypedSearchAttributes(
         [
             SearchAttributePair(SEARCH_ATTRIBUTES[contract.TENANT_ATTRIBUTE], clock.tenant_id),

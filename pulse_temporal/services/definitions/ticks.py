@@ -1,7 +1,7 @@
-"""Which cron ticks there are, what they emit, and of whom.
+"""Decide whether a cron tick emits a signal, and which one.
 
 A tick is judged by the definition as it was at the tick's time, however late it is delivered: it
-fires when the definition was enabled then and its cron named that time. What its run does is what
+fires if the definition was enabled then and its cron named that time. What its run does is what
 the definition says when the signal is stored, as for every signal.
 """
 
@@ -21,16 +21,16 @@ from pulse_temporal.store.schedules import ScheduleOwner, ScheduleState
 SOURCE = "cron"
 
 MOST_DUE = 1_000
-"""Ticks of one state that are made up for, the oldest first; Temporal's own bound is the same."""
+"""Missed ticks that are started for one state, oldest first; Temporal has the same bound."""
 
 SLACK = timedelta(minutes=1)
-"""How much later than the catch-up window says Temporal may start a tick of its own."""
+"""How long after the end of the catch-up window Temporal may still start a tick by itself."""
 
 _INSTANT = timedelta(microseconds=1)
 
 
 def tick_signal(owner: ScheduleOwner, nominal: datetime) -> TriggerInput:
-    """Return the signal of a tick; its key makes it one, however often it is delivered."""
+    """Return the signal of a tick; by its key it is stored once, however often it is delivered."""
     scheduled_at = f"{nominal:%Y-%m-%dT%H:%M:%SZ}"
     return TriggerInput(
         tenant_id=owner.tenant_id,
@@ -53,7 +53,11 @@ def tick_key(definition_id: str, nominal: datetime) -> str:
 
 
 def tick_owner(trigger: TriggerEnvelope) -> str | None:
-    """Say whose tick a stored signal is; None: it is no tick."""
+    """Return the id of the definition whose tick a stored signal is; None if it is no tick.
+
+    The key proves it: only Pulse may use keys that begin with ``cron:``, while anybody may emit
+    the same source and payload.
+    """
     definition_id, scheduled_at = (
         trigger.payload.get(name) for name in ("definitionId", "scheduledAt")
     )
@@ -63,20 +67,25 @@ def tick_owner(trigger: TriggerEnvelope) -> str | None:
 
 
 def judged_at(tick: CronTickInput, *, catchup: timedelta) -> datetime:
-    """Say at which moment a definition must have been enabled for a tick to fire.
+    """Return the moment at which a definition must have been enabled for a tick to fire.
 
-    That is the time that the tick names. Of one that is much older than Temporal would start by
-    itself, somebody has asked for it by a backfill: it is that moment then.
+    That is the time that the tick names. But a tick that is older than Temporal would start by
+    itself comes from a backfill that somebody has asked for: then it is the moment of its start.
     """
     nominal, started = moment(tick.nominal_ms), moment(tick.started_ms)
     return nominal if nominal >= started - catchup - SLACK else started
 
 
 def excuse(states: Sequence[ScheduleState], tick: CronTickInput, *, at: datetime) -> str | None:
-    """Say why a tick emits nothing; None when it does.
+    """Return why a tick emits nothing; None when it emits.
 
-    A schedule follows its definition after a moment. A tick of the old schedule counts when the
-    cron that held names its time too.
+    A schedule lags behind its definition by a moment. A tick of the old schedule counts if the
+    cron that held at its time names that time too.
+
+    Args:
+        states: Of the definition, oldest first; at least one.
+        tick: The tick.
+        at: What ``judged_at`` returns for it.
     """
     state = next((each for each in reversed(states) if each.since <= at), states[0])
     if state.is_deleted:
@@ -96,22 +105,24 @@ def excuse(states: Sequence[ScheduleState], tick: CronTickInput, *, at: datetime
 def due_times(
     states: Sequence[ScheduleState], *, since: datetime, until: datetime
 ) -> Iterator[tuple[datetime, ScheduleState]]:
-    """Return the times at which a definition had to tick, with what held then, oldest first.
+    """Yield the times at which a definition had to tick, oldest first, with the state that held.
 
     Args:
-        states: Of the definition; times from before the first one are none of its.
+        states: Of the definition, oldest first; it has no times before the first one.
         since: The first moment that counts.
-        until: The last one.
+        until: The last moment that counts.
     """
     for number, state in enumerate(states):
         if not state.is_enabled or state.is_deleted or state.cron_expression is None:
             continue
+        # A state holds from `since` on, up to but without the `since` of the next one, while
+        # `times_after` leaves out the moment that it is given.
         begin = max(state.since, since) - _INSTANT
         later = states[number + 1 : number + 2]
         end = min(until, later[0].since - _INSTANT) if later else until
         try:
             times = parse_cron(state.cron_expression, state.timezone).times_after(begin)
-        except DefinitionError:  # on record since before it was refused; it never ticked
+        except DefinitionError:  # stored by a release that did not refuse it yet; it never ticked
             continue
         for time in islice(times, MOST_DUE):
             if time > end:
