@@ -1,4 +1,4 @@
-"""Signals that wait to be stored, and the tenants whose signals are kept apart from others'."""
+"""Signals that wait to be stored, and tenants whose signals share no statement with others'."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ from pulse_temporal.errors import PostgresUnavailableError
 from pulse_temporal.store.triggers import TOGETHER, Emitted, NewTrigger
 
 TOGETHER_BYTES = 1024 * 1024
-"""Payloads that one statement stores, at most; one signal may be larger."""
+"""Bound on the payloads in one statement; a single signal may be larger."""
 
 APART_SECONDS = 60.0
-"""For so long after its last heavy or failed statement a tenant shares none with others."""
+"""How long after its last heavy or failed statement a tenant shares none with others."""
 
 SLOW_SECONDS = 0.5
-"""A statement that takes longer lets the next ones store half as many signals."""
+"""After a statement that took longer, the next ones store half as many signals."""
 
 GROWTH = 5
-"""So many more signals may share a statement after one that was full and quick."""
+"""How many more signals the next statement may store after one that was full and quick."""
 
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """A signal that is not known to be stored, where its emitter waits, and for how long.
+    """A signal that is not known to be stored yet, and whose emitter waits.
 
     Attributes:
-        timer: Ends its emitter's patience.
-        doubt: What a statement failed with that may have stored it nevertheless.
+        trigger: The signal.
+        lease: How long the relay leaves its starts to this process.
+        outcome: Awaited by the emitter.
+        timer: Fails ``outcome`` when the emitter has waited ``postgres_timeout`` for a turn.
+        doubt: The error of a statement that failed and may have stored it all the same.
         is_again: A statement with it has failed.
-        is_alone: It shares no statement any more, not even with its tenant's others.
+        is_alone: It gets a statement of its own, apart even from its tenant's other signals.
     """
 
     trigger: NewTrigger
@@ -45,21 +48,21 @@ class Waiting:
 
     @property
     def tenant_id(self) -> str:
-        """Whose signal it is."""
+        """The tenant whose signal it is."""
         return self.trigger.signal.tenant_id
 
 
 @dataclass(slots=True)
 class Share:
-    """How many signals one statement may store, by how long the last ones took."""
+    """How many signals one statement may store; halves when slow, grows when quick."""
 
     most: int
 
     def learn(self, *, number: int, seconds: float) -> None:
-        """Take note of a statement."""
+        """Adapt to a statement that stored ``number`` signals in ``seconds``."""
         if seconds > SLOW_SECONDS:
             self.most = max(1, min(self.most, number // 2))
-        elif number >= self.most:
+        elif number >= self.most:  # a statement that was not full tells nothing about larger ones
             self.most = min(TOGETHER, self.most + GROWTH)
 
 
@@ -68,7 +71,7 @@ class _Tenant:
     """A tenant that is kept apart.
 
     Attributes:
-        until: When it may share statements again, in the time of the event loop.
+        until: When it may share statements again, in the event loop's time.
     """
 
     until: float
@@ -79,8 +82,11 @@ class _Tenant:
 class Apart:
     """Tenants whose statements were heavy or failed; each has statements of its own.
 
-    They take turns. A tenant's first statement apart stores one signal, the next ones as many
-    as prove to be quick.
+    They take turns. A tenant's first statement here stores one signal, later ones as many as
+    prove to be quick.
+
+    Attributes:
+        waits: Signals that wait here, of all tenants.
     """
 
     def __init__(self) -> None:
@@ -90,23 +96,24 @@ class Apart:
         self._turns: deque[str] = deque()  # tenants with waiting signals, each once
 
     def has(self, tenant_id: str) -> bool:
-        """Return whether a tenant's signals share no statement with others' now."""
+        """Return whether a tenant is kept apart now, or still has signals that wait here."""
         tenant = self._tenants.get(tenant_id)
         return tenant is not None and (bool(tenant.waiting) or tenant.until > self._loop.time())
 
     def keep(self, tenant_id: str) -> None:
-        """Keep a tenant apart from now on, for a while."""
+        """Keep a tenant apart for ``APART_SECONDS`` from now on."""
         now = self._loop.time()
         tenant = self._tenants.get(tenant_id)
         if tenant is not None:
             tenant.until = now + APART_SECONDS
             return
+        # The only place that forgets tenants: otherwise they would pile up for ever.
         for name in [name for name in self._tenants if not self.has(name)]:
             del self._tenants[name]
         self._tenants[tenant_id] = _Tenant(now + APART_SECONDS)
 
     def add(self, signals: Iterable[Waiting]) -> None:
-        """Let signals wait for statements of their tenants, which are kept apart."""
+        """Add signals to the queues of their tenants, all of which must be kept apart."""
         for each in signals:
             tenant = self._tenants[each.tenant_id]
             if not tenant.waiting:
@@ -115,7 +122,7 @@ class Apart:
             self.waits += 1
 
     def take(self) -> list[Waiting]:
-        """Take what the next statement stores: of the tenant whose turn it is."""
+        """Remove and return the signals of the next statement, all of one tenant; [] when none."""
         if not self._turns:
             return []
         tenant_id = self._turns.popleft()
@@ -127,14 +134,18 @@ class Apart:
         return taken
 
     def learn(self, tenant_id: str, *, number: int, seconds: float) -> None:
-        """Take note of a statement of one tenant."""
+        """Adapt a tenant's share to a statement of its own; do nothing if it is not apart."""
         tenant = self._tenants.get(tenant_id)
         if tenant is not None:
             tenant.share.learn(number=number, seconds=seconds)
 
 
 def take(waiting: deque[Waiting], *, most: int) -> list[Waiting]:
-    """Take from the front what one statement may store."""
+    """Remove and return signals from the front that one statement may store.
+
+    At most ``most`` of them and ``TOGETHER_BYTES`` of payload, but at least one if any waits. All
+    have the same lease, as a statement has one.
+    """
     taken: list[Waiting] = []
     chars = 0
     while waiting and len(taken) < most:
@@ -152,7 +163,7 @@ def take(waiting: deque[Waiting], *, most: int) -> list[Waiting]:
 
 
 def by_tenant(signals: Sequence[Waiting]) -> list[list[Waiting]]:
-    """Divide signals by their tenants."""
+    """Return signals in one list for each tenant, each in the order given."""
     found: dict[str, list[Waiting]] = {}
     for each in signals:
         found.setdefault(each.tenant_id, []).append(each)

@@ -27,36 +27,39 @@ from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.triggers import TOGETHER, Emitted, NewTrigger
 
 LANES = 4
-"""Statements under way at the same time: while Postgres works on some, the next is made. As many
-more are for tenants that are kept apart."""
+"""Statements that run at the same time, so that one is prepared while Postgres works on others.
+As many more are for tenants that are kept apart."""
 
 SHARED_PART = 0.25
-"""Part of ``postgres_timeout`` that a statement may take which several tenants share. Then each
-tenant has statements of its own, and in the end all of ``postgres_timeout`` for them."""
+"""Part of ``postgres_timeout`` after which a statement of several tenants is given up. Each
+tenant then gets statements of its own, in the end with all of ``postgres_timeout``."""
 
 HEAVY_CHARS = 256 * 1024
-"""A tenant that plans runs with more than this in a slow statement is what made it slow."""
+"""A tenant with more JSON than this in the runs of a slow statement counts as its cause."""
 
 Take = Callable[[], list[Waiting]]
 
 
 class EmitBatcher:
-    """Stores signals without idempotency keys; belongs to the event loop that first uses it.
+    """Stores signals without idempotency keys; belongs to the event loop that it is made in.
 
     A signal that comes alone is stored at once. Those that come while ``LANES`` statements are
     under way wait for the next one and share it: a crowd of emitters costs few round trips,
     commits and connections. Each emitter still returns after the commit of its own signal.
-    How many share a statement, ``TOGETHER`` at most, depends on how long the last ones took:
-    signals that match much cost more than others.
+    How many share a statement, at most ``TOGETHER``, depends on how long the last ones took:
+    signals that match many definitions cost more than others.
 
-    What one tenant's signals cost or break reaches no other tenant. A statement that several
-    share and that fails, or takes too long, is made again for each tenant by itself; a tenant
-    whose own one fails or is heavy is kept apart for a while, in lanes of its own. A signal that
-    is stored again has the same id, so that it is stored once although the first statement may
-    have committed.
+    No tenant pays for the signals of another. When a statement with several tenants fails or
+    takes too long, each tenant gets one of its own; a tenant whose own statement fails or is
+    heavy is kept apart for a while, in lanes for such tenants. A signal that is sent again has
+    the same id, so it is stored once even if the first statement did commit
+    (``tests/faults/test_broken_connections.py``).
 
-    Signals with a key are no business of this class: they may wait for another transaction,
-    and would make strangers wait along.
+    Signals with a key are not accepted: they may wait for another transaction that uses the same
+    key, and the signals that share their statement would wait with them.
+
+    Attributes:
+        loop: The event loop.
     """
 
     def __init__(self, database: Database) -> None:
@@ -66,22 +69,22 @@ class EmitBatcher:
         self._share = Share(TOGETHER)
         self._parts: deque[list[Waiting]] = deque()  # of statements that have failed, by tenant
         self._apart = Apart()
-        # Those that will look again at what waits.
+        # Lanes that will look once more for waiting signals before they end.
         self._lanes: set[asyncio.Task[None]] = set()
         self._lanes_apart: set[asyncio.Task[None]] = set()
 
     async def store(self, trigger: NewTrigger, *, lease: timedelta | None) -> Emitted:
-        """Store a signal with others; raises what storing it alone would raise.
+        """Store a signal, perhaps with others; raise what storing it alone would raise.
 
-        A caller that is canceled before its turn stores nothing; later it may have stored. One
-        whose turn does not come within ``postgres_timeout`` has stored nothing either.
+        When the caller is canceled before the signal's turn, nothing is stored; after that, the
+        signal may be. When no turn comes within ``postgres_timeout``, nothing is stored.
 
         Args:
-            trigger: From outside, with neither key, cause nor owner.
-            lease: For how long the relay leaves the starts to the caller.
+            trigger: A signal of the application, with neither key, cause nor owner.
+            lease: How long the relay leaves the starts to this process; None: not at all.
 
         Raises:
-            PostgresUnavailableError: It had no turn in time, or as storing it alone.
+            PostgresUnavailableError: It had no turn in time, or Postgres did not answer.
         """
         outcome: asyncio.Future[Emitted] = self.loop.create_future()
         timer = self.loop.call_later(self.database.timeout, self._give_up, outcome, None)
@@ -94,37 +97,43 @@ class EmitBatcher:
         return await outcome
 
     def _open_lane(self, lanes: set[asyncio.Task[None]], take_next: Take) -> None:
+        """Start another lane if fewer than ``LANES`` are open; it ends when nothing waits."""
         if len(lanes) < LANES:
-            # A task of its own, so that no emitter's cancel undoes what others have stored, and
-            # no emitter's context variables are there for others. It ends as soon as nothing
-            # waits.
+            # A task of its own: an emitter that is canceled must not undo what others store with
+            # it. An empty context: one emitter's context variables must not leak to others.
             work = self._work(lanes, take_next)
             lanes.add(
                 self.loop.create_task(work, name="pulse-emit", context=contextvars.Context())
             )
 
     async def _work(self, lanes: set[asyncio.Task[None]], take_next: Take) -> None:
+        """Store what waits, statement by statement, until nothing waits."""
         try:
             while taken := take_next():
                 together: list[Waiting] = []
                 for each in taken:
-                    each.timer.cancel()
-                    if not each.outcome.done():
+                    each.timer.cancel()  # its turn has come; the statement has its own bound
+                    if not each.outcome.done():  # else canceled, or out of patience
                         together.append(each)
                 if not together:
                     continue
                 try:
                     await self._store(together, is_apart=lanes is self._lanes_apart)
-                except BaseException:  # nobody waits for ever, also when the event loop ends
+                except BaseException:  # the loop ends: an emitter must not wait for ever
                     for each in together:
                         each.outcome.cancel()
                     raise
-        finally:  # before anybody else runs: who comes now needs a new lane
+        # No await between the last look and this: a signal that comes now needs a new lane.
+        finally:
             if (lane := asyncio.current_task()) is not None:
                 lanes.discard(lane)
 
     def _take(self) -> list[Waiting]:
-        """Take what a statement may store that tenants share; empty when nobody waits."""
+        """Remove and return signals that may share a statement; [] when none waits.
+
+        The parts of failed statements come first: they have waited longest. Tenants may have
+        been set apart since their signals came.
+        """
         if self._parts:
             return self._parts.popleft()
         while taken := take(self._waiting, most=self._share.most):
@@ -137,13 +146,14 @@ class EmitBatcher:
         return []
 
     def _keep_apart(self, signals: Sequence[Waiting]) -> None:
+        """Queue signals of tenants that are kept apart."""
         self._apart.add(signals)
         self._open_lane(self._lanes_apart, self._apart.take)
 
     def _give_up(
         self, outcome: asyncio.Future[Emitted], doubt: PostgresUnavailableError | None
     ) -> None:
-        """Let an emitter go whose turn does not come; its signal is not stored, or in doubt."""
+        """Fail an emitter whose turn has not come: nothing is stored, unless ``doubt`` says so."""
         if outcome.done():
             return
         if doubt is not None:
@@ -158,7 +168,11 @@ class EmitBatcher:
             )
 
     async def _store(self, together: Sequence[Waiting], *, is_apart: bool) -> None:
-        """Store signals and tell their emitters, or let them wait for a statement of their own."""
+        """Store signals and answer their emitters, or queue them again for smaller statements.
+
+        A statement is a trial, given up after ``SHARED_PART`` of the time, when smaller ones can
+        follow: it is shared by tenants, or is a tenant's first one after a shared one failed.
+        """
         first = together[0]
         is_shared = any(each.tenant_id != first.tenant_id for each in together)
         is_trial = is_shared or (first.is_again and not is_apart)
@@ -170,7 +184,7 @@ class EmitBatcher:
                 with in_doubt(has_key=False):
                     found = await self._send(session, together, seconds=seconds)
         except Exception as error:  # noqa: BLE001 - raised again where it is awaited
-            if begun is None:  # there was no connection, for whatever signal
+            if begun is None:  # no connection: smaller statements would get none either
                 _fail(together, error)
             else:
                 self._learn(together, seconds=self.loop.time() - begun, is_apart=is_apart)
@@ -186,7 +200,7 @@ class EmitBatcher:
     async def _send(
         self, session: Session, together: Sequence[Waiting], *, seconds: float | None
     ) -> list[Record]:
-        """Store signals, each once: an earlier statement may have stored them."""
+        """Store signals; if an earlier statement has stored them already, read what it stored."""
         send = triggers.send_again if together[0].is_again else triggers.send_signals
         signals = [each.trigger for each in together]
         patience = timedelta(seconds=seconds) if seconds else None
@@ -201,7 +215,12 @@ class EmitBatcher:
     def _divide(
         self, together: Sequence[Waiting], error: Exception, *, is_shared: bool, is_trial: bool
     ) -> None:
-        """Let the signals of a failed statement wait for smaller ones, if that may help."""
+        """Queue the signals of a failed statement again for smaller ones, or fail them.
+
+        First one statement for each tenant, then one for each signal of a tenant whose own
+        statement failed. A signal fails that is refused alone, or whose statement had all its
+        time.
+        """
         if is_shared:
             for part in by_tenant(together):
                 self._wait_again(part, error)
@@ -209,6 +228,8 @@ class EmitBatcher:
                 self._open_lane(self._lanes, self._take)
             return
         self._apart.keep(together[0].tenant_id)
+        # Refused: one of them is at fault, and the others can be stored. Otherwise Postgres took
+        # too long or was away: try again only if there was less than the full time.
         is_refused = isinstance(error, triggers.REFUSALS)
         if len(together) > 1 if is_refused else is_trial:
             self._wait_again(together, error)
@@ -219,6 +240,11 @@ class EmitBatcher:
             _fail(together, error)
 
     def _wait_again(self, signals: Sequence[Waiting], error: Exception) -> None:
+        """Mark signals as sent before, and give their emitters new patience.
+
+        An error in doubt is kept: should no later statement be answered, the emitter must hear
+        that its signal may be stored.
+        """
         for each in signals:
             each.is_again = True
             if isinstance(error, PostgresUnavailableError) and is_in_doubt(error):
@@ -229,19 +255,23 @@ class EmitBatcher:
 
 
 def _heavy(together: Sequence[Waiting], found: Sequence[Record]) -> list[str]:
-    """Name the tenants whose runs were much to store."""
+    """Return the tenants whose runs, with snapshots, came to more than ``HEAVY_CHARS`` of JSON."""
     owners = {each.trigger.id: each.tenant_id for each in together}
     lengths: dict[str, int] = {}
     planned: Counter[str] = Counter()
     for row in found:
-        if row["snapshot"] is not None:  # of the first run of each definition
+        if row["snapshot"] is not None:  # comes only with the first run of each definition
             lengths[row["definition_id"]] = len(row["snapshot"])
         planned[owners[row["id"]]] += lengths.get(row["definition_id"], 0)
     return [tenant_id for tenant_id, chars in planned.items() if chars > HEAVY_CHARS]
 
 
 def _tell(together: Sequence[Waiting], found: Sequence[Record]) -> None:
-    """Tell emitters what is stored; an answer that cannot be read is its tenant's alone."""
+    """Give each emitter what was stored for it.
+
+    When a row cannot be read, such as a definition of a newer release, only the emitters of its
+    tenant fail (``tests/faults/test_rows_of_tomorrow.py::emits_of_everybody_succeed``).
+    """
     try:
         emitted = triggers.read_emitted([each.trigger for each in together], found)
         stored = [required(each, "a signal without a key") for each in emitted]
@@ -260,7 +290,7 @@ def _tell(together: Sequence[Waiting], found: Sequence[Record]) -> None:
 
 
 def _fail(together: Sequence[Waiting], error: Exception) -> None:
-    """Fail signals; of one that an earlier statement may have stored, that is what is said."""
+    """Fail signals with an error, or with the earlier one that left open whether it is stored."""
     is_away = isinstance(error, PostgresUnavailableError)
     for each in together:
         if not each.outcome.done():
@@ -268,10 +298,10 @@ def _fail(together: Sequence[Waiting], error: Exception) -> None:
 
 
 def _own(error: Exception) -> Exception:
-    """Return an error for one emitter alone: raising it leaves marks on it."""
+    """Return a copy of an error for one emitter: raising it adds that emitter's traceback."""
     try:
         own = copy(error)
-    except Exception:  # noqa: BLE001 - a class of somebody else, which cannot be copied
+    except Exception:  # noqa: BLE001 - a foreign class may not allow copies
         return error
     own.__cause__ = error
     return own

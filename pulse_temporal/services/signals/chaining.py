@@ -1,4 +1,4 @@
-"""Signals that handlers emit: each of them once, and only so many."""
+"""Signals that handlers emit: each stored once, and their number bounded."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.triggers import Cause, NewTrigger
 
 DIGEST_CHARS = 32
-"""Of the hash of a signal's content, in the key of a signal that has no key of its own."""
+"""Length of the content's hash within the key of a signal that has no key of its own."""
 
 
 class StepEmits:
-    """What one delivery of a step emits.
+    """The signals of one delivery of a step.
 
-    A signal with an idempotency key of its own is the tenant's signal of that key, as from
-    outside. Any other one gets a key that a repeated delivery of the step makes again: run,
-    path, type, content, and the how-manieth it is among equal ones. So a repetition that emits
-    in another order emits each signal once.
+    A signal with an idempotency key of its own is the tenant's signal of that key, as if emitted
+    by the application. Any other gets a key that a repeated delivery makes again: run, path,
+    type, content, and its number among equal ones. So each signal is stored once, even if the
+    repetition emits in another order (``tests/acceptance/test_chaining_keys.py``).
 
     Args:
-        emitter: Stores them.
+        emitter: Stores the signals.
         run: The run whose handler emits.
         trigger: The signal that started that run.
-        path: The step's place in the run.
+        path: The step's path in the run.
     """
 
     def __init__(
@@ -50,12 +50,14 @@ class StepEmits:
         self._seen: Counter[str] = Counter()
 
     def new(self, signal: TriggerInput | Mapping[str, object]) -> NewTrigger:
-        """Check a handler's signal and give it its key; call it once for each emit.
+        """Check a handler's signal and return it with its key; call this once for each emit.
+
+        Called again for a repeated ``store``, it would count the signal as another equal one.
 
         Raises:
             SignalError: The signal is refused, names another tenant, or the chain of signals
                 is too long.
-            JsonValueError: The payload is no canonical JSON, or is too large.
+            JsonValueError: The payload is not canonical JSON, or is too large.
         """
         parsed = self.emitter.intake.parse_for(signal, tenant_id=self.run.tenant_id)
         limit = self.emitter.options.limits.chain_depth
@@ -77,14 +79,18 @@ class StepEmits:
     async def store(
         self, trigger: NewTrigger, *, connection: Connection | None
     ) -> TriggerEnvelope:
-        """Store a signal of ``new``; once, however often it is called.
+        """Store a signal that ``new`` returned; once, however often this is called.
 
         Args:
             trigger: The signal.
-            connection: Of a transactional action, which the signal then joins.
+            connection: Of a transactional action, whose transaction the signal joins; or None.
+
+        Returns:
+            The stored signal; in a dry run what would have been emitted, of which nothing is
+            stored.
 
         Raises:
-            SignalError: The first signal of the chain has caused too many.
+            SignalError: The first signal of the chain has already caused too many.
             IdempotencyConflictError: The handler's key stands for other content.
         """
         if self.run.is_dry_run:
@@ -92,12 +98,15 @@ class StepEmits:
         if connection is None:
             async with self.emitter.database.session() as session:
                 await self._check_number(session, trigger)
-        else:  # another connection, while this one is held, could be one too many
+        else:  # with a second connection while this one is held, a pool could run out of them
             await self._check_number(await self.emitter.database.join(connection), trigger)
         return await self.emitter.writer.store(trigger, connection=connection)
 
     async def _check_number(self, session: Session, trigger: NewTrigger) -> None:
-        """Refuse what would grow for ever in breadth; signals at the same moment may pass."""
+        """Raise SignalError if the chain has too many signals; its depth has a limit of its own.
+
+        Signals that are counted at the same moment may exceed the limit by a little.
+        """
         limit = self.emitter.options.limits.chain_signals
         root = self.cause.root_trigger_id
         caused = await triggers.count_caused(
@@ -105,6 +114,7 @@ class StepEmits:
         )
         if caused < limit:
             return
+        # A repetition of a signal that was the last within the limit must still find it.
         key = trigger.key
         if key is None or key not in await triggers.find_by_keys(session, [key]):
             raise SignalError(
@@ -113,7 +123,7 @@ class StepEmits:
             )
 
     def _unsent(self, signal: TriggerInput) -> TriggerEnvelope:
-        """Return what a dry run would have emitted; nothing is stored."""
+        """Return the envelope of a signal that a dry run would have emitted."""
         return TriggerEnvelope.model_construct(
             **dict(signal),
             id=new_id("trg"),

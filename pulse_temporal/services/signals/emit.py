@@ -17,10 +17,10 @@ from pulse_temporal.store.database import Database
 
 
 class Emitter:
-    """Takes signals in, and stores them together with the runs that they start.
+    """Accepts signals, and stores them together with the runs that they start.
 
     Attributes:
-        intake: Checks signals and gives them the form in which they are stored.
+        intake: Checks signals and returns them in the form in which they are stored.
         writer: Stores them.
     """
 
@@ -56,7 +56,7 @@ class Emitter:
             yield connection
 
     async def await_storage(self) -> None:
-        """Return when signals can be stored.
+        """Wait until signals can be stored: nothing holds their table locked.
 
         Raises:
             PostgresUnavailableError: Not within ``postgres_timeout``.

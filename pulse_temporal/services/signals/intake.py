@@ -1,4 +1,4 @@
-"""Check signals at the border, and give them the form in which they are stored."""
+"""Check signals before anything is stored, and prepare them for the store."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from pulse_temporal.services.signals.known import request_hash
 from pulse_temporal.store.triggers import Cause, NewTrigger
 
 KEY_PREFIXES = ("cron:", "chain:", "replay:")
-"""Idempotency keys that begin like this belong to Pulse."""
+"""Prefixes of the idempotency keys that Pulse makes: an application's key must not collide."""
 
 REASONS_BYTES = 8 * 1024
-"""Of what an application's schema says about one payload."""
+"""Bound on what an application's schema says about one payload."""
 
 
 class SignalIntake:
-    """Refuses signals that do not fit what is registered in this process, and prepares others."""
+    """Checks signals against the registrations of this process, and prepares them."""
 
     def __init__(self, registry: Registry, options: EngineOptions) -> None:
         self.registry = registry
@@ -40,11 +40,11 @@ class SignalIntake:
     def accept(
         self, signal: TriggerInput | Mapping[str, object], *, index: int | None = None
     ) -> NewTrigger:
-        """Check a signal of the application and prepare it.
+        """Check a signal of the application, and return it prepared for the store.
 
         Args:
-            signal: From outside.
-            index: Its place in a list that is stored together; an error about its key names it.
+            signal: As the application sent it.
+            index: Its place in a list that is stored together, for an error about its key.
 
         Raises:
             SignalError: As ``parse_from_outside`` and ``prepare``.
@@ -55,16 +55,16 @@ class SignalIntake:
     def prepare(
         self, signal: TriggerInput, *, cause: Cause | None = None, index: int | None = None
     ) -> NewTrigger:
-        """Give a checked signal the form in which it is stored.
+        """Return a checked signal in the form in which it is stored, with a new id.
 
         Args:
-            signal: Of ``parse_from_outside`` or ``parse_for``.
-            cause: The run that emits it.
+            signal: Returned by ``parse_from_outside`` or ``parse_for``.
+            cause: The run that emits it; None when the application does.
             index: As for ``accept``.
 
         Raises:
             PayloadError: The payload does not fit the registered schema.
-            JsonValueError: The payload is no canonical JSON, or is too large.
+            JsonValueError: The payload is not canonical JSON, or is too large.
         """
         payload = self._payload(signal)
         registration = self.registry.triggers.get(signal.type)
@@ -73,18 +73,18 @@ class SignalIntake:
         return self._new(signal, payload, cause=cause, index=index)
 
     def tick(self, signal: TriggerInput, *, owner: str) -> NewTrigger:
-        """Prepare the signal of a cron tick; it needs no registration and no payload schema.
+        """Return the signal of a cron tick prepared, without a look at the registrations.
 
         Args:
-            signal: With the nominal time in its payload and in its idempotency key, so that
-                a tick that is delivered twice is one signal.
-            owner: The definition whose cron ticked. It matches; of the others, those match
-                that have no cron of their own.
+            signal: Has the nominal time in its payload and its idempotency key, so a tick that
+                is delivered twice is one signal.
+            owner: Id of the definition whose cron ticked. It matches, and so do definitions
+                without a cron of their own.
         """
         return self._new(signal, self._payload(signal), owner=owner)
 
     def replay(self, trigger: TriggerEnvelope, *, is_dry_run: bool) -> NewTrigger:
-        """Prepare a stored signal for another round of runs; it is not stored again."""
+        """Return a stored signal prepared for more runs; the signal itself is not stored again."""
         fields = {name: getattr(trigger, name) for name in TriggerInput.model_fields}
         return NewTrigger(
             id=trigger.id,
@@ -100,7 +100,7 @@ class SignalIntake:
         )
 
     def parse_from_outside(self, signal: TriggerInput | Mapping[str, object]) -> TriggerInput:
-        """Check a signal of the application, whose keys may not look like Pulse's own.
+        """Check a signal of the application, whose key must not look like one of Pulse's.
 
         Raises:
             SignalError: As ``parse``, or the key is reserved.
@@ -112,7 +112,7 @@ class SignalIntake:
     def parse_for(
         self, signal: TriggerInput | Mapping[str, object], *, tenant_id: str
     ) -> TriggerInput:
-        """Check a handler's signal, which may leave its tenant out, and which names no other.
+        """Check a handler's signal; it may leave the tenant out, but not name another one.
 
         Raises:
             SignalError: As ``parse_from_outside``, or the signal names another tenant.
@@ -129,7 +129,7 @@ class SignalIntake:
         return parsed
 
     def parse(self, signal: TriggerInput | Mapping[str, object]) -> TriggerInput:
-        """Check a signal against its fields and its registration, all but its payload's size.
+        """Check a signal's fields and its registration; ``prepare`` checks the payload.
 
         Raises:
             SignalError: A field is missing, unknown or malformed.
@@ -147,7 +147,7 @@ class SignalIntake:
         raise SignalError(f"The signal is malformed: {reasons}")
 
     def _payload(self, signal: TriggerInput) -> str:
-        """Return the payload as canonical JSON text."""
+        """Return the payload as canonical JSON text; raise JsonValueError if it is none."""
         limit = self.options.limits.payload_bytes
         return canonical_object(signal.payload, where="payload", max_bytes=limit)
 
@@ -202,23 +202,23 @@ def _refuse_our_keys(key: str | None) -> None:
 
 
 def _reasons(error: ValidationError, data: Mapping[str, object]) -> str:
-    """Say what is wrong with a signal, with JSON pointers, hints, and none of the values."""
+    """Return what is wrong with a signal: JSON pointers and hints, but none of its values."""
     problems = to_problems(explain(error, data=data, model=TriggerInput), data=data)
     return "; ".join(str(problem) for problem in problems)
 
 
 def _fields(signal: TriggerInput) -> Mapping[str, object]:
-    """Give the fields of a signal for another look: copies and stored signals are unchecked."""
+    """Return the fields of a signal, to check them: ``model_copy`` and the like do not."""
     names = TriggerInput.model_fields
     return {name: value for name, value in vars(signal).items() if name in names}
 
 
 def _check_payload(schema: type[BaseModel], text: str, *, type_: str) -> None:
-    """Let an application's schema look at a payload.
+    """Check a payload against an application's schema.
 
     Raises:
-        PayloadError: It refuses the payload, or its own code fails. What it raised is not
-            chained, because it quotes the payload.
+        PayloadError: The schema refuses the payload, or its own code fails. What it raised is
+            not chained, as it quotes the payload.
     """
     try:
         schema.model_validate_json(text)
@@ -232,7 +232,7 @@ def _check_payload(schema: type[BaseModel], text: str, *, type_: str) -> None:
 
 
 def _payload_reasons(error: ValidationError) -> str:
-    """Say what an application's schema refuses, without the values: they may be secrets."""
+    """Return what an application's schema refuses, without values, which may be secrets."""
     found = error.errors(include_input=False, include_url=False, include_context=False)
     reasons = [
         f"{json_pointer(problem['loc']) or '/'}: {problem['msg']}"

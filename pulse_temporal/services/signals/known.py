@@ -1,4 +1,4 @@
-"""What an emit means whose idempotency key was used before."""
+"""Decide what an emit returns when its idempotency key was used before."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ log = logging.getLogger(__name__)
 
 
 def request_hash(signal: TriggerInput, payload: str) -> str:
-    """Hash all that an idempotency key stands for.
+    """Return the SHA-256 of everything that must be equal when an idempotency key comes again.
 
     Args:
-        signal: The signal, its payload excepted.
-        payload: Canonical JSON text.
+        signal: The signal; its ``payload`` is not read.
+        payload: The payload as canonical JSON text.
     """
     text = "\x00".join(repr(part) for part in (*_facts(signal), payload))
     return sha256(text.encode()).hexdigest()
 
 
 def known(trigger: NewTrigger, found: Mapping[IdempotencyKey, KnownTrigger]) -> TriggerEnvelope:
-    """Return a copy of the trigger that a signal's key belongs to; of ticks the first one wins.
+    """Return a copy of the trigger that a signal's key belongs to; of two ticks, the first.
 
-    Several signals of one list may have the key, and a payload can be changed.
+    A copy, because several signals of one list may have the same key, and the caller may change
+    the payload of one.
 
     Args:
         trigger: A signal that was not stored, because its key is taken.
-        found: What the keys belong to.
+        found: Stored triggers by key.
 
     Raises:
-        EmitBusyError: The key is free again.
+        EmitBusyError: The key is free again, as its transaction was rolled back meanwhile.
         IdempotencyConflictError: The key stands for other content.
     """
     first = found.get(trigger.key) if trigger.key else None
@@ -44,6 +45,7 @@ def known(trigger: NewTrigger, found: Mapping[IdempotencyKey, KnownTrigger]) -> 
         raise EmitBusyError("The idempotency key was taken and given back; emit again.")
     if _is_same(trigger, first):
         return first.trigger.model_copy(deep=True)
+    # A definition may have changed between two deliveries of a tick: that is not a conflict.
     if trigger.owner is None:
         place = "" if trigger.index is None else f"signals[{trigger.index}]: "
         raise IdempotencyConflictError(
@@ -63,10 +65,10 @@ def known(trigger: NewTrigger, found: Mapping[IdempotencyKey, KnownTrigger]) -> 
 
 
 def _is_same(trigger: NewTrigger, first: KnownTrigger) -> bool:
-    """Return whether a stored signal has this content.
+    """Return whether a stored signal has the content of this one.
 
-    Equal hashes prove it. Others do not refute it: what SQL emits has none, so contents are
-    compared as Postgres compares them, there and here.
+    Equal hashes prove it; different ones prove nothing, as signals emitted from SQL have none.
+    Then the contents are compared, and numbers as Postgres compares them.
     """
     if first.request_hash == trigger.request_hash:
         return True
@@ -85,9 +87,9 @@ def _facts(signal: TriggerInput) -> tuple[str | None, ...]:
 
 
 def _numbered(text: str) -> object:
-    """Parse JSON so that numbers are equal as in jsonb, whatever their spelling.
+    """Return parsed JSON in which numbers are equal as in jsonb: ``1``, ``1.0`` and ``1e0``.
 
-    A number becomes a tuple, which no other value is: for Python ``True == 1``.
+    A number becomes a tuple, as no other JSON value does: in Python, ``True == 1``.
     """
 
     def number(digits: str) -> tuple[Decimal]:

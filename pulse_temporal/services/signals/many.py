@@ -19,7 +19,7 @@ MOST_BYTES = HARD_JSON_BYTES
 """Bounds of one call: its signals, and their payloads together as JSON."""
 
 AT_A_STRETCH = 100
-"""Signals that are checked before other tasks have a turn."""
+"""Signals that are checked before other tasks of the event loop get a turn."""
 
 
 async def emit_many(
@@ -38,7 +38,7 @@ async def emit_many(
             f"emit_many was given {len(signals)} signals; at most {MOST_SIGNALS} are accepted at "
             "once. Call it several times."
         )
-    if connection is not None:
+    if connection is not None:  # before the checks, which take a while
         check_joinable(connection, prefix=emitter.database.prefix)
     checked: list[NewTrigger] = []
     left = MOST_BYTES
@@ -59,7 +59,7 @@ async def emit_many(
 def _check(
     emitter: Emitter, signal: TriggerInput | Mapping[str, object], *, index: int
 ) -> NewTrigger:
-    """Check one signal as ``emit`` does; errors say which one it is."""
+    """Check one signal as ``emit`` does; raise with its place in the list."""
     place = f"signals[{index}]"
     try:
         return emitter.intake.accept(signal, index=index)

@@ -1,4 +1,4 @@
-"""Run a stored signal again, with the definitions that match it now."""
+"""Run a stored signal again with the definitions that match it now."""
 
 from __future__ import annotations
 
@@ -56,9 +56,13 @@ async def replay(
 
 
 async def _planned_once(emitter: Emitter, again: NewTrigger, *, key: str) -> tuple[str, ...]:
-    """Plan the runs of a replay, or return those that its key has planned before.
+    """Plan the runs of a replay and return their ids, or those that were planned under its key.
 
-    Key and runs commit together, so that a repetition after a lost answer finds both or none.
+    Key and runs commit together: a repetition after a lost answer finds both, or neither.
+
+    Raises:
+        IdempotencyConflictError: The key belongs to the replay of another trigger, or to one
+            that was a dry run where this one is not, or the other way round.
     """
     tenant_id = again.signal.tenant_id
     async with emitter.transaction() as connection:
@@ -88,7 +92,7 @@ def _checked(key: str) -> str:
     """Return a key that can be stored.
 
     Raises:
-        InvalidInputError: It is no line of 1 to 200 characters.
+        InvalidInputError: It is not one line of 1 to 200 characters.
     """
     try:
         return KEY.validate_python(key)

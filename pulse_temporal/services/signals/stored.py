@@ -1,4 +1,4 @@
-"""What a stored signal is for its caller, and for the dispatcher. Pure."""
+"""Turn what an emit has stored into the caller's envelope and the dispatcher's starts. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pulse_temporal.temporal.workflows import RunStart
 
 
 def envelope_of(trigger: NewTrigger, emitted: Emitted) -> TriggerEnvelope:
-    """Return what the caller of an emit gets; the payload is a copy that it may change."""
+    """Return the envelope for the caller of an emit, who may change its copy of the payload."""
     cause = trigger.cause
     return TriggerEnvelope.model_construct(
         **dict(trigger.signal) | {"payload": from_json(trigger.payload)},
@@ -30,7 +30,7 @@ def envelope_of(trigger: NewTrigger, emitted: Emitted) -> TriggerEnvelope:
 def starts_of(
     signals: Sequence[NewTrigger], emitted: Sequence[Emitted | None]
 ) -> list[PlannedStart]:
-    """Return the runs that signals start; none for a signal whose key was taken."""
+    """Return the starts of the signals' runs; none for a signal whose key was taken."""
     return [
         PlannedStart(
             planned.command.outbox_id,

@@ -1,4 +1,4 @@
-"""Store signals and plan their runs in one transaction: an own one, a shared one, the caller's.
+"""Store signals and plan their runs in one transaction: one of its own, shared, or the caller's.
 
 | a signal | is stored |
 |---|---|
@@ -6,8 +6,9 @@
 | alone, with neither key nor cause | with others that come at the same moment (``EmitBatcher``) |
 | alone, any other; or in a list | in a transaction of its own |
 
-In each case the runs start right after the commit: the dispatcher of this process is offered what
-was planned, and a lease keeps the relays off it for a while.
+After the commit, the dispatcher of this process is offered the planned runs, and a lease keeps
+the relays off them for a while. In a transaction whose commit we do not learn of, there is no
+lease: the relays start the runs.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ class SignalWriter:
 
     Args:
         database: Where they are stored.
-        dispatcher: Starts runs in this process.
-        options: Bounds of time.
+        dispatcher: Starts runs from this process.
+        options: Of the engine.
     """
 
     def __init__(self, database: Database, dispatcher: Dispatcher, options: EngineOptions) -> None:
@@ -52,15 +53,15 @@ class SignalWriter:
     async def store(
         self, trigger: NewTrigger, *, connection: Connection | None = None
     ) -> TriggerEnvelope:
-        """Store a signal and plan its runs.
+        """Store a signal, plan its runs, and return it with their ids.
 
-        On a connection of the caller all of it joins the caller's transaction, and serialization
-        failures pass through.
+        With a ``connection`` all of it joins the caller's transaction, and serialization failures
+        are raised as Postgres reports them.
 
         Raises:
             EmitBusyError: Another open transaction uses its key.
             IdempotencyConflictError: Its key stands for other content.
-            PostgresUnavailableError: No answer, or not in time.
+            PostgresUnavailableError: Postgres did not answer in time.
         """
         if connection is not None or not trigger.may_gather:
             (envelope,) = await self.store_all([trigger], connection=connection)
@@ -73,12 +74,12 @@ class SignalWriter:
     async def store_all(
         self, signals: Sequence[NewTrigger], *, connection: Connection | None = None
     ) -> list[TriggerEnvelope]:
-        """Store signals and plan their runs, all or none; else as ``store``.
+        """Store signals and plan their runs, all or none; otherwise as ``store``.
 
         Args:
-            signals: At least one; what ``triggers.emit_signals`` says they share. More than
+            signals: At least one; alike as ``triggers.emit_signals`` demands. More than
                 ``triggers.TOGETHER`` take several statements.
-            connection: Of the caller.
+            connection: Of the caller, whose transaction they join; or None.
         """
         if connection is not None:
             return await self._store_joined(signals, connection)
@@ -89,7 +90,7 @@ class SignalWriter:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection]:
-        """Lend a connection in a transaction; what is emitted on it starts at its commit."""
+        """Lend a connection in a transaction; the runs of its signals start at the commit."""
         starts: list[PlannedStart] = []
         async with self.database.transaction(to_others=True) as session:
             key = id(session.connection)
@@ -98,9 +99,10 @@ class SignalWriter:
                 yield session.connection
             finally:
                 del self._joined[key]
-            # Asked before the commit: a savepoint may have undone some, and after the commit
-            # nothing may fail any more. It also fails where a statement has failed before, which
-            # Postgres would answer the commit with a rollback for, without an error.
+            # Which commands are still there: a savepoint may have undone some. This is asked
+            # before the commit, as after it nothing may fail any more. If an earlier statement
+            # has failed and its error was swallowed, this one fails too; without it, Postgres
+            # would answer the COMMIT with a rollback, and no error.
             ids = [planned.command_id for planned in starts]
             kept = await outbox.existing(session, ids)
         await reach("emit.after_commit")
@@ -109,10 +111,11 @@ class SignalWriter:
     async def _store_alone(
         self, signals: Sequence[NewTrigger], *, lease: timedelta | None
     ) -> tuple[list[Emitted | None], list[TriggerEnvelope]]:
-        is_one = len(signals) == 1  # one statement, nothing to undo
+        is_one = len(signals) == 1  # one statement needs no BEGIN and COMMIT: two round trips less
         lend = self.database.session if is_one else self.database.transaction
         async with lend() as session:
-            # Only a statement that commits by itself may be carried out without an answer.
+            # A statement that commits by itself may have succeeded when its answer is lost;
+            # within a transaction it has not, without a COMMIT.
             told = in_doubt(has_key=signals[0].key is not None) if is_one else nullcontext()
             with told:
                 emitted = await triggers.emit_all(session, signals, lease=lease)
@@ -151,7 +154,7 @@ class SignalWriter:
 
     @property
     def _lease(self) -> timedelta | None:
-        """How long the relay leaves starts to this process; None when it cannot make them."""
+        """How long the relay leaves starts to this process; None when it cannot start any."""
         return self.options.emit_lease if self.dispatcher.accepts else None
 
     def _batcher_here(self) -> EmitBatcher:
@@ -164,7 +167,7 @@ class SignalWriter:
 async def _envelopes(
     session: Session, signals: Sequence[NewTrigger], emitted: Sequence[Emitted | None]
 ) -> list[TriggerEnvelope]:
-    """Return what was stored, and the first signal of each key that was taken."""
+    """Return each signal as it was stored, or the earlier one whose key it has."""
     pairs = list(zip(signals, emitted, strict=True))
     taken = [trigger.key for trigger, stored in pairs if stored is None and trigger.key]
     found = await triggers.find_by_keys(session, taken) if taken else {}
