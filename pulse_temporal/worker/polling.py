@@ -13,24 +13,24 @@ from pulse_temporal.activities.handover import Handover
 from pulse_temporal.worker.gate import TaskGate
 
 CLEAN_UP = timedelta(seconds=15)
-"""How long handlers that were cut off, and the SDK's worker after them, may take to end."""
+"""How long the handlers that were cut off, and then the SDK's worker, may take to end."""
 
 
 class Polling:
     """Keeps one worker polling while the gate is open.
 
     The SDK's workers cannot pause. So one is shut down when the gate closes, which ends its polls
-    at once and lets what it has begun go on. Another one is made when the gate opens again.
+    at once while its handlers go on. Another one is made when the gate opens again.
 
-    A supplier of slots that waits for the gate would need no second worker, but the SDK asks it
-    in Python for every single task: a sixth fewer runs a second.
+    A custom slot supplier that waits for the gate would need no second worker, but the SDK calls
+    it in Python for every task: a sixth fewer runs a second.
 
     Args:
-        make: Makes a worker.
+        make: Returns a new worker.
         gate: Of the process.
-        handover: Cuts off what outlasts the grace.
-        grace: Time for handlers that run when the process stops.
-        left_patience: How long a worker may take whose event loop ends without ``stop()``.
+        handover: Cuts off the deliveries that outlast the grace.
+        grace: How long handlers may go on when the process stops.
+        left_patience: How long to wait for a canceled worker before it is canceled again.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Find where the mirror and Temporal differ; nothing is changed here.
+"""Find where the mirror and Temporal differ; change nothing.
 
-Lists only say where to look; ``describe`` decides, and Postgres is asked again afterwards, because
-runs go on meanwhile.
+Temporal's lists lag behind, so they only say where to look: what counts is its description of a
+single workflow. After that Postgres is read again, because runs go on meanwhile.
 """
 
 from __future__ import annotations
@@ -32,17 +32,20 @@ from pulse_temporal.temporal.executions import (
     open_workflows,
 )
 
-AT_ONCE = 16
+AT_ONCE = 16  # calls to Temporal
 PAGE = 500
 REASON_BYTES = 1_000
 SHOWN = 100
 CLOSING = timedelta(seconds=3)
-"""A run is over before its workflow is; so long, that is no difference."""
+"""How long after the end of a run its workflow may still be open: it closes after the run's last
+write, so that is not a difference yet."""
 
+# Strict, as anybody may start a workflow under any id, and int() reads more digits than 0 to 9
+# (tests/faults/test_reconcile_guards.py::a_workflow_id_that_somebody_made_up_is_only_reported).
 RUN_WORKFLOW_ID = re.compile(r"(?P<run_id>run_[0-9a-f]{32})(?::(?P<generation>[1-9][0-9]{0,8}))?")
 
 MISSING: frozenset[Found] = frozenset({"not_found", "never_started"})
-"""What is found of runs that Temporal does not know."""
+"""Findings about runs that Temporal does not know."""
 
 ENDINGS: dict[str, tuple[Remedy, str]] = {
     "terminated": ("fail", "The run's workflow was terminated in Temporal"),
@@ -59,9 +62,11 @@ class ComparisonPace:
 
     Attributes:
         page: Runs, or open workflows, that are compared at a time.
-        turns: In which all open runs are compared, however many they are.
-        mass_loss: So many runs lost together may mean that this is the wrong Temporal.
-        settled_for: Runs that have changed since are left out: they are plainly alive.
+        turns: Number of turns in which all open runs are compared, however many they are.
+        mass_loss: When at least this many runs, and more than a fifth of those checked, are
+            missing, a person must decide: this may be the wrong Temporal, in which they would be
+            started a second time.
+        settled_for: Runs that changed within this time are left out, as they are clearly alive.
     """
 
     page: int = PAGE
@@ -70,22 +75,22 @@ class ComparisonPace:
     settled_for: timedelta = timedelta(seconds=30)
 
     def pages_of_a_turn(self, open_runs: int) -> int:
-        """Return how many pages of runs one turn looks at, so that few runs cause no more load."""
+        """Return how many pages one turn compares, so that ``turns`` turns cover all open runs."""
         return max(1, math.ceil(open_runs / (self.page * self.turns)))
 
 
 @dataclass(frozen=True, slots=True)
 class ComparisonScope:
-    """How much one comparison looks at; by default everything.
+    """How much one comparison covers; by default everything.
 
     Attributes:
-        after: Run after which it begins.
-        listed_before: Only open workflows that started before are listed.
-        is_one_page: It looks at one page of runs and one of workflows.
-        has_runs: It looks at runs at all.
-        has_workflows: It looks at open workflows at all.
-        has_schedules: It looks at schedules at all.
-        settled_for: Runs that have changed since are left out: they are plainly alive.
+        after: Id of the run after which it begins; None: with the first.
+        listed_before: Only open workflows that started before this time; None: all.
+        is_one_page: It covers one page of runs and one of workflows.
+        has_runs: It covers open runs.
+        has_workflows: It covers open workflows.
+        has_schedules: It covers schedules.
+        settled_for: Runs that changed within this time are left out, as they are clearly alive.
         page: Runs, or open workflows, that are compared at a time.
     """
 
@@ -101,17 +106,17 @@ class ComparisonScope:
 
 @dataclass(slots=True)
 class Differences:
-    """What a comparison has found.
+    """The findings of a comparison.
 
     Attributes:
         checked: Open runs that Temporal was asked about.
-        lost: Of them, those that are not in Temporal, whether they have begun or not: a start
-            command is only deleted once Temporal has answered it.
-        repairs: What to do.
-        unknown: Open workflows without a run.
-        problems: What could not be looked at.
-        next_run: Run after which the next comparison goes on; None: from the start.
-        next_listed: Where the next list begins; None: with the newest.
+        lost: Those of them that Temporal does not know. Runs that have not begun count too: a
+            start command is only deleted once Temporal has answered it.
+        repairs: The differences, each with its remedy.
+        unknown: Ids of open workflows without a run, at most 100.
+        problems: What could not be compared.
+        next_run: Id of the run after which the next comparison goes on; None: from the first.
+        next_listed: ``listed_before`` of the next comparison; None: from the newest.
     """
 
     checked: int = 0
@@ -137,10 +142,10 @@ class Comparison:
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def make(self) -> Differences:
-        """Compare.
+        """Compare all that is in scope, and return the findings.
 
         Raises:
-            RPCError: Temporal could be asked about none of the runs.
+            RPCError: Temporal answered for none of the runs on a page.
             PostgresUnavailableError: Postgres does not answer.
         """
         scope = self.scope
@@ -159,7 +164,7 @@ class Comparison:
         return self.found
 
     async def _open_runs(self) -> AsyncGenerator[list[OpenRun]]:
-        """Read the runs to ask about, page by page."""
+        """Yield the open runs to ask about, a page at a time; advance ``found.next_run``."""
         while True:
             async with self.database.session() as session:
                 page = await reconcile.open_runs(
@@ -176,14 +181,16 @@ class Comparison:
                 return
 
     async def compare_runs(self, runs: Sequence[OpenRun]) -> None:
-        """Ask Temporal about runs that were open a moment ago."""
+        """Ask Temporal about runs that were open a moment ago, and note those that differ."""
 
         async def ask(run: OpenRun) -> Repair | None:
             workflow_id = contract.workflow_id(run.id, run.generation)
             return _difference(run, await self._look_up(workflow_id))
 
+        # With return_exceptions, as one failed call must not discard the answers of the others.
         answers = await asyncio.gather(*(ask(run) for run in runs), return_exceptions=True)
         errors = [answer for answer in answers if isinstance(answer, BaseException)]
+        # A few failed calls are a problem to report; when all fail, Temporal is away.
         for error in errors:
             if not isinstance(error, RPCError) or len(errors) == len(runs):
                 raise error
@@ -192,6 +199,8 @@ class Comparison:
                 f"Temporal did not say how {len(errors)} runs stand: {errors[0]}"
             )
         found = [answer for answer in answers if isinstance(answer, Repair)]
+        # A run may have ended, and its workflow closed, since its page was read: that is no
+        # difference (tests/faults/test_reconcile_calm.py).
         now = await self._standing([repair.subject_id for repair in found], age=timedelta())
         kept = [repair for repair in found if _still_stands(repair, now.get(repair.subject_id))]
         self.found.checked += len(runs) - len(errors)
@@ -212,6 +221,7 @@ class Comparison:
                 return
 
     async def _compare_workflows(self, names: Sequence[str]) -> None:
+        """Note which of these open workflows have no run, or outlive theirs."""
         ours = {name: match for name in names if (match := RUN_WORKFLOW_ID.fullmatch(name))}
         known = await self._standing(
             [match["run_id"] for match in ours.values()],
@@ -227,7 +237,9 @@ class Comparison:
             generation = int(match["generation"] or 1)
             if not run.is_settled or not _is_over(run, generation):
                 continue
-            if await self._look_up(name) == Execution("open"):  # and not asked to end
+            # The list may be old: still open, and not asked to cancel yet? A workflow that was
+            # asked and cannot end, for lack of a worker, would be asked again with every turn.
+            if await self._look_up(name) == Execution("open"):
                 self.found.repairs.append(_still_open(run, name, generation))
 
     async def _schedules(self) -> None:
@@ -262,7 +274,7 @@ class Comparison:
 
 
 def _difference(run: OpenRun, execution: Execution | None) -> Repair | None:
-    """Say what is wrong with a run that is open in Postgres; None: nothing is."""
+    """Return the repair of a run that is open in Postgres; None when it needs none."""
     found: Found
     if execution is None and run.has_begun:
         found, remedy = "not_found", "restart"
@@ -287,7 +299,7 @@ def _difference(run: OpenRun, execution: Execution | None) -> Repair | None:
 
 
 def _still_stands(repair: Repair, run: StandingRun | None) -> bool:
-    """Say whether a run has not moved on while Temporal was asked about it."""
+    """Return whether a run is as open as it was before Temporal was asked about it."""
     return (
         run is not None
         and run.generation == repair.generation
@@ -296,10 +308,10 @@ def _still_stands(repair: Repair, run: StandingRun | None) -> bool:
 
 
 def _is_over(run: StandingRun, generation: int) -> bool:
-    """Say whether an open workflow must be told to end.
+    """Return whether an open workflow must be told to end.
 
-    One whose run is completed is about to close by itself, and one whose run has failed may be
-    a reset that is about to speak.
+    If its run is completed, it is about to close by itself. If its run has failed, it may be a
+    reset of that run, which is about to take it up again.
     """
     return run.generation > generation or run.status == "canceled"
 

@@ -1,4 +1,4 @@
-"""Say what the numbers of a health check mean, and what to do about them. Pure functions."""
+"""Judge what a health check has found, and advise what to do about it. Pure functions."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pulse_temporal.store.health import (
 
 OLDEST_POSTGRES = 15
 OUTBOX_PATIENCE = timedelta(seconds=30)
-"""A command that waits for longer has met an obstacle."""
+"""A command that has waited for longer is stuck."""
 
 PENDING_PATIENCE = timedelta(minutes=1)
 TURNS_LATE = 3
-"""So many intervals without a comparison are too many."""
+"""After this many intervals without a comparison, it is late."""
 
 SILENT = (
     "One that cannot write to Postgres takes no work until it can; its log says 'takes no work',"
@@ -41,7 +41,7 @@ HANDBOOK = "docs/operate/reconcile.md"
 
 
 def judge_server(server: Server) -> HealthCheck:
-    """Say whether this Postgres will do."""
+    """Return whether the server is new enough and takes writes."""
     what = f"Postgres {server.version.split()[0]}, database {server.database!r},"
     if server.version_number < OLDEST_POSTGRES * 10_000:
         return HealthCheck(
@@ -61,7 +61,7 @@ def judge_server(server: Server) -> HealthCheck:
 
 
 def judge_tables(missing: Sequence[str]) -> HealthCheck:
-    """Say whether the tables are as new as this code."""
+    """Return whether the tables lack migrations; ``missing`` has their names."""
     if not missing:
         return HealthCheck(
             name="tables", status="ok", summary="The tables are as new as this release."
@@ -75,7 +75,7 @@ def judge_tables(missing: Sequence[str]) -> HealthCheck:
 
 
 def judge_rights(rights: Rights) -> HealthCheck:
-    """Return whether the role may do what runs need."""
+    """Return whether the role may do what runs need; a role that may only read is a warning."""
     grants = "docs/operate/roles.md has the grants; run them as the owner of the tables."
     if rights.missing and (rights.can_write or any("SELECT" in each for each in rights.missing)):
         return HealthCheck(
@@ -103,10 +103,10 @@ def judge_rights(rights: Rights) -> HealthCheck:
 
 
 def judge_workers(workers: Workers, *, handlers: int, task_queue: str) -> HealthCheck:
-    """Return whether anybody works, and who has fallen silent.
+    """Return whether workers are alive, and whether some have fallen silent.
 
-    A worker that stops takes its row with it. So a row that is not renewed is of a process that
-    was killed, or of one that cannot write to Postgres and takes no work for that.
+    A worker that stops deletes its row. So a row that is not renewed belongs to a process that
+    was killed, or to one that cannot write to Postgres and therefore takes no work.
     """
     if workers.alive:
         summary = (
@@ -140,7 +140,7 @@ def judge_workers(workers: Workers, *, handlers: int, task_queue: str) -> Health
 
 
 def judge_outbox(outbox: Outbox, *, limit: int, are_workers_alive: bool) -> HealthCheck:
-    """Say whether commands reach Temporal."""
+    """Return whether commands reach Temporal; ``limit`` is where they were no longer counted."""
     if not outbox.commands or outbox.age is None:
         return HealthCheck(name="outbox", status="ok", summary="No command waits.")
     told = [f"{count(outbox.commands, 'command', limit=limit)} to Temporal waiting"]
@@ -172,7 +172,7 @@ def judge_outbox(outbox: Outbox, *, limit: int, are_workers_alive: bool) -> Heal
 
 
 def judge_pending(pending: PendingRuns, *, limit: int) -> HealthCheck:
-    """Say whether runs begin."""
+    """Return whether runs begin; ``limit`` is where they were no longer counted."""
     if not pending.runs:
         return HealthCheck(
             name="pending_runs",
@@ -190,7 +190,7 @@ def judge_pending(pending: PendingRuns, *, limit: int) -> HealthCheck:
 
 
 def judge_blocked(blocked: Sequence[BlockedSteps], *, limit: int, fails_after: str) -> HealthCheck:
-    """Say whether steps wait for a handler that no worker has."""
+    """Return whether steps wait for a handler that no worker has."""
     if not blocked:
         return HealthCheck(name="blocked_steps", status="ok", summary="No step is blocked.")
     total = sum(found.steps for found in blocked)
@@ -236,7 +236,7 @@ def judge_idle_queues(idle: Sequence[IdleQueue], *, task_queue: str) -> HealthCh
 
 
 def judge_schedules(refused: RefusedSchedules, *, limit: int) -> HealthCheck:
-    """Return whether Temporal takes all crons."""
+    """Return whether Temporal has refused schedules of definitions for good."""
     if not refused.definitions:
         return HealthCheck(
             name="schedules", status="ok", summary="Temporal refuses no definition's cron."
@@ -256,7 +256,7 @@ def judge_schedules(refused: RefusedSchedules, *, limit: int) -> HealthCheck:
 def judge_reconciler(
     report: ReconcileReport | None, *, workers: Workers, interval: timedelta, now: datetime
 ) -> HealthCheck:
-    """Say whether the mirror is compared with Temporal, and how that went."""
+    """Return whether workers compare the mirror with Temporal in time, and how that went."""
     if report is not None and report.halted:
         return HealthCheck(
             name="reconciler",
@@ -280,6 +280,7 @@ def judge_reconciler(
             f"{_line(report.problems[0])}",
             advice="The next comparison tries again; pulse reconcile shows all.",
         )
+    # Only if a worker has been alive for so long: one that has just started has time.
     if is_late and workers.alive_for is not None and workers.alive_for > too_long:
         return HealthCheck(
             name="reconciler",
@@ -292,7 +293,7 @@ def judge_reconciler(
 
 
 def judge_mirror(report: ReconcileReport) -> HealthCheck:
-    """Say whether the mirror agrees with Temporal."""
+    """Return whether the mirror agrees with Temporal, by a comparison that was made just now."""
     if report.halted:
         return HealthCheck(
             name="mirror",
@@ -325,7 +326,7 @@ def judge_mirror(report: ReconcileReport) -> HealthCheck:
 
 
 def length(time: timedelta | None) -> str:
-    """Write a length of time in its two largest units: ``2 h 5 min``."""
+    """Return a length of time in its two largest units, as ``2 h 5 min``; ``0 s`` for None."""
     left = max(time or timedelta(), timedelta())
     parts: list[str] = []
     for unit, size in UNITS:
@@ -338,7 +339,7 @@ def length(time: timedelta | None) -> str:
 
 
 def count(number: int, noun: str, *, limit: int | None = None) -> str:
-    """Write a number of things; one that has reached the limit was not counted further."""
+    """Return a number with its noun; at ``limit``, where counting ended, with "or more"."""
     if limit is not None and number >= limit:
         return f"{limit:_} or more {noun}s".replace("_", " ")
     return f"{number:_} {noun}{'' if number == 1 else 's'}".replace("_", " ")
@@ -349,4 +350,5 @@ def _difference(repair: Repair) -> str:
 
 
 def _line(text: str) -> str:
+    """Return a text on one line."""
     return " ".join(text.split())

@@ -1,7 +1,7 @@
-"""Look at everything that Pulse stands on, and say what is wrong in words.
+"""Check everything that Pulse depends on, and report what is wrong in words.
 
-A server that is away is a finding, not an error. Every look is bounded: in time by the engine's
-options, in rows by the limits below, so a busy system is as quickly checked as an idle one.
+A server that is away is a finding, not an error. Every check is bounded, in time by the engine's
+options and in rows by the limits below, so that a busy system is checked as fast as an idle one.
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ class HealthChecks:
             checks.append(await check_sharing(client, self.options, database=self._database_id))
             if compare:
                 checks.append(await self._mirror(client))
-        made = {check.name: check for check in checks}  # of two by one name, the later one
+        # A check may come twice, when a later one finds that an earlier one spoke too soon: the
+        # tables were all there, but one of them cannot be read. The later one counts.
+        made = {check.name: check for check in checks}
         return HealthReport(
             at=self.clock(),
             checks=tuple(made[name] for name in CHECK_NAMES if name in made),
@@ -93,7 +95,7 @@ class HealthChecks:
         )
 
     async def _postgres(self) -> list[HealthCheck]:
-        """Make the checks that Postgres answers, as far as it does."""
+        """Return the checks that Postgres answers, as far as they can be made."""
         checks: list[HealthCheck] = []
         try:
             async with self.database.session() as session:
@@ -123,6 +125,7 @@ class HealthChecks:
         return checks
 
     async def _queue(self, session: Session) -> list[HealthCheck]:
+        """Return the checks of what workers do, from tables that are complete."""
         options, queue = self.options, self.options.task_queue
         found = await health.workers(session, task_queue=queue, silence=WORKER_SILENCE)
         known = await workers.published_names(session, task_queue=queue, silence=WORKER_SILENCE)
@@ -155,7 +158,7 @@ class HealthChecks:
         ]
 
     async def _temporal(self, connect: Connect) -> tuple[Client | None, list[HealthCheck]]:
-        """Make the checks that Temporal answers; None: it is of no use for more."""
+        """Return a client and the checks that Temporal answers; no client if it cannot be used."""
         patience = self.options.temporal_timeout
         try:
             client = await connect()
@@ -170,7 +173,7 @@ class HealthChecks:
         ]
 
     async def _mirror(self, client: Client) -> HealthCheck:
-        """Compare a page of runs with Temporal, without a repair."""
+        """Compare a page of runs with Temporal; repair nothing."""
         try:
             async with asyncio.timeout(COMPARE_PATIENCE.total_seconds()):
                 report = await self.reconciler.glance(client)
@@ -191,7 +194,8 @@ class HealthChecks:
 def _schema_failed(
     error: SchemaError, checks: Sequence[HealthCheck], *, prefix: str
 ) -> HealthCheck:
-    if any(check.name == "tables" for check in checks):  # the migrations are on record
+    """Return the finding for a table that is missing or wrong."""
+    if any(check.name == "tables" for check in checks):  # all migrations were applied once
         return HealthCheck(
             name="tables",
             status="failed",

@@ -1,4 +1,4 @@
-"""Compare with Temporal and check health when somebody asks, with or without a running worker."""
+"""Reconcile and check health on demand, whether or not a worker runs in this process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pulse_temporal.temporal.client import connect
 
 
 class Maintenance:
-    """Compares and checks on demand; connects to Temporal by itself where no worker runs."""
+    """Reconciles and checks health on demand; connects to Temporal if the engine has not."""
 
     def __init__(
         self,
@@ -41,12 +41,12 @@ class Maintenance:
         return await self.reconciler.compare(client, dry_run=dry_run, confirm=confirm)
 
     async def check_health(self, *, compare: bool) -> HealthReport:
-        """Look at servers, workers and what waits; see ``Engine.check_health``."""
+        """Check servers, workers and backlogs; see ``Engine.check_health``."""
         checks = HealthChecks(self.database, self.reconciler, self.options, clock=self.clock)
         return await checks.report(self._client, compare=compare)
 
     async def _client(self) -> Client:
-        """Return the client that is connected, or a new one."""
+        """Return the engine's client while it is connected, or else a new one."""
         return self.dispatcher.client or await connect(
             self.target, namespace=self.options.namespace, patience=self.options.temporal_timeout
         )

@@ -1,4 +1,4 @@
-"""Who polls a task queue, and for which database."""
+"""Find out which workers poll a task queue, and for which database."""
 
 from __future__ import annotations
 
@@ -14,21 +14,25 @@ from temporalio.client import Client
 
 IDENTITY = re.compile(r"/(?P<worker>wrk_\w+)/(?P<database>dbs_\w+)$")
 FRESH = timedelta(minutes=2)
-"""Temporal lists pollers for some minutes; one that works polls at least once in one."""
+"""Temporal lists pollers for minutes after they are gone, but one that is alive polls at least
+once a minute. Older ones are left out: their process has ended."""
 
 
 def identity_of(worker_id: str, database: str) -> str:
-    """Return the name by which Temporal knows a worker: process, host, worker and database."""
+    """Return the identity of a worker in Temporal: process, host, worker and database.
+
+    Pollers are listed with nothing else, so other workers read the database from it.
+    """
     return f"{os.getpid()}@{socket.gethostname()}/{worker_id}/{database}"
 
 
 async def other_databases(
     client: Client, *, task_queue: str, database: str | None, patience: timedelta
 ) -> dict[str, int]:
-    """Count the workers of other databases that poll a task queue, by database.
+    """Return how many workers of other databases poll a task queue, by database id.
 
     Raises:
-        RPCError: Temporal does not answer, or it may not be asked.
+        RPCError: Temporal does not answer, or we may not ask.
     """
     request = DescribeTaskQueueRequest(
         namespace=client.namespace,
@@ -36,6 +40,7 @@ async def other_databases(
         task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     )
     answer = await client.workflow_service.describe_task_queue(request, timeout=patience)
+    # Compared with each other, not with this machine's clock, which may be wrong.
     newest = max((poller.last_access_time.seconds for poller in answer.pollers), default=0)
     found: dict[str, set[str]] = {}
     for poller in answer.pollers:

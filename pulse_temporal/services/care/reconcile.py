@@ -1,8 +1,8 @@
 """Compare the mirror with Temporal, decide whether to act, and repair what differs.
 
-Runs write their own mirror, so a difference means that something was done behind their back: a
-workflow terminated, timed out or deleted in Temporal, a Temporal or a Postgres that lost data,
-a schedule that somebody changed.
+Runs write their own mirror, so a difference means that something happened without them: a
+workflow was terminated, timed out or deleted in Temporal, Temporal or Postgres has lost data, or
+somebody changed a schedule.
 """
 
 from __future__ import annotations
@@ -83,10 +83,13 @@ class Reconciler:
         return report
 
     async def turn(self, client: Client) -> ReconcileReport | None:
-        """Compare some pages of runs when it is due; None when it is not, or another does.
+        """Compare the next pages of runs if a turn is due and no other worker has taken it.
 
-        So many that all runs have been compared after as many turns as the pace says, as far as
-        half of the time until the next turn allows.
+        As many pages as make all runs compared after ``pace.turns`` turns, but no more than fit
+        into half of the time until the next turn. A page that halts the reconciler ends the turn.
+
+        Returns:
+            One report for all pages; None when no turn was due here.
         """
         async with self.database.session() as session:
             is_due = await reconcile.take_turn(
@@ -104,6 +107,8 @@ class Reconciler:
             report, state = await self._compare(client, scope, state)
             reports.append(report)
             report = _together(reports)
+            # After each page: a worker that dies in its turn must not make the next one start
+            # over.
             await self._keep(replace(state, report=report))
             scope = _next_page(scope, state)
             if report.halted or clock() > until or not (scope.has_runs or scope.has_workflows):
@@ -111,7 +116,7 @@ class Reconciler:
         return _together(reports)
 
     async def glance(self, client: Client) -> ReconcileReport:
-        """Compare the oldest page of runs and repair nothing; takes no worker's turn."""
+        """Compare the first page of runs; repair nothing, and leave the workers' turns alone."""
         before = await self._state()
         scope = replace(self._everything(), is_one_page=True, settled_for=self.pace.settled_for)
         report, _ = await self._compare(client, scope, before, dry_run=True)
@@ -126,7 +131,7 @@ class Reconciler:
             return await reconcile.count_open(session, limit=MOST_COUNTED)
 
     async def _keep(self, state: ReconcilerState) -> None:
-        """Keep where it stands; of a long report, the first repairs."""
+        """Store the position and the report, cut to its first 100 repairs."""
         report = state.report
         if report is not None:
             report = report.model_copy(update={"repairs": report.repairs[:SHOWN]})
@@ -143,10 +148,16 @@ class Reconciler:
         dry_run: bool = False,
         confirm: bool = False,
     ) -> tuple[ReconcileReport, ReconcilerState]:
+        """Make one comparison, repair unless it halts, and return the report and the new state.
+
+        A halted comparison keeps the old state: the same page is compared again next time, and a
+        new namespace stays unaccepted.
+        """
         with temporal_answers():
             namespace = await namespace_id(client, patience=self.options.temporal_timeout)
             moved = before.namespace_id not in (None, namespace)
-            # Another namespace is accepted when all runs are there, not some.
+            # A namespace that changed is accepted only if all runs are in it. So everything is
+            # compared: a single page of the wrong Temporal might happen to have no runs.
             looked = self._everything() if moved and not dry_run else scope
             found = await Comparison(self.database, self.options, client, looked).make()
         halted = None if confirm else self._reason_to_halt(found, moved=moved)
@@ -174,7 +185,10 @@ class Reconciler:
         return report, ReconcilerState(namespace, found.next_run, found.next_listed, report)
 
     async def _repair_all(self, repairs: list[Repair]) -> tuple[list[Repair], list[str]]:
-        """Apply remedies, a few at a time; give what was done, and what could not be."""
+        """Apply remedies, four at a time; return those that were applied, and what failed.
+
+        One that fails does not keep the others from being made; it is found again next time.
+        """
         slots = asyncio.Semaphore(REPAIRS_AT_ONCE)
 
         async def apply(repair: Repair) -> Repair | None:
@@ -223,7 +237,7 @@ class Reconciler:
         return ComparisonScope(page=self.pace.page)
 
     def _page(self, before: ReconcilerState) -> ComparisonScope:
-        """Return the scope of a worker's turn: the next page."""
+        """Return the scope of the first page of a worker's turn: where the last turn ended."""
         return replace(
             self._everything(),
             after=before.position,
@@ -233,7 +247,7 @@ class Reconciler:
         )
 
     def _reason_to_halt(self, found: Differences, *, moved: bool) -> str | None:
-        """Say why a person should look first: this may be the wrong Temporal."""
+        """Return why a person must decide before anything is repaired; None when nobody need."""
         missing = f"{found.lost} of {found.checked} open runs are not in Temporal"
         if found.lost and moved:
             return (
@@ -246,9 +260,10 @@ class Reconciler:
 
 
 def _next_page(scope: ComparisonScope, state: ReconcilerState) -> ComparisonScope:
-    """Return the scope of the page after another one of the same turn.
+    """Return the scope of the next page in the same turn.
 
-    Schedules were looked at; of runs and workflows what had come to its end is not begun anew.
+    Schedules are compared once a turn. Runs or workflows that have come to their end are not
+    begun anew within it.
     """
     return replace(
         scope,
@@ -261,7 +276,7 @@ def _next_page(scope: ComparisonScope, state: ReconcilerState) -> ComparisonScop
 
 
 def _together(reports: list[ReconcileReport]) -> ReconcileReport:
-    """Make one report of those about the pages of a turn."""
+    """Return one report for the pages of a turn; ``halted`` and ``at`` are those of the last."""
     last = reports[-1]
     return last.model_copy(
         update={

@@ -1,7 +1,7 @@
-"""Repair what differs between the mirror and Temporal, one transaction each.
+"""Repair what differs between the mirror and Temporal, each in a transaction.
 
-Every repair looks again under the run's lock: what has moved on since it was found is left
-alone. Each leaves a line in the run's log that names the reconciler as its source.
+Every repair looks again under the run's lock, and leaves a run alone that has moved on since the
+difference was found. Each adds a line to the run's log with the reconciler as its source.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from pulse_temporal.store.timeline import LogLine
 
 OPEN = ("pending", "running", "waiting")
 MAX_RESTARTS = 5
+"""Restarts of a run since its last retry; a run whose workflow vanishes again and again fails."""
 
 
 class Repairs:
-    """Applies remedies; what must reach Temporal goes through the outbox."""
+    """Applies remedies; commands to Temporal go through the outbox."""
 
     def __init__(
         self, database: Database, observers: Observers, options: EngineOptions, *, clock: Clock
@@ -36,7 +37,10 @@ class Repairs:
         self.clock = clock
 
     async def apply(self, repair: Repair) -> Repair | None:
-        """Apply a remedy and say what was done; None: the run has moved on since."""
+        """Apply a remedy and return what was done; None when the run has moved on since.
+
+        After ``MAX_RESTARTS`` restarts, the run is failed instead of restarted.
+        """
         if repair.remedy == "restart" and await self._is_in_vain(repair):
             reason = f"{repair.reason} It was restarted {MAX_RESTARTS} times before."
             repair = repair.model_copy(update={"remedy": "fail", "reason": reason})
@@ -56,7 +60,7 @@ class Repairs:
                 return await self._sync_schedule(repair)
 
     async def _is_in_vain(self, repair: Repair) -> bool:
-        """Say whether a run was restarted so often that another time will not help."""
+        """Return whether a run was restarted so often that another time will not help."""
         async with self.database.session() as session:
             restarts = await reconcile.restarts(
                 session, repair.subject_id, tenant_id=repair.tenant_id
@@ -64,6 +68,7 @@ class Repairs:
         return restarts >= MAX_RESTARTS
 
     async def _fail(self, repair: Repair) -> bool:
+        """Fail a run whose workflow was terminated, timed out or failed in Temporal."""
         run_id, tenant_id = repair.subject_id, repair.tenant_id
         async with self.database.transaction() as session:
             row = await self._lock_open(session, repair)
@@ -79,11 +84,13 @@ class Repairs:
             )
             await self._tell(session, repair)
             await runs.fail(session, run_id, tenant_id=tenant_id, error=repair.reason)
+        # After the commit: hooks and waiters read the run from Postgres.
         self.observers.steps_ended(run_id, tenant_id=tenant_id, paths=ended)
         self.observers.run_ended(run_id, tenant_id=tenant_id)
         return True
 
     async def _cancel(self, repair: Repair) -> bool:
+        """Cancel a run whose workflow was canceled in Temporal and has not written it."""
         run_id, tenant_id = repair.subject_id, repair.tenant_id
         async with self.database.transaction() as session:
             row = await self._lock_open(session, repair)
@@ -96,7 +103,11 @@ class Repairs:
         return True
 
     async def _start(self, repair: Repair) -> bool:
-        """Start a run's workflow, as its next generation when this one's has been lost."""
+        """Start a run's workflow; as the next generation if this one's had begun and was lost.
+
+        A new generation has another workflow id: should Temporal still have the old workflow,
+        its writes are refused, and no step is done by both.
+        """
         async with self.database.transaction() as session:
             row = await self._lock_open(session, repair)
             if row is None:
@@ -114,6 +125,10 @@ class Repairs:
         return True
 
     async def _end_workflow(self, repair: Repair) -> bool:
+        """Cancel an open workflow of a generation that the run has left behind, or of its cancel.
+
+        The run itself is not touched: the command names the generation of the workflow.
+        """
         async with self.database.transaction() as session:
             row = await control.lock(session, repair.subject_id, tenant_id=repair.tenant_id)
             if row is None:
@@ -134,7 +149,11 @@ class Repairs:
         return True
 
     async def _lock_open(self, session: Session, repair: Repair) -> Control | None:
-        """Lock a run that still stands as it was found."""
+        """Lock a run and return its control row; None when it is no longer as it was found.
+
+        A command on its way to Temporal may be what is missing there: a start that the relay
+        has yet to make is no lost workflow.
+        """
         run_id, tenant_id = repair.subject_id, repair.tenant_id
         row = await control.lock(session, run_id, tenant_id=tenant_id)
         if row is None or row.closed_as or row.generation != repair.generation:
@@ -144,6 +163,7 @@ class Repairs:
         return row if status in OPEN and not on_its_way else None
 
     async def _tell(self, session: Session, repair: Repair) -> None:
+        """Add a line about a repair to the run's log; ``restarts`` counts these."""
         line = LogLine(
             id=new_id("log"),
             level="warn",

@@ -1,4 +1,4 @@
-"""The checks that Temporal answers: server, namespace, search attributes, who shares the queue."""
+"""The checks that Temporal answers: server, namespace, search attributes, pollers of the queue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pulse_temporal.temporal.client import address_of
 
 
 def judge_temporal(client: Client) -> HealthCheck:
-    """Return which Temporal answers."""
+    """Return that Temporal answers, and at which address."""
     return HealthCheck(
         name="temporal",
         status="ok",
@@ -26,7 +26,7 @@ def judge_temporal(client: Client) -> HealthCheck:
 
 
 def temporal_failed(summary: str) -> HealthCheck:
-    """Say that Temporal cannot be used."""
+    """Return that Temporal cannot be used, for the reason in ``summary``."""
     return HealthCheck(
         name="temporal",
         status="failed",
@@ -37,14 +37,14 @@ def temporal_failed(summary: str) -> HealthCheck:
 
 
 def refusal(error: RPCError) -> str:
-    """Say in words what Temporal's error means."""
+    """Return in words what an error of Temporal means."""
     if error.status == RPCStatusCode.NOT_FOUND:
         return f"Temporal answers, but not for this namespace: {error.message}"
     return f"Temporal does not answer: {error.message}"
 
 
 async def check_attributes(client: Client, *, patience: timedelta) -> HealthCheck:
-    """Return whether the search attributes are there, and what they should be."""
+    """Return whether the search attributes are registered, and with the right type."""
     try:
         flaws = await attribute_flaws(client, patience=patience)
     except RPCError as error:
@@ -87,12 +87,12 @@ async def check_attributes(client: Client, *, patience: timedelta) -> HealthChec
 async def check_sharing(
     client: Client, options: EngineOptions, *, database: str | None
 ) -> HealthCheck:
-    """Return whether workers of other databases take tasks of the queue.
+    """Return whether workers of other databases poll the engine's task queue.
 
     Args:
         client: Of Temporal.
         options: Of the engine.
-        database: Id of its database; None when that is not known.
+        database: Id of the engine's database; None when it is not known.
     """
     if database is None:
         return _sharing("ok", "Not looked at: the id of this database is not known.")
