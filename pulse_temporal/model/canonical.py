@@ -1,13 +1,13 @@
-"""The one gate for JSON: what Postgres, Temporal and every client can carry, nothing else.
+"""Canonical JSON: only what Postgres, Temporal and every client can carry.
 
 Canonical JSON has a depth of at most 64, integers of 64 bits, finite numbers, and text
-without NUL or lone surrogates. ``canonical_json`` refuses anything else, at the border
-where the caller can still be told. ``scrub_json`` and ``scrub_text`` repair it instead:
-for logs and errors, where refusing would lose the message that explains the failure.
+without NUL or lone surrogates. ``canonical_json`` refuses anything else, while the caller
+can still be told. ``scrub_json`` and ``scrub_text`` repair it instead: for logs and errors,
+where a refusal would lose the message that explains the failure.
 
-Postgres keeps decimal digits and no binary fractions, so numbers are written as it gives
-them back: minus zero as 0.0, whole floats that need an exponent as integers while they
-fit into 64 bits. What is read and sent again is then the same text.
+Postgres keeps decimal digits, not binary fractions. So numbers are written as it returns
+them: minus zero as 0.0, whole floats that need an exponent as integers while they fit into
+64 bits. Then a value that is read and sent again has the same text and the same hash.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ MAX_INT = 2**63 - 1
 _TRUNCATED = "… [truncated]"
 _POINTER_PART_CHARS = 100
 _EXPONENT_FROM = 1e16
-"""Floats from here on are whole, and written with an exponent."""
+"""From here on, floats are whole numbers, and ``repr`` writes them with an exponent."""
 
 
 def canonical_json(value: object, *, where: str, max_bytes: int) -> str:
-    """Give the canonical JSON text of a value: sorted keys, no blanks, equal for equals.
+    """Return the canonical JSON text of a value: sorted keys, no blanks, equal for equal values.
 
-    Besides JSON's own types it takes pydantic models, dates and datetimes (ISO 8601),
+    Besides JSON's own types it accepts pydantic models, dates and datetimes (ISO 8601),
     UUIDs, enums with text or integer values, and tuples as lists.
 
     Args:
@@ -58,7 +58,7 @@ def canonical_json(value: object, *, where: str, max_bytes: int) -> str:
         max_bytes: Bound of the text in UTF-8.
 
     Raises:
-        JsonValueError: It cannot be carried; names the place and what is accepted.
+        JsonValueError: It is not canonical JSON; names the place and what is accepted.
     """
     text = write_json(canonical_tree(value, where=where, max_bytes=max_bytes))
     size = len(text.encode())
@@ -68,10 +68,10 @@ def canonical_json(value: object, *, where: str, max_bytes: int) -> str:
 
 
 def canonical_object(value: object, *, where: str, max_bytes: int) -> str:
-    """Give the canonical JSON text of a value that must be an object.
+    """Return the canonical JSON text of a value that must be an object.
 
     Raises:
-        JsonValueError: Like ``canonical_json``, and for anything but an object.
+        JsonValueError: As ``canonical_json``, or the value is not an object.
     """
     text = canonical_json(value, where=where, max_bytes=max_bytes)
     if not text.startswith("{"):
@@ -82,17 +82,17 @@ def canonical_object(value: object, *, where: str, max_bytes: int) -> str:
 def canonical_tree(
     value: object, *, where: str, max_bytes: int, max_depth: int = MAX_DEPTH
 ) -> JsonValue:
-    """Give a copy of a value that consists of JSON's own types, with sorted keys.
+    """Return a copy of a value in JSON's own types, with sorted keys.
 
     Args:
         value: Any object at all.
         where: The field, for the message.
-        max_bytes: Copying stops where the text must become longer; a text that is
-            slightly longer may pass, ``canonical_json`` measures exactly.
+        max_bytes: Copying stops when the text is sure to become longer. A text that is a
+            little longer may pass; ``canonical_json`` measures exactly.
         max_depth: Levels of objects and lists that are allowed.
 
     Raises:
-        JsonValueError: It lies outside canonical JSON.
+        JsonValueError: It is not canonical JSON.
     """
     try:
         return _Gate(max_bytes, max_depth).copy(value, 0)
@@ -100,14 +100,14 @@ def canonical_tree(
         error = JsonValueError(where, "", str(refused))
     except _Refused as refused:
         error = refused.at(where)
-    raise error  # outside of the handler: what it would be chained to may quote the value
+    raise error  # outside the except block: a chained error may quote the value
 
 
 def opened(model: BaseModel, *, where: str) -> object:
-    """Return the JSON form of a pydantic model, whose own values are not looked at further.
+    """Return the JSON form of a pydantic model; its values are not checked any further.
 
     Raises:
-        JsonValueError: It holds a secret or bytes, which its JSON would not show.
+        JsonValueError: It holds a secret or bytes, which JSON would mask or recode.
     """
     try:
         return _plain(model)
@@ -117,16 +117,16 @@ def opened(model: BaseModel, *, where: str) -> object:
 
 
 def scrub_json(value: object, *, max_bytes: int) -> str:
-    """Give JSON text for any value at all, repaired where it has to be; never raises.
+    """Return JSON text for any value at all, repaired where necessary; never raise.
 
     NUL and lone surrogates become U+FFFD, NaN and infinities their names, integers beyond
-    64 bits their digits as text, unknown objects a cut ``repr``. Where nesting is deeper
-    than 64, or the text longer than ``max_bytes``, stands
+    64 bits their digits as text, unknown objects a cut ``repr``. A part that is nested deeper
+    than 64 levels, or a whole text longer than ``max_bytes``, is replaced by
     ``{"truncated": true, "preview": "..."}``.
 
     Args:
-        value: What somebody wanted to log.
-        max_bytes: Bound of the text in UTF-8; below 19 only ``{}`` fits.
+        value: Any value, for example the data of a log line.
+        max_bytes: Bound of the text in UTF-8; below 18 only ``{}`` fits.
     """
     scrubber = _Scrubber(max_bytes)
     text = write_json(scrubber.copy(value, 0))
@@ -136,19 +136,19 @@ def scrub_json(value: object, *, max_bytes: int) -> str:
 
 
 def scrub_object(value: object, *, max_bytes: int) -> str:
-    """Give JSON text of an object, as ``scrub_json``; anything else becomes ``{"value": ...}``."""
+    """Return JSON text of an object, as ``scrub_json``; other values as ``{"value": ...}``."""
     text = scrub_json(value, max_bytes=max_bytes)
     return text if text.startswith("{") else scrub_json({"value": value}, max_bytes=max_bytes)
 
 
 def scrub_text(value: object, *, max_bytes: int) -> str:
-    """Give text that Postgres can store, cut to a size; never raises.
+    """Return text that Postgres can store, cut to a size; never raise.
 
     NUL and lone surrogates become U+FFFD. Longer text is cut between two characters and
     ends in ``… [truncated]``.
 
     Args:
-        value: Text, or what is told as text, such as an exception.
+        value: Text, or a value whose ``str`` is meant, such as an exception.
         max_bytes: Bound of the result in UTF-8.
     """
     encoded = repair(spell(value)[: max_bytes + 1]).encode()
@@ -159,7 +159,7 @@ def scrub_text(value: object, *, max_bytes: int) -> str:
 
 
 class _Refused(Exception):  # noqa: N818 - control flow of this module, never seen outside
-    """Unwinds to the door of the gate and collects the path, innermost part first."""
+    """Raised inside the gate; collects the path on its way up, innermost part first."""
 
     def __init__(self, message: str, *, path: Sequence[str | int] = ()) -> None:
         super().__init__(message)
@@ -178,9 +178,9 @@ class _TooLarge(_Refused):
 class _Gate:
     """Copies one value and refuses what is not canonical.
 
-    ``left`` is what remains of the byte budget, estimated from below. It bounds the work
-    on shared references: sixty levels of a list that holds the next one twice are small
-    in memory and endless as text.
+    ``left`` is the rest of the byte budget; what is taken from it is never more than the text
+    needs. It bounds the work on shared references: sixty levels of a list that holds the next
+    one twice are small in memory, but endless as text.
     """
 
     def __init__(self, max_bytes: int, max_depth: int) -> None:
@@ -242,7 +242,11 @@ class _Gate:
 
 
 def _plain(value: object) -> object:
-    """Return the stand-in of a foreign value; of a model only if it shows all that it holds."""
+    """Return a foreign value in JSON's types, one level deep.
+
+    Raises:
+        _Refused: It has no such form, or it is a model whose JSON masks a secret or bytes.
+    """
     reason: TypeError | None = None
     try:
         plain = unwrap(value)
@@ -257,7 +261,7 @@ def _plain(value: object) -> object:
 
 
 class _Scrubber:
-    """Copies one value and repairs what is not canonical; ``cut`` says that parts are missing."""
+    """Copies one value and repairs what is not canonical; ``cut``: parts of it are missing."""
 
     def __init__(self, max_bytes: int) -> None:
         self.left = max_bytes
@@ -319,7 +323,10 @@ class _Scrubber:
 
 
 def _fields(value: dict[object, object]) -> dict[str, object]:
-    """Give the entries by keys of plain text; kinds of text that differ may be the same text."""
+    """Return the entries by keys of plain text.
+
+    A subclass of ``str`` may be another key for Python and the same text in JSON: refused.
+    """
     fields: dict[str, object] = {}
     for key, item in value.items():
         if not isinstance(key, str):
@@ -349,7 +356,7 @@ def _number(value: float) -> float:
         raise _Refused(f"{float_name(value)} is not a finite number")
     if abs(value) >= _EXPONENT_FROM and MIN_INT <= value < -MIN_INT:
         return int(value)
-    return value or 0.0  # minus zero is false too
+    return value or 0.0  # minus zero is falsy, and becomes zero
 
 
 def _too_large(max_bytes: int) -> str:
@@ -361,7 +368,7 @@ def _readable(part: str | int) -> str:
 
 
 def _preview(text: str, max_bytes: int) -> str:
-    """Wrap as much of ``text`` as fits; quoting may double its length, so try less and less."""
+    """Return a preview with as much of ``text`` as fits; escapes make it longer, so try down."""
     room = max_bytes
     while room > 0:
         wrapped = write_json({"truncated": True, "preview": scrub_text(text, max_bytes=room)})

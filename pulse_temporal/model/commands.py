@@ -1,7 +1,6 @@
-"""Where a list of steps stands, and what it may do next.
+"""How far a list of steps has come, and the commands that may follow.
 
-They are values without behaviour towards Temporal, so that ``workflows/`` decides with them and
-tests compare them.
+Plain values, without a call to Temporal: the cursor decides with them, and tests compare them.
 """
 
 from __future__ import annotations
@@ -12,18 +11,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a list of steps stands.
+    """How far a list of steps has come.
 
     Attributes:
-        ended: Indexes of the steps that need no work any more: completed or skipped.
-        index: All steps before it have ended.
+        ended: Indexes after ``index`` of steps that are already completed or skipped.
+        index: The first step that has not ended.
     """
 
     ended: frozenset[int] = frozenset()
     index: int = 0
 
     def end(self, indexes: Iterable[int]) -> Progress:
-        """Give the progress after these steps have ended too."""
+        """Return the progress after these steps have ended too."""
         ended = self.ended.union(indexes)
         index = self.index
         while index in ended:

@@ -1,10 +1,10 @@
-"""Read cron expressions strictly: the five fields of POSIX, and a little that people expect.
+"""Parse cron expressions strictly: the five fields of POSIX and a few common extensions.
 
 - ``*``, numbers, lists, ranges and steps; names of months and weekdays in any case; 7 is Sunday.
-- A range may wrap around (``FRI-MON``, ``22-2``); its steps go on across the turn.
+- A range may wrap around (``FRI-MON``, ``22-2``); its steps continue across the wrap.
 - ``5/15`` is every fifteenth from 5 on.
 - ``L`` is the last day of the month, ``FRI#2`` its second and ``L5`` or ``5L`` its last Friday.
-- A date needs one of the two day fields when neither is ``*``, else both.
+- When neither day field is ``*``, a date must match one of them; otherwise both.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ _FOREIGN = (
     (re.compile(r"H.*|R.*"), "is not known here: times are never chosen for you", None),
     (re.compile(r"L?[0-9]*W"), "is not known here: there is no nearest weekday", None),
 )
-"""What other dialects of cron know: pattern of the term, what is wrong, hint."""
+"""Terms of other dialects of cron: their pattern, what is wrong with them, a hint or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class CronFields:
-    """What an expression says, field by field.
+    """A parsed expression, field by field.
 
     Attributes:
-        minutes: Of the hour.
-        hours: Of the day.
+        minutes: 0 to 59.
+        hours: 0 to 23.
         months: 1 is January.
-        days: Of the month.
-        last_day: The month's last day, too.
+        days: Days of the month, 1 to 31.
+        last_day: The last day of the month is named too.
         any_day: The field of the days is ``*``.
         weekdays: 0 is Sunday.
-        nth_weekdays: Pairs of a weekday and 1 to 5: which one of the month.
-        last_weekdays: Weekdays of which the month's last one is meant.
+        nth_weekdays: Pairs of a weekday and a number from 1 to 5: the second Friday is (5, 2).
+        last_weekdays: Weekdays of which the last one in the month is meant.
         any_weekday: The field of the weekdays is ``*``.
     """
 
@@ -69,10 +69,10 @@ class CronFields:
 
 
 class CronSyntaxError(ValueError):
-    """A text is no cron expression.
+    """A text is not a cron expression.
 
     Attributes:
-        reasons: A message for each field that is wrong, and a hint or None.
+        reasons: For each field that is wrong, a message, and a hint or None.
     """
 
     def __init__(self, reasons: Sequence[tuple[str, str | None]]) -> None:
@@ -89,14 +89,14 @@ class _Field:
 
     @property
     def size(self) -> int:
-        """How many values it has: Sunday's two numbers are one."""
+        """How many values it has; Sunday has two numbers, 0 and 7, but is one value."""
         return self.high - self.low + (self is not _WEEKDAY)
 
     def refuse(self, term: str, why: str, hint: str | None = None) -> CronSyntaxError:
         return CronSyntaxError([(f'{self.name}: "{term}" {why}', hint)])
 
     def value(self, word: str, term: str) -> int:
-        """Give the number that a number or a name stands for."""
+        """Return the number that a number or a name stands for; raise CronSyntaxError if none."""
         if word in self.names:
             return self.names.index(word) + self.low
         if word.isdecimal() and self.low <= int(word) <= self.high:
@@ -106,7 +106,7 @@ class _Field:
         raise self.refuse(term, f"must name {self.low} to {self.high}{names}", hint)
 
     def values(self, term: str) -> frozenset[int]:
-        """Give the numbers that a number, a range or a step stands for."""
+        """Return the numbers that ``*``, a number, a range or a step stands for, or raise."""
         for pattern, why, hint in _FOREIGN:
             if pattern.fullmatch(term):
                 raise self.refuse(term, why, hint)
@@ -121,7 +121,7 @@ class _Field:
             end = self.value(last, term)
         else:
             end = self.low + self.size - 1 if star or step else start
-        if start > end:
+        if start > end:  # wraps around; the modulo below brings it back
             end += self.size
         numbers = range(start, end + 1, int(step or 1))
         return frozenset((number - self.low) % self.size + self.low for number in numbers)
@@ -139,7 +139,7 @@ _DAY, _WEEKDAY = _FIELDS[2], _FIELDS[4]
 
 @dataclass(frozen=True, slots=True)
 class _Values:
-    """What one field says; ``nth`` and ``last`` are for the day fields."""
+    """One parsed field; ``nth`` and ``last`` are used by the day fields only."""
 
     numbers: frozenset[int]
     nth: frozenset[tuple[int, int]]
@@ -148,10 +148,10 @@ class _Values:
 
 
 def read_cron(expression: str) -> CronFields:
-    """Read a cron expression or a shorthand such as ``@daily``.
+    """Return a parsed cron expression or shorthand such as ``@daily``.
 
     Raises:
-        CronSyntaxError: With every field that is wrong, and what would be accepted.
+        CronSyntaxError: Names every field that is wrong, and what would be accepted.
     """
     found: list[_Values] = []
     reasons: list[tuple[str, str | None]] = []
@@ -178,7 +178,7 @@ def read_cron(expression: str) -> CronFields:
 
 
 def _split(expression: str) -> list[str]:
-    """Give the texts of the five fields, in upper case."""
+    """Return the texts of the five fields, in upper case; raise when there are not five."""
     text = expression.strip().lower()
     text = SHORTHANDS.get(ALIASES.get(text, text), text).upper()
     if text.startswith("@"):
@@ -212,6 +212,7 @@ def _read_field(field: _Field, text: str) -> _Values:
             last.add(field.value(match[1] or match[2], term) % 7)
         else:
             numbers |= field.values(term)
+    # A field with a "*" restricts nothing, whatever else it lists: the other day field decides.
     if not {"*", "*/1"}.isdisjoint(text.split(",")):
         return _Values(frozenset(numbers), frozenset(), frozenset(), is_any=True)
     return _Values(frozenset(numbers), frozenset(nth), frozenset(last), is_any=False)

@@ -1,4 +1,4 @@
-"""Workflows as data: what a caller sends, what is stored, what a run freezes."""
+"""Workflow definitions: as sent by a caller, as stored, and as frozen in a run."""
 
 from __future__ import annotations
 
@@ -29,9 +29,11 @@ class WorkflowInput(Value):
         steps: What a run does, in order; without steps a run completes at once.
         config: Handed to every handler.
         is_enabled: Only enabled definitions match.
-        cron_expression: Five fields or such as ``@daily``; ticks emit ``trigger_type``.
-        timezone: IANA zone of the cron expression; None is UTC.
-        key: What the application calls it, unique per tenant; ``put_workflow`` finds it by this.
+        cron_expression: Five fields, or a shorthand such as ``@daily``; ticks emit a signal of
+            type ``trigger_type``.
+        timezone: IANA zone of the cron expression; None means UTC.
+        key: The application's own name for it, unique in the tenant, by which ``put_workflow``
+            finds it.
     """
 
     tenant_id: TenantId
@@ -51,8 +53,8 @@ class WorkflowInput(Value):
 class WorkflowUpdate(Value):
     """A change to a definition: only the fields that are set are applied.
 
-    An explicit None clears an optional field and is refused for the others. The owner of
-    a definition never changes.
+    An explicit None clears an optional field, and is refused for the others. A definition
+    never changes its tenant.
     """
 
     name: Name | None = None
@@ -69,7 +71,7 @@ class WorkflowUpdate(Value):
 
 
 class WorkflowDefinition(WorkflowInput):
-    """A stored definition; its names may be longer than what is accepted today.
+    """A stored definition; its texts may be longer than this release accepts.
 
     Attributes:
         id: ``wfd_`` + UUIDv7.
@@ -77,12 +79,12 @@ class WorkflowDefinition(WorkflowInput):
         updated_at: When it last changed, UTC.
         version: 1, and 1 more with every change; enabling and disabling are changes too.
         schedule_error: Why Temporal refuses its cron; None when it does not. Every change of the
-            definition, and ``enable_workflow``, lets it be tried again.
-        not_understood: Why this release cannot run or change it: a newer one wrote it, and
+            definition, and ``enable_workflow``, tries again.
+        not_understood: Why this release cannot run or change it: a newer one wrote it. Then
             ``steps`` is empty. None: it can.
         raw: The stored steps, when they are not understood.
-        warnings: Of the call that has stored it, else empty: what its author should look at,
-            though it was accepted. They are not stored, and make no two definitions different.
+        warnings: What its author should look at, though it was accepted. Only what the call that
+            stored it returns has them; they are neither stored nor compared by ``==``.
     """
 
     tenant_id: str
@@ -105,14 +107,14 @@ class WorkflowDefinition(WorkflowInput):
 
     @override
     def __eq__(self, other: object) -> bool:
-        """Compare what is stored."""
+        """Return whether all that is stored is equal; warnings are not."""
         if not isinstance(other, WorkflowDefinition):
             return NotImplemented
         return super().__eq__(other.model_copy(update={"warnings": self.warnings}))
 
     @override
     def __hash__(self) -> int:
-        """Hash what names the stored content."""
+        """Return a hash of id and version, which identify the content."""
         return hash((self.id, self.version))
 
 
@@ -120,11 +122,11 @@ PutOutcome = Literal["created", "updated", "unchanged"]
 
 
 class PutWorkflow(Value):
-    """What ``put_workflow`` did.
+    """The result of ``put_workflow``.
 
     Attributes:
         definition: As it is stored now.
-        outcome: ``created``; ``updated``: it has a new version; ``unchanged``: it was the same.
+        outcome: ``created``; ``updated``, with a new version; ``unchanged``: nothing differed.
     """
 
     definition: WorkflowDefinition
@@ -132,7 +134,7 @@ class PutWorkflow(Value):
 
 
 class ValidationReport(Value):
-    """What is to be said about a definition that was not stored.
+    """The result of ``validate_workflow``, which stores nothing.
 
     Attributes:
         problems: Why it would be refused, in document order.
@@ -149,14 +151,14 @@ class ValidationReport(Value):
 
 
 class DefinitionSnapshot(Value):
-    """The definition as it was when a run was planned; later updates do not reach the run.
+    """A definition as it was when a run was planned; later updates do not reach the run.
 
     Attributes:
         definition_id: The definition it was taken from.
         version: Its version at that moment.
-        not_understood: Why this release cannot run it: a newer one wrote it, and ``steps`` is
+        not_understood: Why this release cannot run it: a newer one wrote it. Then ``steps`` is
             empty. None: it can.
-        raw: What is stored, when it is not understood.
+        raw: The stored snapshot, when it is not understood.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""How the whole stands: Postgres, Temporal, the workers, and what waits between them."""
+"""Health reports: Postgres, Temporal, workers, and what waits between them."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ CHECK_NAMES: tuple[CheckName, ...] = (
     "sharing",
     "mirror",
 )
-"""In the order of a report: what stands on something comes after it."""
+"""In the order of a report: a check comes after those that it depends on."""
 
 
 class HealthCheck(Value):
-    """One thing that was looked at.
+    """One check and its result.
 
     Attributes:
         name: Stable, for alarms.
-        status: ``failed``: it does not work until somebody acts. ``warning``: look closer.
+        status: ``failed``: it does not work until a person acts. ``warning``: look closer.
         summary: What was found, in a sentence or two.
-        advice: What to do; None where there is nothing to do.
+        advice: What to do; None when there is nothing to do.
     """
 
     name: CheckName
@@ -62,13 +62,13 @@ class HealthCheck(Value):
 
 
 class HealthReport(Value):
-    """What ``check_health`` has found; in JSON also the worst ``status`` of its checks.
+    """The result of ``check_health``; its JSON also has ``status``, the worst of its checks.
 
     Attributes:
         at: When it ended.
-        checks: What was looked at, always in the same order.
-        not_checked: What could not be looked at, because a server that it needs does not answer;
-            or was not asked for.
+        checks: The checks that were made, always in the same order.
+        not_checked: Checks that were not made: a server that they need does not answer, or they
+            were not asked for.
     """
 
     at: AwareDatetime
@@ -83,5 +83,5 @@ class HealthReport(Value):
         return "failed" if "failed" in found else "warning" if "warning" in found else "ok"
 
     def check(self, name: CheckName) -> HealthCheck | None:
-        """Give a check by its name; None when it was not made."""
+        """Return a check by its name; None when it was not made."""
         return next((check for check in self.checks if check.name == name), None)

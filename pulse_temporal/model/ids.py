@@ -11,8 +11,8 @@ IdKind = Literal["trg", "wfd", "run", "stp", "log", "wrk"]
 
 
 def new_id(kind: IdKind) -> str:
-    """Give a new identifier such as ``run_`` + 32 hexadecimal digits.
+    """Return a new identifier such as ``run_`` + 32 hexadecimal digits.
 
-    The digits are a UUIDv7, so ids of one kind sort by the millisecond of their making.
+    The digits are a UUIDv7, so ids of one kind sort by the millisecond in which they were made.
     """
     return f"{kind}_{uuid7().hex}"

@@ -1,8 +1,8 @@
-"""Reads a definition that may be hostile: a bounded copy, and what pydantic cannot see.
+"""Copy a definition that may be hostile, and find what pydantic cannot see.
 
-Pydantic checks the copy afterwards. The copy has the input's keys and indexes, so both
-talk about the same places; what was refused here is replaced by something harmless, so
-that nothing is reported twice.
+Pydantic checks the copy afterwards. The copy is bounded in size. It has the keys and indexes of
+the input, so that findings of both name the same places; what was refused here is replaced by
+something harmless, so that nothing is reported twice.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from pulse_temporal.model.plain import article, is_mapping, is_sequence, json_po
 from pulse_temporal.model.problems import MAX_PROBLEMS, Finding, Place
 
 LEVELS_ABOVE = 3
-"""Levels of JSON that hold a step of the root list: the definition, the list, the step."""
+"""Levels of JSON around the fields of a root step: the definition, the list, the step."""
 
 LEVELS_A_BLOCK = 3
 """Levels of JSON that each parallel step adds: its branches, the branch, the inner step."""
 
 DEEPEST_NESTING = (MAX_DEPTH - LEVELS_ABOVE - 1) // LEVELS_A_BLOCK
-"""Parallel steps inside each other that canonical JSON can hold at all."""
+"""How deep parallel steps can be nested at all within the depth of canonical JSON."""
 
 _HARMLESS_BRANCH: list[object] = [{"type": "delay", "name": "x", "delay_ms": 1}]
 
 
 class Intake:
-    """One reading of one definition; ``findings`` fills while it reads."""
+    """Copies one definition and collects ``findings`` on the way; for one use."""
 
     def __init__(self, limits: Limits) -> None:
         self.findings: list[Finding] = []
@@ -43,7 +43,7 @@ class Intake:
         self._names: dict[str, Place] = {}
 
     def read(self, data: Mapping[str, object]) -> dict[str, object]:
-        """Copy a definition and note every broken rule that its models do not state."""
+        """Return a copy; note every broken rule that the models do not check."""
         copy = self._fields(data, ())
         if "config" in copy:
             copy["config"] = self._config(copy["config"], ("config",), MAX_DEPTH - 1)

@@ -1,7 +1,8 @@
-"""The text of canonical JSON, which feeds stored hashes and so depends on no library.
+"""Write canonical JSON as text.
 
-Floats have the digits of Python's ``repr``: the fewest that give the same float. Those from
-0.00001 up to 1e16 are written without an exponent; the exponent of others has a sign and no
+Hashes of the text are stored, so its form is fixed here and does not depend on the version of a
+library. Floats have the digits of Python's ``repr``: the fewest that give the same float. Those
+from 0.00001 up to 1e16 are written without an exponent; the exponent of others has a sign and no
 leading zeros.
 """
 
@@ -24,14 +25,16 @@ _PLAIN_POWER = -5
 
 
 def write_json(tree: JsonValue) -> str:
-    """Return the text of a tree of JSON's own types, without blanks, keys as they come."""
+    """Return the text of a value in JSON's own types, without blanks, keys in their order."""
     text = _ENCODER.encode(tree)
+    # Two quick looks first: the pattern that knows text from numbers is slow on large texts.
     if ("e-" in text or "e+" in text) and _MAYBE_EXPONENT.search(text):
         return _TEXT_OR_EXPONENT.sub(_respelled, text)
     return text
 
 
 def _respelled(found: re.Match[str]) -> str:
+    """Return a number with the canonical exponent; a text, which may look like one, as it is."""
     if found["power"] is None:
         return found[0]
     sign, digits, power = found["sign"], found["digits"], int(found["power"])

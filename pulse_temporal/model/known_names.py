@@ -1,4 +1,4 @@
-"""Names in a definition that mean something only to processes: handlers and signal types."""
+"""Check names in a definition that only processes know: handlers and signal types."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pulse_temporal.model.values import is_name
 
 @dataclass(frozen=True, slots=True)
 class KnownNames:
-    """What this process has registered, and what live workers have published.
+    """Names that this process has registered or live workers have published.
 
     Attributes:
         actions: Names of actions.
         conditions: Names of conditions.
         signals: Types of signals.
-        registrations: Of the signals that this process has registered.
-        accepts_any_signal: Signals need no registration.
+        registrations: Of the signal types that this process has registered.
+        accepts_any_signal: Whether signals need no registration.
     """
 
     actions: Collection[str]
@@ -33,16 +33,16 @@ class KnownNames:
 
     @property
     def has_handlers(self) -> bool:
-        """Whether any handler is known; while none is, no name can be called wrong."""
+        """Whether any handler is known; as long as none is, no name can be called wrong."""
         return bool(self.actions or self.conditions)
 
 
 def handler_findings(definition: Mapping[str, object], known: KnownNames) -> list[Finding]:
-    """Return a finding for every step whose handler is not known; at most 101.
+    """Return a finding for every step whose handler is not known, at most 101.
 
     Args:
-        definition: As its author sent it; it may break other rules.
-        known: Where the names are looked up. While it has none at all, nothing is found.
+        definition: As its author sent it; it may break other rules, which are not reported here.
+        known: The known names. If it has no handlers at all, nothing is found.
     """
     findings: list[Finding] = []
     if not known.has_handlers:
@@ -59,13 +59,13 @@ def handler_findings(definition: Mapping[str, object], known: KnownNames) -> lis
 def signal_warnings(
     definition: WorkflowInput, known: KnownNames, *, as_sent: Mapping[str, object]
 ) -> list[Finding]:
-    """Return what keeps signals from starting a definition, as far as the known names tell it.
+    """Return why signals could never start a definition, as far as the known names tell.
 
     Args:
-        definition: A valid definition. One with a cron also starts by the clock, whose ticks
-            need no registration: its type may be registered nowhere.
-        known: Where the names are looked up.
-        as_sent: The same in its author's spelling.
+        definition: A valid definition. With a cron, its type need not be registered: ticks
+            need no registration.
+        known: The known names.
+        as_sent: The same definition in its author's spelling.
     """
     findings: list[Finding] = []
     type_ = definition.trigger_type
@@ -101,7 +101,7 @@ def _spelled(snake: str, camel: str, as_sent: Mapping[str, object]) -> Place:
 
 
 def _walk(steps: object, place: Place) -> Iterator[tuple[Place, Mapping[str, object]]]:
-    """Return the steps of a list with their places, those in branches included."""
+    """Yield the steps of a list, including those in branches, with their places."""
     if not is_sequence(steps):
         return
     for index, step in enumerate(steps):

@@ -1,4 +1,8 @@
-"""Find what a pydantic model masks or recodes when it is written as JSON: secrets and bytes."""
+"""Find what pydantic masks or recodes when it writes a model as JSON: secrets and bytes.
+
+Stored as they are written, a secret would be asterisks and bytes would be other bytes, without an
+error. So models that hold them are refused.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +17,12 @@ from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 from pulse_temporal.model.plain import article, is_list, is_mapping
 
 MASKS = ("**********", "")
-"""How pydantic writes a secret that no serializer of its author reveals."""
+"""How pydantic writes a secret, unless a serializer of the author reveals it."""
 
 DEEPEST = 64
 
 ABSENT = object()
-"""Stands for JSON that pydantic could not write."""
+"""Stands for the JSON of a value that pydantic could not write."""
 
 Child: TypeAlias = tuple[str | int, object, object]
 """Key or index, the value there, and the value as JSON."""
@@ -26,7 +30,7 @@ Child: TypeAlias = tuple[str | int, object, object]
 
 @dataclass(frozen=True, slots=True)
 class Masked:
-    """A value that JSON would not carry as it is.
+    """A secret or bytes inside a model.
 
     Attributes:
         path: Keys and indexes that lead to it, in the spelling of the JSON.
@@ -40,15 +44,15 @@ class Masked:
 def find_masked(
     value: object, shown: object, *, path: tuple[str | int, ...] = ()
 ) -> Masked | None:
-    """Find the first secret or bytes in a model and in what it holds.
+    """Return the first secret or bytes in a model, at any depth; None when there are none.
 
-    One that its author writes in a form of their own, such as ``Base64Bytes`` or a serializer
-    that reveals a secret, is none; nor is one that is left out of the JSON.
+    Values that the author writes in a form of their own, such as ``Base64Bytes`` or a serializer
+    that reveals a secret, do not count; nor do those that are left out of the JSON.
 
     Args:
         value: Any value.
-        shown: The same as JSON's own types, or ``ABSENT``.
-        path: Where the value is.
+        shown: The same value as pydantic wrote it, in JSON's own types; or ``ABSENT``.
+        path: The path of the value.
     """
     if len(path) > DEEPEST:  # deeper than JSON may be, or a model that holds itself
         return None
@@ -62,7 +66,7 @@ def find_masked(
 
 
 def _children(value: object, shown: object) -> Iterable[Child]:
-    """Return what a value holds; nothing where its author has chosen another form for the JSON."""
+    """Return the parts of a value; none if the author has chosen another form for the JSON."""
     if isinstance(value, BaseModel):
         fields = dict(_fields_of(value))
         is_root = type(value).__pydantic_root_model__
@@ -78,7 +82,7 @@ def _children(value: object, shown: object) -> Iterable[Child]:
 
 
 def _fields_of(model: BaseModel) -> Iterator[tuple[str, object]]:
-    """Return the fields of a model by their names in the JSON."""
+    """Yield the fields of a model with their names in the JSON."""
     kind = type(model)
     for name, field in kind.model_fields.items():
         yield field.serialization_alias or field.alias or name, _read(model, name)
@@ -88,7 +92,7 @@ def _fields_of(model: BaseModel) -> Iterator[tuple[str, object]]:
 
 
 def _read(model: object, name: str) -> object:
-    """Read an attribute, which may be foreign code; None when that fails."""
+    """Return an attribute, which may run foreign code; None when that fails."""
     try:
         return getattr(model, name, None)
     except Exception:  # noqa: BLE001 - whatever a computed field raises
@@ -105,7 +109,10 @@ def _named(fields: Iterable[tuple[str, object]], shown: object) -> Iterator[Chil
 
 
 def _in_order(items: Iterable[tuple[object, object]], shown: object) -> Iterator[Child]:
-    """Pair items with their JSON by position: JSON spells keys as text."""
+    """Pair items with their JSON by position, as keys may look different there.
+
+    When the numbers differ, a serializer of the author has changed them: nothing is paired.
+    """
     held = list(items)
     if shown is ABSENT:
         pairs = [(str(key) if not isinstance(key, int) else key, ABSENT) for key, _ in held]
@@ -136,7 +143,7 @@ def _is_masked(value: object) -> bool:
 
 
 def _is_default(value: object, shown: object) -> bool:
-    """Return whether a secret or bytes stand in the JSON as pydantic writes them by itself."""
+    """Return whether the JSON has a secret or bytes as pydantic writes them by default."""
     if shown is ABSENT:
         return True
     if _is_binary(value):

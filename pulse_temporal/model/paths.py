@@ -2,7 +2,7 @@
 
 Grammar: ``index *( "/" ("b" | "i") number "/" index )``. ``b`` is a branch of a parallel
 step; ``i`` is an iteration, reserved for steps that repeat a list. The part before the
-last index is the list that the step lives in: its prefix, ``""`` for the root list.
+last index is the prefix of the list that has the step: ``""`` for the root list.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PATH = re.compile(f"{_NUMBER}(?:/[bi]{_NUMBER}/{_NUMBER})*")
 
 
 def parse_path(text: str) -> Path:
-    """Give the text back when it is a step path.
+    """Return the text if it is a step path.
 
     Raises:
         ValueError: It is not; the message shows the form.
@@ -28,17 +28,17 @@ def parse_path(text: str) -> Path:
 
 
 def child_path(prefix: str, index: int) -> Path:
-    """Give the path of a step from its list's prefix (``""`` for the root) and its index."""
+    """Return the path of a step, from the prefix of its list and its index there."""
     return f"{prefix}/{index}" if prefix else str(index)
 
 
 def branch_path(step_path: Path, branch: int) -> str:
-    """Give the prefix of a parallel step's branch: ``2`` and 0 make ``2/b0``."""
+    """Return the prefix of a parallel step's branch: ``2`` and 0 make ``2/b0``."""
     return f"{step_path}/b{branch}"
 
 
 def path_numbers(path: Path) -> list[int]:
-    """Give the numbers of a path; lists of them sort in document order.
+    """Return the numbers of a path; such lists sort in document order.
 
     As text ``2/b0/10`` sorts before ``2/b0/2``; as ``[2, 0, 10]`` it does not.
     """
@@ -46,12 +46,12 @@ def path_numbers(path: Path) -> list[int]:
 
 
 def branch_prefix_of(path: Path) -> str:
-    """Give the prefix of the list that a step lives in: ``""`` or such as ``2/b0``."""
+    """Return the prefix of the list that has a step: ``""`` for the root, else as ``2/b0``."""
     return path.rpartition("/")[0]
 
 
 def parent_of(path: Path) -> tuple[Path | None, int | None]:
-    """Give the step that contains this one, and the number of its branch (or iteration).
+    """Return the step that contains this one, and the number of its branch or iteration.
 
     Both are None for a step of the root list.
     """

@@ -1,4 +1,4 @@
-"""Foreign Python values as JSON's own types, one level at a time, and their names for people."""
+"""Turn Python values into JSON's own types, one level at a time, and name them for people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 UNSAFE = re.compile("[\x00\ud800-\udfff]")
-"""NUL and lone surrogates: what Python text can hold and Postgres cannot."""
+"""NUL and lone surrogates, which Python text can hold and Postgres cannot."""
 
 ACCEPTED = (
     "accepted are objects with text keys, lists, text, finite numbers, true, false, null, "
@@ -26,34 +26,33 @@ REPR_CHARS = 500
 
 
 def is_dict(value: object) -> TypeGuard[dict[object, object]]:
-    """Say whether a value is a dict and no subclass, which could behave differently."""
+    """Return whether a value is a dict and not of a subclass, which could behave differently."""
     return type(value) is dict
 
 
 def is_list(value: object) -> TypeGuard[Sequence[object]]:
-    """Say whether a value is a list or a tuple and no subclass."""
+    """Return whether a value is a list or a tuple and not of a subclass."""
     return type(value) is list or type(value) is tuple
 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[object, object]]:
-    """Say whether a value is any kind of mapping."""
+    """Return whether a value is a mapping of any class."""
     return isinstance(value, Mapping)
 
 
 def is_sequence(value: object) -> TypeGuard[Sequence[object]]:
-    """Say whether a value is any kind of list or tuple."""
+    """Return whether a value is a list or a tuple, or of a subclass."""
     return isinstance(value, (list, tuple))
 
 
 def unwrap(value: object) -> object:
-    """Give the plain stand-in of a value whose type is not JSON's own.
+    """Return the equivalent in JSON's own types of a model, mapping, date, UUID or enum.
 
-    Models, mappings, dates, UUIDs, enums and subclasses of JSON's types have one; what
-    is inside a container is not looked at.
+    Also of subclasses of JSON's types. What is inside a container stays as it is.
 
     Raises:
-        TypeError: There is none, or the value's own code failed while it was read. That error
-            is not chained: it may quote the value.
+        TypeError: It has none, or the value's own code failed while it was read. That error
+            is not chained, as it may quote the value.
     """
     refusal = f"is not JSON; {ACCEPTED}"
     plain: object = None
@@ -92,9 +91,9 @@ def _scalar(value: object) -> object:
 
 
 def failure_of(error: BaseException) -> str:
-    """Return an error's class and the line that raised it, never its text, which may be a secret.
+    """Return an error's class and the line that raised it, but not its text: it may hold secrets.
 
-    For foreign code whose error is not chained, so that a person still finds the place.
+    For errors of foreign code that are not chained, so that a person still finds the place.
     """
     frames = traceback.extract_tb(error.__traceback__)
     name = type(error).__name__
@@ -104,13 +103,13 @@ def failure_of(error: BaseException) -> str:
 
 
 def article(value: object) -> str:
-    """Name the type of a value for a message: ``a set``, ``an object``."""
+    """Return the type of a value for a message, with an article: ``a set``, ``an object``."""
     name = type(value).__name__
     return f"{'an' if name[:1].lower() in tuple('aeiou') else 'a'} {name}"
 
 
 def json_kind(value: object) -> str:
-    """Name the kind of a value in the words of JSON: ``text``, ``a list``, ``null``."""
+    """Return the kind of a value in the words of JSON: ``text``, ``a list``, ``null``."""
     name = f"a Python {type(value).__name__}"
     if value is None:
         name = "null"
@@ -132,7 +131,7 @@ def json_kind(value: object) -> str:
 
 
 def cut_repr(value: object) -> str:
-    """Give at most 500 characters of a value's ``repr``; never raises."""
+    """Return at most 500 characters of a value's ``repr``; never raise."""
     try:
         return str.__str__(repr(value))[:REPR_CHARS]
     except BaseException:  # noqa: BLE001 - foreign code; a log must not fail or end on it
@@ -140,7 +139,7 @@ def cut_repr(value: object) -> str:
 
 
 def spell(value: object) -> str:
-    """Give a value as text, by its own ``str``; never raises, whatever that does."""
+    """Return a value's ``str``, or why that failed; never raise."""
     try:
         return str.__str__(str(value))
     except BaseException as error:  # noqa: BLE001 - foreign code, and SystemExit must not get out
@@ -148,25 +147,25 @@ def spell(value: object) -> str:
 
 
 def digits(value: int) -> str:
-    """Give the digits of an integer of any size, cut hexadecimal ones for a huge one."""
+    """Return the digits of an integer; of one beyond 4300 digits, 500 hexadecimal ones."""
     try:
         return str(value)
-    except ValueError:  # Python writes no more than 4300 digits
+    except ValueError:  # Python refuses to write more than 4300 digits
         return hex(value)[:REPR_CHARS]
 
 
 def float_name(value: float) -> str:
-    """Name a float that is not finite: ``NaN``, ``Infinity`` or ``-Infinity``."""
+    """Return the name of a float that is not finite: ``NaN``, ``Infinity`` or ``-Infinity``."""
     if math.isnan(value):
         return "NaN"
     return "Infinity" if value > 0 else "-Infinity"
 
 
 def repair(text: str) -> str:
-    """Put U+FFFD where the text holds NUL or a lone surrogate."""
+    """Return the text with U+FFFD for every NUL and lone surrogate."""
     return UNSAFE.sub("\ufffd", text)
 
 
 def json_pointer(path: Sequence[str | int]) -> str:
-    """Give the JSON pointer (RFC 6901) of a path; the empty path gives ``""``."""
+    """Return the JSON pointer (RFC 6901) of a path; ``""`` for the empty path."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)

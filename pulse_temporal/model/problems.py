@@ -1,4 +1,4 @@
-"""What is wrong with an input, told in the caller's own spelling."""
+"""Describe what is wrong with an input, in the caller's own spelling."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _MESSAGES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A problem before it is told: the place as a path instead of a pointer."""
+    """A problem whose place is still a path, not a JSON pointer."""
 
     place: Place
     message: str
@@ -60,7 +60,7 @@ class Finding:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """Give a hint that names the known word most like ``word``; None when none is."""
+    """Return a hint with the known word most like ``word``; None when none is like it."""
     by_shape = {_shape(name): name for name in known}
     shape = _shape(word[:_POINTER_PART_CHARS])
     longer = [known_shape for known_shape in by_shape if known_shape.startswith(shape)]
@@ -69,7 +69,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 
 
 def one_of(words: Sequence[str]) -> str:
-    """Give a list of words for a message: ``"a", "b" or "c"``."""
+    """Return words as a list for a message: ``"a", "b" or "c"``."""
     quoted = [f'"{word}"' for word in words]
     return f"{', '.join(quoted[:-1])} or {quoted[-1]}" if quoted[1:] else "".join(quoted)
 
@@ -77,19 +77,19 @@ def one_of(words: Sequence[str]) -> str:
 def explain(
     error: ValidationError, *, data: Mapping[str, object], model: type[Value]
 ) -> list[Finding]:
-    """Translate pydantic's errors about an input; at most one more than are told.
+    """Return pydantic's errors about an input as findings, at most 101 of them.
 
     Args:
-        error: What validating ``data``, or a cleaned copy of it, raised.
+        error: Raised when ``data``, or a cleaned copy of it, was validated.
         data: The input as the caller spelled it.
-        model: The model that the input was to become.
+        model: The model that it was validated against.
     """
     details = error.errors(include_url=False, include_input=False)[: MAX_PROBLEMS + 1]
     return [_Explainer(detail, data, model).finding() for detail in details]
 
 
 def to_problems(findings: Iterable[Finding], *, data: Mapping[str, object]) -> list[Problem]:
-    """Give findings as problems in document order, at most 100 and a mark for the rest."""
+    """Return findings as problems in document order: at most 100, then ``… and more``."""
     ordered = sorted(findings, key=lambda finding: _position(data, finding.place))
     problems = [
         Problem(json_pointer(_readable(found.place)), found.message, found.hint)
@@ -101,7 +101,7 @@ def to_problems(findings: Iterable[Finding], *, data: Mapping[str, object]) -> l
 
 
 class _Explainer:
-    """One of pydantic's errors and the input that it is about."""
+    """Explains one of pydantic's errors about an input."""
 
     def __init__(
         self, detail: ErrorDetails, data: Mapping[str, object], model: type[Value]
@@ -151,6 +151,7 @@ class _Explainer:
         return Finding(self.place, f"is not a field here; known are {', '.join(fields)}", hint)
 
     def _model_at(self, place: Place) -> type[Value] | None:
+        """Return the model of the object at a place; None when its ``type`` is unknown."""
         if not place:
             return self.model
         if _is_step(place):
@@ -158,6 +159,10 @@ class _Explainer:
         return RetryPolicy if to_snake(str(place[-1])) == "retry_policy" else None
 
     def _spell(self, field: str) -> str:
+        """Return a field's name in snake_case or camelCase, as the caller seems to write.
+
+        The object itself decides, then the root; camelCase when neither tells.
+        """
         for place in (self.place[:-1], ()):
             keys = _keys(_lookup(self.data, place))
             if any("_" in key for key in keys):
@@ -183,11 +188,12 @@ def _belongs_to(name: str) -> str | None:
 
 
 def _shape(word: str) -> str:
+    """Return a word without case and punctuation, so ``send_mail`` and ``sendMail`` are equal."""
     return re.sub("[^a-z0-9]", "", word.lower()) or word
 
 
 def _is_step(place: Place) -> bool:
-    """Say whether a place is a step: ``steps, 2`` or ``steps, 2, branches, 0, 1``."""
+    """Return whether a place is a step: ``steps, 2`` or ``steps, 2, branches, 0, 1``."""
     inner = place[2:]
     return place[1:] != () and place[0] == "steps" and _is_branching(inner)
 
@@ -197,7 +203,7 @@ def _is_branching(inner: Place) -> bool:
 
 
 def _without_tags(loc: Place) -> Place:
-    """Drop the type that pydantic writes behind the index of every step."""
+    """Return pydantic's place without the step type that it adds after every step's index."""
     place: Place = ()
     after_step = False
     for part in loc:
@@ -225,14 +231,14 @@ def _child(value: object, part: str | int) -> object:
 
 
 def _keys(value: object) -> list[str]:
-    """Give the first keys of an object; a hostile one may have a million."""
+    """Return the first 200 keys of an object; a hostile one may have a million."""
     if is_mapping(value):
         return [key for key in islice(value, _KEYS_LOOKED_AT) if isinstance(key, str)]
     return list(type(value).model_fields) if isinstance(value, BaseModel) else []
 
 
 def _position(data: object, place: Place) -> tuple[int, ...]:
-    """Give the indexes of a place in its document; a missing field comes last."""
+    """Return the indexes of a place, to sort by document order; a missing field comes last."""
     numbers: list[int] = []
     for part in place:
         keys = _keys(data)

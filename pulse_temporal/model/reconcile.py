@@ -1,4 +1,4 @@
-"""What a comparison of the mirror with Temporal has found, and what was done about it."""
+"""Reports of the reconciler: what differs between the mirror and Temporal, and what was done."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Found = Literal[
     "schedule_differs",
     "schedule_left_over",
 ]
-"""How a workflow or schedule stands in Temporal while Postgres says otherwise."""
+"""The state of a workflow or schedule in Temporal that contradicts Postgres."""
 
 Remedy = Literal["fail", "cancel", "restart", "start", "end_workflow", "sync_schedule"]
 
@@ -32,12 +32,12 @@ class Repair(Value):
         subject_id: The run, or for schedules the definition.
         tenant_id: Its owner; empty for the schedule of a definition that is gone.
         generation: Of the run, before the repair; 0 for schedules.
-        found: What Temporal says.
-        remedy: ``fail`` and ``cancel`` end the run as its workflow has ended. ``restart`` lets it
-            go on as its next generation, from what is on record. ``start`` starts a workflow that
-            was never started. ``end_workflow`` cancels one whose run is over. ``sync_schedule``
-            makes a schedule equal to its definition.
-        reason: In words.
+        found: The state in Temporal.
+        remedy: ``fail`` and ``cancel`` end the run as its workflow has ended. ``restart`` goes
+            on with it in its next generation, from what is on record. ``start`` starts a workflow
+            that was never started. ``end_workflow`` cancels one whose run is over.
+            ``sync_schedule`` makes a schedule equal to its definition.
+        reason: The difference in words.
     """
 
     subject_id: str
@@ -57,11 +57,11 @@ class ReconcileReport(Value):
         repairs: What was repaired; with ``applied`` false, what would be.
         applied: False for a dry run, and when the comparison was halted.
         halted: Why nothing was repaired although something differs; None: it was not halted.
-        unknown_workflows: Open workflows of this task queue for which there is no run, at most
-            100; they are left alone.
-        problems: What could not be looked at or repaired, at most 100 sentences; the next
+        unknown_workflows: Open workflows of this task queue without a run, at most 100; they are
+            left alone.
+        problems: What could not be compared or repaired, at most 100 sentences; the next
             comparison tries again.
-        differences: How many there are, also where ``repairs`` was cut to 100 to be kept.
+        differences: Their number, even where ``repairs`` was cut to 100 to be stored.
     """
 
     at: AwareDatetime

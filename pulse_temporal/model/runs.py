@@ -1,4 +1,4 @@
-"""Runs and step runs: their values, their statuses and which status may follow which."""
+"""Runs and step runs: their fields, their statuses, and which status may follow which."""
 
 from __future__ import annotations
 
@@ -58,22 +58,22 @@ STEP_TRANSITIONS: Mapping[StepStatus, frozenset[StepStatus]] = MappingProxyType(
 )
 """Statuses that may follow each step status.
 
-``running`` to itself is a redelivery under a new claim; what follows ``failed`` happens
-only in a new generation of the run (``running`` for a parallel step).
+``running`` to itself is a redelivery under a new claim. ``failed`` is left only in a new
+generation of the run (to ``running`` by a parallel step).
 """
 
 
 def is_run_status(status: str) -> TypeIs[RunStatus]:
-    """Return whether this release knows what a run's status means."""
+    """Return whether this release knows a run's status."""
     return status in RUN_TRANSITIONS
 
 
 def check_run_transition(run_id: str, current: RunStatus | str, target: RunStatus) -> None:
-    """Do nothing when a run may change from ``current`` to ``target``.
+    """Check that a run may change from ``current`` to ``target``.
 
     Raises:
         RunTransitionError: It may not; the message names the statuses that may follow, or says
-            that only a newer release knows them.
+            that only a newer release knows ``current``.
     """
     if not is_run_status(current):
         raise RunTransitionError(
@@ -93,11 +93,11 @@ class WorkflowRun(Value):
 
     Attributes:
         id: ``run_`` + UUIDv7.
-        status: How it stands; a status of a newer release is given as it is stored.
+        status: A status of a newer release is returned as it is stored.
         context: Results of completed actions by step name.
-        current_step_index: Position in the root list of the step that is active.
+        current_step_index: Index in the root list of the active step.
         is_replay: Started by a replay.
-        is_dry_run: A replay that evaluates conditions and does nothing else.
+        is_dry_run: Started by a replay that only evaluates conditions.
         definition_snapshot: The definition as it was when the run was planned.
         generation: 1, and 1 more with every retry.
         error_message: Why it failed; None otherwise.
@@ -135,17 +135,17 @@ class WorkflowStepRun(Value):
     Attributes:
         id: ``stp_`` + UUIDv7.
         step_index: Position in its list, from 0.
-        step_type: Kind of step; one of a newer release is named as it is stored.
-        status: How it stands; one of a newer release is given as it is stored, too.
+        step_type: Kind of step; one of a newer release is returned as it is stored.
+        status: A status of a newer release is returned as it is stored.
         path: Position in the run, for example ``2/b0/1``.
         uses: The handler's name when it differs from ``step_name``.
         result: What the handler returned; ``{"value": ...}`` for a condition.
-        branch_index: Branch of the parallel step that contains it.
-        parent_step_run_id: The step run that contains it.
+        branch_index: Branch of the parallel step that contains it; None in the root list.
+        parent_step_run_id: The parallel step that contains it; None in the root list.
         generation: Generation of the run that last touched it.
         attempt: Attempts used in this generation; lost workers do not count.
         max_attempts: Attempts that its policy grants.
-        next_attempt_at: When a failed attempt is repeated.
+        next_attempt_at: When the next attempt is due after a failed one.
         skipped_by: Path of the condition, or the reason, that skipped it.
         blocked_reason: Why it cannot start, for example no worker knows its handler.
     """
@@ -185,12 +185,13 @@ class StepAttempt(Value):
 
     Attributes:
         path: Of the step.
-        claim: Counts the deliveries of the step, from 1.
-        attempt: Counts the calls of this generation; a call after a lost worker keeps the number.
-        status: ``lost`` and ``released`` cost no attempt; one of a newer release is given as it is
-            stored.
-        worker_id: The process that had it.
-        deadline_at: When its time was over.
+        claim: Number of this delivery of the step, from 1.
+        attempt: Number of the attempt in this generation, from 1; a delivery after a lost worker
+            keeps the number.
+        status: ``lost`` and ``released`` cost no attempt; a status of a newer release is returned
+            as it is stored.
+        worker_id: The worker that had it.
+        deadline_at: When its time is over.
         error_message: Why it failed or was lost; None otherwise.
         traceback: Where the application's code failed: its own frames, with causes and notes,
             cut to 16 KiB; None when nothing was raised.
@@ -216,13 +217,13 @@ class StepAttempt(Value):
 class RunFilter(Value):
     """Which runs to list; every field that is set narrows the list.
 
-    Made with a field that is unknown or wrong, it raises ``InvalidInputError``.
+    Raises ``InvalidInputError`` when it is made with an unknown or wrong field.
 
     Attributes:
         tenant_id: None reads across tenants, for operators only.
         status: One status or several.
-        created_after: Earliest moment of creation, included.
-        created_before: First moment that is too late.
+        created_after: Earliest time of creation, included.
+        created_before: Latest time of creation, excluded.
     """
 
     tenant_id: TenantId | None = None
@@ -236,7 +237,7 @@ class RunFilter(Value):
     @model_validator(mode="wrap")
     @classmethod
     def _refuse(cls, fields: object, read: ModelWrapValidatorHandler[Self]) -> Self:
-        """Refuse as the rest of the library does, and not with an error of pydantic's.
+        """Turn pydantic's error into one of this library.
 
         Raises:
             InvalidInputError: A field is unknown or wrong; all of them are named.
@@ -250,7 +251,7 @@ class RunFilter(Value):
 
     @property
     def statuses(self) -> list[RunStatus] | None:
-        """The statuses as a list; None when any will do."""
+        """The statuses as a list; None for any."""
         return [self.status] if isinstance(self.status, str) else self.status
 
 
@@ -262,7 +263,7 @@ class Page(Value, Generic[Item]):
 
     Attributes:
         items: In the order of the list.
-        next_cursor: Hand it in for the following page; None on the last one.
+        next_cursor: Pass it as ``cursor`` for the next page; None on the last one.
     """
 
     items: tuple[Item, ...]
@@ -270,15 +271,15 @@ class Page(Value, Generic[Item]):
 
 
 class ActionResult(Value):
-    """What an action reports; returning a mapping is short for ``ActionResult(data=...)``.
+    """The result of an action; a mapping that it returns is short for ``ActionResult(data=...)``.
 
     Attributes:
         success: False makes this a failed attempt.
-        data: A mapping or a pydantic model that joins the run's context; must be canonical JSON,
-            which is checked later.
+        data: A mapping or a pydantic model, which joins the run's context; must be canonical
+            JSON, which is checked when the handler has returned.
         error: Why it failed.
         retryable: False rules out another attempt.
-        retry_after: Shortest pause before the next attempt; replaces the policy's.
+        retry_after: Shortest pause before the next attempt; replaces the policy's backoff.
     """
 
     success: Flag = True
@@ -308,8 +309,8 @@ class ExecutionLog(Value):
     Attributes:
         id: ``log_`` + UUIDv7.
         step_run_id: None for lines about the whole run.
-        level: How grave it is; a level of a newer release is given as it is stored.
-        seq: Position among all events and lines; the only order that holds.
+        level: A level of a newer release is returned as it is stored.
+        seq: Position among all events and log lines; timestamps do not give the order.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Signals: what is emitted, what is stored, what a type of signal must look like."""
+"""Signals: as emitted, as stored, and the registration of their types."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pulse_temporal.model.values import Flag, Name, ResourceId, TenantId, Value
 
 
 def _open(value: object) -> object:
+    """Return a model as JSON; any other value as it is, for pydantic to check."""
     return opened(value, where="payload") if isinstance(value, BaseModel) else value
 
 
@@ -21,8 +22,8 @@ class TriggerInput(Value):
         tenant_id: Owner; only this tenant's definitions match.
         source: The system that it comes from, as registered.
         type: What happened, for example ``heartbeat.missed``.
-        resource_type: Kind of the thing it happened to.
-        resource_id: The thing itself.
+        resource_type: Kind of the thing that it is about; definitions may filter by it.
+        resource_id: Id of that thing.
         environment: For example ``production``; definitions may filter by it.
         payload: Facts for handlers, a mapping or a pydantic model; must be canonical JSON, which
             ``emit`` checks.
@@ -40,16 +41,16 @@ class TriggerInput(Value):
 
 
 class TriggerEnvelope(TriggerInput):
-    """A stored signal; what is stored may be longer than what is accepted today.
+    """A stored signal; its texts may be longer than this release accepts.
 
     Attributes:
         id: ``trg_`` + UUIDv7.
         created_at: When it was emitted, UTC.
         run_ids: Runs that it started, oldest definition first.
-        duplicate: An earlier emit with the same idempotency key is returned.
-        caused_by_run_id: The run whose handler emitted it; None from outside.
+        duplicate: The signal of an earlier emit with the same idempotency key is returned.
+        caused_by_run_id: The run whose handler emitted it; None when the application did.
         root_trigger_id: First signal of the chain; None when it is this one.
-        depth: Signals before it in the chain.
+        depth: Number of signals before it in the chain.
         is_replay: Emitted by a replayed run.
     """
 

@@ -1,4 +1,4 @@
-"""Where a run stands, in one sentence: for whoever waits for it in vain."""
+"""Describe how far a run has come, in one sentence, for the message of a timeout."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ MOST_STEPS = 3
 
 
 def standing(run: WorkflowRun | None, steps: Sequence[WorkflowStepRun]) -> str:
-    """Return where a run stands: its status, and what its open steps wait for.
+    """Return the status of a run and what its first three open steps wait for, as a sentence.
 
     Args:
-        run: None when no run of the id is stored.
+        run: None when no run with this id is stored.
         steps: Its step runs, in document order.
     """
     if run is None:
@@ -28,7 +28,7 @@ def standing(run: WorkflowRun | None, steps: Sequence[WorkflowStepRun]) -> str:
 
 
 def _is_at_work(step: WorkflowStepRun) -> bool:
-    """Whether a step is what its list stands at; a block stands at its branches' steps."""
+    """Return whether a step is at work or waits; a parallel step is told by those within it."""
     if step.step_type == "parallel":
         return False
     return step.status in ("running", "scheduled") or step.blocked_reason is not None

@@ -19,7 +19,7 @@ MAX_BACKOFF_MS = 300_000
 MAX_COEFFICIENT = 10.0
 DAY_MS = 86_400_000
 MAX_SKIP = 2**63 - 1
-"""More than there are means the rest; JSON carries no larger integers."""
+"""Largest integer of canonical JSON; a condition that skips more steps than follow skips all."""
 
 
 def _is_absent(value: object) -> bool:
@@ -27,6 +27,7 @@ def _is_absent(value: object) -> bool:
 
 
 def _check_on_false(value: object, check: ValidatorFunctionWrapHandler) -> object:
+    """Raise one error with all that is accepted, not pydantic's one for each part of a union."""
     try:
         return check(value)
     except ValidationError:
@@ -66,7 +67,7 @@ class RetryPolicy(Value):
 
 
 class Step(Value):
-    """What all kinds of step have.
+    """Base of all kinds of step.
 
     Attributes:
         name: Unique in the whole definition; the key of the result in the run's context.
@@ -99,17 +100,17 @@ class HandlerStep(Step):
 
 
 class ActionStep(HandlerStep):
-    """Calls an action; what it returns joins the run's context under the step's name."""
+    """Calls an action; its result joins the run's context under the step's name."""
 
     type: Literal["action"] = "action"
 
 
 class ConditionStep(HandlerStep):
-    """Asks a condition; what follows depends on the answer.
+    """Asks a condition; the answer decides which steps follow.
 
     Attributes:
-        on_false: ``complete`` ends this list of steps normally, ``skip`` passes over the
-            next sibling, a number passes over that many.
+        on_false: ``complete`` completes this list and skips its rest, ``skip`` skips the next
+            sibling, a number skips that many siblings.
     """
 
     type: Literal["condition"] = "condition"
@@ -117,10 +118,10 @@ class ConditionStep(HandlerStep):
 
 
 class DelayStep(Step):
-    """Waits, durably and never too short.
+    """Waits durably, and never less than it should.
 
     Attributes:
-        delay_ms: Length of the wait, more than 0; its upper bound is an option (30 days).
+        delay_ms: Length of the wait, more than 0; ``limits.delay`` is its upper bound.
     """
 
     type: Literal["delay"] = "delay"
@@ -141,7 +142,7 @@ class ParallelStep(Step):
 WorkflowStep = Annotated[
     ActionStep | ConditionStep | DelayStep | ParallelStep, Field(discriminator="type")
 ]
-"""One step of a definition; ``type`` says which kind."""
+"""One step of a definition; ``type`` is its kind."""
 
 ParallelStep.model_rebuild()
 
@@ -156,7 +157,7 @@ STEP_MODELS: dict[StepType, type[Step]] = {
 def walk(
     steps: Sequence[WorkflowStep], *, prefix: str = ""
 ) -> Iterator[tuple[Path, WorkflowStep]]:
-    """Give every step with its path, in document order, a block before its branches.
+    """Yield every step with its path in document order, a parallel step before its branches.
 
     Args:
         steps: One list of a definition.

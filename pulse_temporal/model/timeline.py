@@ -1,4 +1,4 @@
-"""The timeline of a run: what happened, in order, told for people."""
+"""The timeline of a run: its events and log lines in order."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class TimelineEvent(Value):
         seq: Position among all events and log lines of the database.
         kind: What happened.
         path: The step that it happened to; None for the run.
-        at: When, UTC; orders nothing, clocks disagree.
-        detail: Facts about it.
+        at: When, UTC; not for sorting, as it comes from the clocks of several machines.
+        detail: Facts about the event.
     """
 
     seq: int
@@ -60,9 +60,9 @@ def build_timeline(
     steps: Iterable[WorkflowStepRun],
     logs: Iterable[ExecutionLog],
 ) -> list[RunTimelineEntry]:
-    """Merge the events and log lines of one run into its timeline, by ``seq``.
+    """Return the timeline of one run: its events and log lines in the order of ``seq``.
 
-    Timestamps never decide: they come from several machines. The detail of a ``log``
+    Timestamps do not count, as they come from several machines. The detail of a ``log``
     entry is ``level`` and ``message``, and ``data`` when there is any.
 
     Args:

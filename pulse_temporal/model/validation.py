@@ -1,4 +1,4 @@
-"""Definitions at the door: every problem at once, or a valid value."""
+"""Validate definitions: return a valid value, or raise every problem at once."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from pulse_temporal.model.problems import Finding, explain, to_problems
 from pulse_temporal.model.values import Value
 
 Check = Callable[[Mapping[str, object]], Sequence[Finding]]
-"""A rule that needs more than the definition; it sees the fields as they were sent."""
+"""A check that needs more than the definition; it is given the fields in the author's spelling."""
 
 
 def parse_definition(
     data: WorkflowInput | Mapping[str, object], *, limits: Limits, check: Check | None = None
 ) -> WorkflowInput:
-    """Give a definition that keeps every rule.
+    """Return a definition that keeps every rule.
 
     Structure, names, limits and JSON are checked together, so that an author sees all
-    mistakes at once. Pointers lead into ``data`` as it was spelled.
+    mistakes at once. Pointers refer to ``data`` in its own spelling.
 
     Args:
         data: What the author sent, in camelCase or snake_case; may be hostile.
         limits: Bounds on steps, branches, depth, delay and size. Parallel steps nest at
             most 20 deep whatever the limit: deeper ones do not fit into canonical JSON.
-        check: Whose findings are told together with the others: those about the cron
-            expression, and about the names of handlers.
+        check: Returns further findings, about the cron expression and the names of handlers,
+            which are raised together with the others.
 
     Raises:
-        DefinitionError: One or more rules are broken; at most 100 problems are told.
+        DefinitionError: One or more rules are broken; it has at most 100 problems.
 
     Source:
         Pulse README, "Workflows" and "Steps".
@@ -52,11 +52,11 @@ def apply_update(
     limits: Limits,
     check: Check | None = None,
 ) -> WorkflowInput:
-    """Give the definition that results from a change, checked as a whole.
+    """Return the definition that results from a change, checked as a whole.
 
     Args:
         current: The definition as it is stored.
-        data: The fields to change; None clears an optional one. Problems point into it.
+        data: The fields to change; None clears an optional one. Pointers refer to it.
         limits: As for ``parse_definition``.
         check: As for ``parse_definition``.
 
@@ -87,7 +87,7 @@ def fields_of(data: object, *, set_only: bool) -> Mapping[str, object]:
 
     Args:
         data: A model or a mapping.
-        set_only: Of a model, leave out what has its default.
+        set_only: Leave out the fields of a model that were not set.
 
     Raises:
         DefinitionError: It is neither.
@@ -108,7 +108,7 @@ def _parse(
     noted: Sequence[Finding],
     check: Check | None,
 ) -> WorkflowInput:
-    """Check ``data``; problems are told in the spelling and order of ``shown``."""
+    """Return ``data`` checked; problems have the spelling and order of ``shown``, or of itself."""
     seen = data if shown is None else shown
     intake = Intake(limits)
     copy = intake.read(data)

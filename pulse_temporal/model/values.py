@@ -1,4 +1,4 @@
-"""What all values share: frozen, strict about field names, camelCase outside."""
+"""The base of all values, and the types of their fields."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ RESOURCE_ID_CHARS = 400
 DESCRIPTION_CHARS = 10_000
 
 CONTROL_OR_SURROGATE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-"""What a line of text must not contain."""
+"""Characters that a line of text must not contain."""
 
 
 class Value(BaseModel):
     """A frozen value; an unknown field is an error.
 
-    Field names are accepted in snake_case and in camelCase and written in camelCase, the
-    spelling of the tables and of the TypeScript Pulse. Validation errors never repeat
-    the input: it may hold secrets.
+    Field names are accepted in snake_case and camelCase, and written in camelCase, the
+    spelling of the tables and of the TypeScript Pulse. Validation errors do not repeat
+    the input, which may hold secrets.
     """
 
     model_config = ConfigDict(
@@ -76,30 +76,30 @@ Name = Annotated[str, Field(strict=True), AfterValidator(_line(NAME_CHARS))]
 
 
 def cron_text(text: str) -> str:
-    """Return a cron expression as one line: crontab has tabs, YAML adds a last line break."""
+    """Return a cron expression on one line: crontabs have tabs, YAML ends it with a line break."""
     return text.replace("\t", " ").strip(" \r\n")
 
 
 CronText = Annotated[
     str, Field(strict=True), AfterValidator(cron_text), AfterValidator(_line(NAME_CHARS))
 ]
-"""A cron expression; like a name, but it may be parted by tabs and end with a line break."""
+"""A cron expression: a ``Name``, but with tabs and a line break at its end allowed."""
 
 TenantId = Name
-"""Who owns a row; the same rules as a name."""
+"""The owner of a row; a ``Name``."""
 
 ResourceId = Annotated[str, Field(strict=True), AfterValidator(_line(RESOURCE_ID_CHARS))]
-"""What a signal is about: like a name, up to 400 characters."""
+"""What a signal is about: as ``Name``, but up to 400 characters."""
 
 Prose = Annotated[str, Field(strict=True, max_length=DESCRIPTION_CHARS), AfterValidator(_prose)]
 """Text for people, up to 10 000 characters; line breaks are fine."""
 
 Flag = Annotated[bool, Field(strict=True)]
-"""True or false, never a word or a number that looks like one."""
+"""True or false; words and numbers that mean the same are refused."""
 
 
 def copied(value: JsonObject) -> JsonObject:
-    """Return a JSON object that shares nothing with this one."""
+    """Return a deep copy of a JSON object."""
     return {name: _copied(inner) for name, inner in value.items()}
 
 
