@@ -1,4 +1,4 @@
-"""Which callables can work as handlers and hooks, and what they hand back."""
+"""Check that callables can be handlers and hooks, and await what they return."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pulse_temporal.errors import ConfigurationError
 from pulse_temporal.model.plain import article
 
 MOST_AWAITS = 8
-"""An awaitable may give another one; one that gives itself must not keep the loop for ever."""
+"""Bound of awaitables that return awaitables: one may return itself, and never come to an end."""
 
 
 def check_callable(what: str, call: object, *, given: str) -> None:
-    """Refuse what cannot work, so that it does not fail with every run.
+    """Check at its registration that a handler or hook can work, not with every run.
 
     Args:
         what: What it is registered as, for the message, such as ``Action 'pay'``.
         call: The handler or hook.
-        given: What it will be called with, as its one argument.
+        given: Name of the type of its one argument.
 
     Raises:
-        ConfigurationError: It is not callable, cannot take exactly one argument, is a
-            generator function, or a class whose instances are no answer.
+        ConfigurationError: It is not callable, cannot be called with one argument, is a
+            generator function, or a class whose instances cannot be an answer.
     """
     flaw = _flaw(call, given)
     if flaw:
@@ -32,18 +32,18 @@ def check_callable(what: str, call: object, *, given: str) -> None:
 
 
 def is_async(call: object) -> bool:
-    """Return whether a call gives a coroutine; through partials and objects that are callable."""
+    """Return whether a call returns a coroutine; looks into partials and callable objects."""
     function = _function_of(call)
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def is_awaitable(value: object) -> TypeGuard[Awaitable[object]]:
-    """Return whether a value can be awaited, old coroutines of generators included."""
+    """Return whether a value can be awaited, including old generator-based coroutines."""
     return inspect.isawaitable(value)
 
 
 async def settled(answer: object) -> object:
-    """Return what an answer comes to when it, and what it gives, is awaited."""
+    """Return an answer that is no awaitable: await it, and up to seven that come out of it."""
     for _ in range(MOST_AWAITS):
         if not is_awaitable(answer):
             break
@@ -52,7 +52,7 @@ async def settled(answer: object) -> object:
 
 
 def _flaw(call: object, given: str) -> str | None:
-    """Say why a callable cannot work; None: nothing speaks against it."""
+    """Return why a callable cannot work; None when nothing speaks against it."""
     if is_awaitable(call):
         return f"it is {article(call)}, because the function was called; give the function itself."
     if not callable(call):
@@ -71,9 +71,9 @@ def _flaw(call: object, given: str) -> str | None:
 
 
 def _misfit(call: Callable[..., object], given: str) -> str | None:
-    """Say why a callable cannot be called with one argument."""
+    """Return why a callable cannot be called with one argument; None when it can."""
     try:
-        # Not that of what a decorator has wrapped: its wrapper may add arguments.
+        # Not the signature of a wrapped function: a decorator may add the missing arguments.
         signature = inspect.signature(call, follow_wrapped=False)
     except (TypeError, ValueError):  # written in C, or its own code fails
         return None
@@ -98,6 +98,7 @@ def _misfit(call: Callable[..., object], given: str) -> str | None:
 
 
 def _is_generator(call: object) -> bool:
+    """Return whether a call only makes a generator, which nobody would run."""
     function = _function_of(call)
     code = getattr(function, "__code__", None)
     is_old_coroutine = bool(getattr(code, "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE)

@@ -1,4 +1,4 @@
-"""What a handler is given."""
+"""The context of a handler, and what controls it from outside."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     HandlerConnection: TypeAlias = Connection[Record] | PoolConnectionProxy[Record]
 
 Emit: TypeAlias = Callable[[TriggerInput | Mapping[str, object]], Awaitable[TriggerEnvelope]]
-"""Emits a signal on behalf of the step that runs."""
+"""Emits a signal on behalf of the running step."""
 
 MESSAGE_BYTES = 8 * 1024
 LEVELS: Mapping[object, LogLevel] = {
@@ -36,12 +36,12 @@ LEVELS: Mapping[object, LogLevel] = {
     "critical": "error",
     "fatal": "error",
 }
-"""Other levels, such as ``debug``, are ``info``."""
+"""Levels by their names in lower case; any other, such as ``debug``, becomes ``info``."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContextLine:
-    """One ``ctx.log`` call; ``data`` is JSON text."""
+    """The line of one ``ctx.log`` call; ``data`` is JSON text or None."""
 
     level: LogLevel
     message: str
@@ -51,11 +51,12 @@ class ContextLine:
 
 @dataclass(slots=True)
 class LogBook:
-    """Collects the lines of one attempt, from any thread, up to a limit.
+    """Collects the lines of one attempt, up to a limit; safe to use from any thread.
 
     Attributes:
         limit: Lines that are kept; one more says how many were dropped.
-        data_bytes: Longest ``data`` of a line; longer data is cut.
+        data_bytes: Bound of a line's ``data`` in UTF-8; longer data is cut.
+        dropped: Lines beyond the limit, so far.
     """
 
     clock: Clock
@@ -66,7 +67,7 @@ class LogBook:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def write(self, level: object, message: object, data: object) -> None:
-        """Add a line; what Postgres could not store is repaired, never refused."""
+        """Add a line; repair what Postgres could not store, as a log call must never fail."""
         line = ContextLine(
             level=LEVELS.get(spell(level).lower(), "info"),
             message=scrub_text(message, max_bytes=MESSAGE_BYTES),
@@ -80,7 +81,7 @@ class LogBook:
                 self.dropped += 1
 
     def lines(self) -> list[ContextLine]:
-        """Give the lines so far, in order."""
+        """Return the lines so far, in order; the last one tells of dropped lines, if any."""
         with self._lock:
             found = list(self._lines)
             dropped = self.dropped
@@ -91,20 +92,20 @@ class LogBook:
 
 
 def _none() -> list[CoroutineType[object, object, TriggerEnvelope]]:
-    """Make the list that a type of coroutines cannot make, as Python 3.11 takes none."""
+    """Return an empty list; ``list[CoroutineType[...]]`` cannot be called in Python 3.11."""
     return []
 
 
 @dataclass(slots=True)
 class ContextControl:
-    """What Pulse does behind a handler's context; the handler is given the context alone.
+    """Pulse's side of a handler's context, which the handler does not see.
 
     Attributes:
-        emit: Emits for the step.
-        connection: Of a transactional action.
-        is_taken_back: The attempt is over, and so is the use of the connection.
-        canceled: The handler's result is not wanted any more.
-        emits: What the handler has begun to emit.
+        emit: Emits a signal for the step.
+        connection: Of a transactional action; None for others.
+        is_taken_back: The attempt is over, and the connection must not be used any more.
+        canceled: Set when the handler's result is not wanted any more.
+        emits: The emits that the handler has begun.
     """
 
     emit: Emit
@@ -118,18 +119,18 @@ class ContextControl:
         self.canceled.set()
 
     def lend(self, connection: HandlerConnection) -> None:
-        """Let the handler use the connection of its transaction."""
+        """Give the handler the connection of its transaction."""
         self.connection = connection
 
     def take_back(self) -> None:
-        """Let a handler that goes on after its attempt find no connection."""
+        """Make ``ctx.connection`` raise for a handler that goes on after its attempt."""
         self.is_taken_back = True
 
     def check_emits(self) -> None:
-        """Find emits that have not ended although the handler has.
+        """Check that all emits have ended when the handler has.
 
         Raises:
-            EmitNotAwaitedError: There is one.
+            EmitNotAwaitedError: One was never awaited, or is still at work.
         """
         states = [inspect.getcoroutinestate(emitting) for emitting in self.emits]
         if inspect.CORO_CREATED in states:
@@ -144,7 +145,7 @@ class ContextControl:
             )
 
     def drop_emits(self) -> None:
-        """Close the emits that nobody has awaited, when the attempt is over."""
+        """Close the emits that were never awaited, or Python warns of each; then forget all."""
         while self.emits:
             emitting = self.emits.pop()
             if inspect.getcoroutinestate(emitting) == inspect.CORO_CREATED:
@@ -153,11 +154,11 @@ class ContextControl:
 
 @dataclass(frozen=True, slots=True)
 class LentRun:
-    """The run of a handler's step, which is read when the handler looks at it.
+    """The run of a handler's step, which is built when the handler first looks at it.
 
     Attributes:
         is_replay: Whether the run is a replay.
-        read: Makes the run, which the handler may change.
+        read: Returns the run, in a copy that the handler may change.
     """
 
     is_replay: bool
@@ -165,7 +166,7 @@ class LentRun:
 
 
 class WorkflowContext:
-    """Given to every action and condition.
+    """The argument of every action and condition.
 
     Attributes:
         tenant_id: Tenant of the run.
@@ -218,15 +219,15 @@ class WorkflowContext:
 
     @property
     def idempotency_key(self) -> str:
-        """The same text for every attempt, retry and redelivery of this step.
+        """A text that is the same for every attempt, retry and redelivery of this step.
 
-        Hand it to providers that drop duplicates: actions run at least once.
+        Pass it to services that drop duplicates, as actions run at least once.
         """
         return f"{self.step.run_id}:{self.step.path}"
 
     @property
     def connection(self) -> HandlerConnection:
-        """Connection of a transactional action; its work commits with the step's record.
+        """Connection of a transactional action; what it writes commits with the step's record.
 
         Raises:
             ConfigurationError: The action is not registered with ``transactional=True``, or its
@@ -245,7 +246,7 @@ class WorkflowContext:
 
     @property
     def canceled(self) -> bool:
-        """The run is canceled or the attempt's time is over; a sync handler should return."""
+        """Whether a sync handler should return: its run is canceled, or its time is over."""
         return self._control.canceled.is_set()
 
     def emit(
@@ -253,14 +254,14 @@ class WorkflowContext:
     ) -> Coroutine[object, object, TriggerEnvelope]:
         """Emit a signal that this step causes; once, however often the step is repeated.
 
-        A repetition is known by the signal's ``idempotency_key``, which then counts as with
-        ``engine.emit``; without one by its content. A content that differs in each attempt is
+        A repetition is recognised by the signal's ``idempotency_key``, which counts as with
+        ``engine.emit``; without one, by its content. Content that differs in each attempt makes
         another signal each time.
 
-        Await it before the handler returns: otherwise the attempt fails.
+        Await it before the handler returns; otherwise the attempt fails.
 
         Args:
-            signal: As for ``engine.emit``; ``tenant_id`` may be absent and is the run's.
+            signal: As for ``engine.emit``; without ``tenant_id`` it has the run's tenant.
 
         Raises:
             SignalError: The signal is refused, or names another tenant.
@@ -271,7 +272,7 @@ class WorkflowContext:
         return emitting
 
     def emit_blocking(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
-        """Emit from a handler that is not async, as ``emit`` does; from any of its threads.
+        """Emit as ``emit`` does, from a handler that is not async and from any of its threads.
 
         Raises:
             ConfigurationError: The handler is async; it must await ``emit``.
@@ -296,8 +297,8 @@ class WorkflowContext:
         Args:
             message: Text, cut at 8 KiB.
             data: Facts, cut at the engine's ``limits.log_data_bytes``.
-            level: ``info``, ``warn`` or ``error``; ``warning`` and ``critical`` are understood,
-                any other level becomes ``info``.
+            level: ``info``, ``warn`` or ``error``. ``warning`` means ``warn``, ``critical`` and
+                ``fatal`` mean ``error``; any other level becomes ``info``.
         """
         self._book.write(level, message, data)
 

@@ -1,4 +1,4 @@
-"""What the application may be told about: the end of steps and of runs."""
+"""Types of the application's hooks, which are called when steps and runs end."""
 
 from __future__ import annotations
 

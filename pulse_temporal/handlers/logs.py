@@ -1,4 +1,4 @@
-"""Log lines about handlers, and the facts of the present step for those of the application."""
+"""Log lines about handlers, and the running step's facts for the application's own lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing_extensions import override
 
 log = logging.getLogger("pulse_temporal.handlers")
-"""Where every failed attempt and every failed step is told."""
+"""The logger of every failed attempt and every failed step."""
 
 UNKNOWN = "-"
 
@@ -20,7 +20,9 @@ class Subject:
     """The step that a log line is about.
 
     Attributes:
-        what: Kind and name of the handler, such as ``action 'pay'``; empty where it is unknown.
+        step_name: Empty when it is not known.
+        what: Kind and name of the handler, such as ``action 'pay'``; empty when not known.
+        attempt: Number of the attempt, from 1; 0 when it is not known.
     """
 
     tenant_id: str
@@ -32,7 +34,7 @@ class Subject:
 
     @override
     def __str__(self) -> str:
-        """Return the facts as words."""
+        """Return the facts in words."""
         step = (
             f"step {self.step_name!r} at path {self.path}"
             if self.step_name
@@ -54,15 +56,15 @@ class Subject:
 
 
 current_subject: ContextVar[Subject | None] = ContextVar("pulse_handler", default=None)
-"""The step whose handler runs here, in its tasks and in its thread."""
+"""The step whose handler runs in this context; its tasks and its thread inherit it."""
 
 
 class HandlerContextFilter(logging.Filter):
-    """Gives every log record the facts of the step whose handler writes it.
+    """Adds the facts of the running step to every log record that its handler writes.
 
-    The record gets ``tenant_id``, ``run_id``, ``step``, ``path`` and ``attempt``; ``-`` outside of
-    handlers. What a record has already is kept. Add it to a logging handler, not to a logger, so
-    that it sees the lines of all loggers:
+    The record gets ``tenant_id``, ``run_id``, ``step``, ``path`` and ``attempt``; ``-`` outside
+    of handlers. Attributes that a record already has are kept. Add the filter to a logging
+    handler, not to a logger: a logger's filter does not see the records of its children.
 
     ```python
     handler = logging.StreamHandler()
@@ -73,7 +75,7 @@ class HandlerContextFilter(logging.Filter):
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:
-        """Add the facts; every record passes."""
+        """Add the facts and let every record pass."""
         subject = current_subject.get()
         for name in ("tenant_id", "run_id", "step", "path", "attempt"):
             if not hasattr(record, name):
@@ -84,7 +86,7 @@ class HandlerContextFilter(logging.Filter):
 def attempt_failed(
     subject: Subject, *, max_attempts: int, message: str, error: BaseException | None = None
 ) -> None:
-    """Tell of a failed attempt."""
+    """Log a failed attempt."""
     log.warning(
         "Attempt %d of %d failed: %s: %s",
         subject.attempt,
@@ -97,7 +99,7 @@ def attempt_failed(
 
 
 def step_failed(subject: Subject, *, message: str, error: BaseException | None = None) -> None:
-    """Tell of a step that has failed for good."""
+    """Log a step that has failed for good."""
     log.error(
         "A step has failed, with attempt %d as its last: %s: %s",
         subject.attempt,
@@ -109,7 +111,7 @@ def step_failed(subject: Subject, *, message: str, error: BaseException | None =
 
 
 def attempt_lost(subject: Subject, *, message: str, error: BaseException | None = None) -> None:
-    """Tell of a delivery that ended without a record, which costs no attempt."""
+    """Log a delivery that ended without a record, which costs no attempt."""
     log.warning(
         "Attempt %d was lost and does not count: %s: %s",
         subject.attempt,
@@ -127,7 +129,7 @@ HOW_NOT_TO_BLOCK = (
 
 
 def loop_stands_still(subject: Subject | None, *, seconds: timedelta, stack: str) -> None:
-    """Tell that the event loop is blocked, by whom and where."""
+    """Log that the event loop is blocked, by which handler and at which line, if known."""
     log.warning(
         "The event loop of this worker has stood still for %.1f s: %s%s",
         seconds.total_seconds(),

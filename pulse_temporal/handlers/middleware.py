@@ -1,4 +1,4 @@
-"""What an application puts round every call of a handler."""
+"""Middleware: code of the application that runs around every call of a handler."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pulse_temporal.handlers.context import WorkflowContext
 from pulse_temporal.model.plain import article, is_list
 
 CallNext: TypeAlias = Callable[[], Awaitable[object]]
-"""Calls what lies inside a middleware: the next one, or at last the handler."""
+"""Calls what lies inside a middleware: the next one, or for the innermost the handler."""
 
 
 class Middleware(Protocol):
-    """Runs round every call of an action or a condition, in the worker's event loop.
+    """Runs around every call of an action or a condition, in the worker's event loop.
 
     ```python
     async def timed(ctx, call_next):
@@ -30,24 +30,24 @@ class Middleware(Protocol):
     """
 
     async def __call__(self, ctx: WorkflowContext, call_next: CallNext, /) -> object:
-        """Do something, await ``call_next()`` at most once, do something.
+        """Run before and after ``call_next()``, which may be awaited at most once.
 
         Args:
-            ctx: The same that the handler is given.
+            ctx: The context that the handler is given.
             call_next: Returns what the handler returns, and raises what it raises.
 
         Returns:
-            What counts as the handler's answer; None leaves it at what ``call_next`` returned
-            or raised.
+            An answer to use instead of the handler's; None for what ``call_next`` returned or
+            raised.
         """
         ...
 
 
 def checked_middleware(given: Sequence[Middleware]) -> tuple[Middleware, ...]:
-    """Return the middleware that an engine was given, first the outermost.
+    """Return the middleware that an engine was given, the outermost first.
 
     Raises:
-        ConfigurationError: It is no list of async callables that take two arguments.
+        ConfigurationError: It is not a list of async callables that take two arguments.
     """
     listed: object = given
     if not is_list(listed):
@@ -65,7 +65,7 @@ async def pass_through(
     ctx: WorkflowContext,
     call_handler: Callable[[], Coroutine[object, object, object]],
 ) -> object:
-    """Call a handler with all middleware round it, the first one outermost."""
+    """Call a handler with all middleware around it, the first one outermost."""
     inner = call_handler
     for each in reversed(middleware):
         inner = functools.partial(_pass_one, each, ctx, inner)
@@ -77,10 +77,11 @@ async def _pass_one(
     ctx: WorkflowContext,
     inner: Callable[[], Coroutine[object, object, object]],
 ) -> object:
-    """Call one middleware, and let no mistake in it turn into a success.
+    """Call one middleware so that no mistake in it turns a failure into a success.
 
-    What it has not said is what came from inside. So one that forgets its ``return``, or that
-    logs a failure and goes on, changes nothing.
+    When it returns None, what came from inside counts. So one that forgets its ``return``, or
+    that logs a failure and goes on, changes nothing
+    (``tests/unit/test_middleware.py::a_failure_that_is_swallowed_stays_one``).
     """
     inside = _Inside(_name_of(middleware), inner)
     try:
@@ -92,7 +93,7 @@ async def _pass_one(
 
 
 class _Inside:
-    """What one middleware calls, and what came of it."""
+    """What lies inside one middleware: its ``call_next``, and how that call ended."""
 
     def __init__(self, name: str, inner: Callable[[], Coroutine[object, object, object]]) -> None:
         self._name = name
@@ -103,7 +104,10 @@ class _Inside:
         self._error: BaseException | None = None
 
     def call_next(self) -> Coroutine[object, object, object]:
-        """Call what lies inside; not async, so that a call without ``await`` is noticed."""
+        """Return the coroutine of the inner call.
+
+        Not async itself: then a call without ``await`` would do nothing, and go unnoticed.
+        """
         if self._calling is not None:
             self._error = self._mistake("called call_next() twice; retries are the step's policy")
             raise self._error
@@ -111,11 +115,11 @@ class _Inside:
         return self._calling
 
     def check(self, *, answered: bool) -> None:
-        """Raise what the middleware has done wrong, if anything.
+        """Check what the middleware has done; ``answered``: it returned something but None.
 
         Raises:
-            NonRetryableError: The handler was not called, and nothing stands for its answer. Or
-                it is still at work.
+            NonRetryableError: It has neither called the handler nor answered instead, or it has
+                returned while the handler is still at work.
         """
         if self._calling is None and not answered:
             raise self._mistake("returned None without call_next(); return what stands for it")
@@ -123,13 +127,13 @@ class _Inside:
             raise self._mistake("returned before its call_next() was over; await it")
 
     async def outcome(self) -> object:
-        """Return what came from inside, or raise it."""
+        """Return or raise what came from inside."""
         if self._error is not None:
             raise self._error
         return self._answer
 
     def close(self) -> None:
-        """Close a call that was never awaited: the attempt has failed, so Python need not warn."""
+        """Close a call that was never awaited: the attempt fails, so Python need not warn too."""
         calling = self._calling
         if calling is not None and inspect.getcoroutinestate(calling) == inspect.CORO_CREATED:
             calling.close()
@@ -149,7 +153,7 @@ class _Inside:
 
 
 def _flaw(given: object) -> str | None:
-    """Return why something cannot be a middleware; None: nothing speaks against it."""
+    """Return why an object cannot be a middleware; None when nothing speaks against it."""
     wanted = "give async functions that take a context and call_next"
     if isinstance(given, type):
         return f"{given.__name__!r} is a class; give an instance of it."

@@ -1,4 +1,4 @@
-"""The signal types, actions and conditions that one process knows."""
+"""The signal types, actions and conditions that this process has registered."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Action:
     """A registered action.
 
     Attributes:
-        replay_safe: It runs in replays too.
-        transactional: It gets ``ctx.connection``, whose work commits with the step's record.
-        queued: Its steps always go through the task queue, however short they say they are.
-        is_async: A coroutine function; other handlers run in a thread.
+        replay_safe: It also runs in replays.
+        transactional: It gets ``ctx.connection``; what it writes commits with the step's record.
+        queued: Its steps always go through the task queue, even with a short timeout.
+        is_async: It is a coroutine function; other handlers run in a thread.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Action:
 
     @property
     def may_be_local(self) -> bool:
-        """Whether a delivery may run inside the worker that has the run."""
+        """Whether a delivery may be a local activity, in the worker that has the run."""
         return not (self.queued or self.transactional)
 
 
@@ -59,15 +59,17 @@ class Condition:
 
     @property
     def may_be_local(self) -> bool:
-        """Whether a delivery may run inside the worker that has the run."""
+        """Whether a delivery may be a local activity, in the worker that has the run."""
         return not self.queued
 
 
 class Registry:
-    """Names and what is registered under them; each name once per kind.
+    """What is registered by name; a name is taken once for each kind.
+
+    To register the same handler under its name again is allowed.
 
     Attributes:
-        middleware: Runs round every call of a handler; the first one is the outermost.
+        middleware: Runs around every call of a handler; the first one is the outermost.
     """
 
     def __init__(self, middleware: Sequence[Middleware] = ()) -> None:
@@ -80,7 +82,8 @@ class Registry:
         """Register a signal type.
 
         Raises:
-            DuplicateHandlerError: The type is registered with other rules.
+            DuplicateHandlerError: The type is already registered, with other rules.
+            ConfigurationError: The name cannot be used.
         """
         known = self.triggers.get(type_)
         if known is not None and known != registration:
@@ -126,21 +129,21 @@ class Registry:
         self.conditions[name] = Condition(name, handler, queued, is_async(handler))
 
     def find(self, kind: Literal["action", "condition"], name: str) -> Action | Condition | None:
-        """Give a handler, or None when this process does not know it."""
+        """Return a handler; None when this process has not registered it."""
         return self.actions.get(name) if kind == "action" else self.conditions.get(name)
 
     def suggestion(self, type_: str) -> str:
-        """Give a sentence that names the signal type most like this one, or an empty text."""
+        """Return a sentence with the signal type most like this one, after a space; or ``""``."""
         close = difflib.get_close_matches(type_, self.triggers, n=1)
         return f' Did you mean "{close[0]}"?' if close else ""
 
 
 def check_name(what: str, name: object) -> None:
-    """Refuse what cannot be the name of a signal type, an action or a condition.
+    """Check that a value can be the name of a signal type, an action or a condition.
 
     Raises:
-        ConfigurationError: It is no such text; for example the function of a decorator that
-            was written without parentheses.
+        ConfigurationError: It cannot; for example, it is the function of a decorator that was
+            written without parentheses.
     """
     noun = f"{'an' if what == 'action' else 'a'} {what}"
     if callable(name) and what != "signal type":
@@ -163,7 +166,7 @@ def check_name(what: str, name: object) -> None:
 def _check(
     what: str, name: str, handler: object, *, known: Mapping[str, Action | Condition]
 ) -> None:
-    """Refuse a name that cannot be used or is taken, and a handler that cannot work."""
+    """Raise for a name that cannot be used or is taken, and for a handler that cannot work."""
     check_name(what, name)
     check_callable(f"{what.capitalize()} {name!r}", handler, given="WorkflowContext")
     present = known.get(name)

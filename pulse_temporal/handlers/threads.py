@@ -1,4 +1,4 @@
-"""Between threads and the event loop: async code for threads, threads for sync handlers."""
+"""Run async code from threads, and sync handlers in threads."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ from pulse_temporal.errors import ConfigurationError
 Answer = TypeVar("Answer")
 
 LOOK_EVERY = timedelta(seconds=1)
-"""How often a waiting thread looks whether the loop still runs."""
+"""How often a waiting thread checks that the loop still runs: a loop that ends may leave a future
+without an answer, for which it would wait for ever."""
 
 LAST_WAIT = timedelta(seconds=10)
-"""How long the end of a loop may take before its thread is left to itself."""
+"""How long the end of a loop may take before its thread is left behind."""
 
 
 def run_on_loop(
     loop: asyncio.AbstractEventLoop, work: Callable[[], Awaitable[Answer]], *, instead: str
 ) -> Answer:
-    """Run async work on the loop of another thread; errors come through as they are.
+    """Run async work on the loop of another thread, and return or raise what comes of it.
 
     Args:
-        loop: Runs in another thread.
-        work: Called on the loop and awaited there.
-        instead: What to do when the caller is in an event loop itself, for the error.
+        loop: The event loop of another thread.
+        work: Called on that loop and awaited there.
+        instead: What to write when the caller is in an event loop itself, for the error.
 
     Raises:
         ConfigurationError: An event loop runs in this thread, or the other one has ended.
@@ -52,18 +53,18 @@ def run_on_loop(
         while not wait({future}, LOOK_EVERY.total_seconds()).done:
             _check_alive(loop)
         return future.result()
-    except CancelledError as error:  # what a loop that ends does to its tasks
+    except CancelledError as error:  # a loop that ends cancels its tasks
         raise _ended() from error
-    except BaseException:  # Ctrl-C in a script must reach the work too
+    except BaseException:  # Ctrl-C in a script must end the work too, not only the waiting
         future.cancel()
         raise
 
 
 def refuse_event_loop(*, instead: str) -> None:
-    """Do nothing in a thread without an event loop.
+    """Check that no event loop runs in this thread.
 
     Raises:
-        ConfigurationError: One runs here: waiting would block it, maybe for ever.
+        ConfigurationError: One does: waiting would block it, and for ever if the work needs it.
     """
     if running_loop() is not None:
         raise ConfigurationError(
@@ -72,7 +73,7 @@ def refuse_event_loop(*, instead: str) -> None:
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Give the event loop that runs in this thread, if there is one."""
+    """Return the event loop that runs in this thread; None when there is none."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -90,18 +91,18 @@ def _ended() -> ConfigurationError:
 
 @dataclass(frozen=True, slots=True)
 class _Home:
-    """A running event loop, and what ends it."""
+    """A running event loop, and the event that ends it."""
 
     loop: asyncio.AbstractEventLoop
     ended: asyncio.Event
 
 
 class LoopThread:
-    """An event loop in a thread of its own; ends when it is closed, forgotten, or at exit.
+    """An event loop in a thread of its own; ends when closed, garbage collected, or at exit.
 
     Attributes:
-        loop: For ``run_on_loop``.
-        close: Ends the loop and the thread; harmless when they have ended.
+        loop: The event loop, for ``run_on_loop``.
+        close: Ends the loop and the thread; does nothing when they have ended.
     """
 
     def __init__(self) -> None:
@@ -112,11 +113,13 @@ class LoopThread:
         self._thread.start()
         home = born.result()
         self.loop = home.loop
+        # Functions of this module as target and finalizer, not methods: a reference to `self`
+        # would keep it from ever being collected.
         self.close = weakref.finalize(self, _end, home, self._thread)
 
     @property
     def is_alive(self) -> bool:
-        """Whether the loop runs; it does not in a forked copy of its process."""
+        """Whether the loop runs; not in a forked child, which has no copy of the thread."""
         return self._thread.is_alive()
 
 
@@ -136,13 +139,13 @@ def _end(home: _Home, thread: threading.Thread) -> None:
 
 
 class HandlerThread:
-    """A thread that calls one handler after the other, and keeps no process from ending.
+    """A thread that calls one handler after the other; a daemon, so no process waits for it.
 
     Args:
         give_back: Called in the event loop whenever a call has ended.
 
     Attributes:
-        calls: How many it was given.
+        calls: Number of calls that it was given.
     """
 
     def __init__(self, give_back: Callable[[HandlerThread], None]) -> None:
@@ -154,17 +157,21 @@ class HandlerThread:
 
     @property
     def ident(self) -> int | None:
-        """What the interpreter calls this thread."""
+        """The thread's identifier in ``threading``; None before it has started."""
         return self._thread.ident
 
     async def run(self, work: Callable[[], object]) -> object:
-        """Call something in this thread; a call that nobody waits for any more goes on."""
+        """Call ``work`` in this thread and return or raise what comes of it.
+
+        When the caller is canceled, the call goes on: a thread cannot be interrupted. It is
+        given back when the call has really ended.
+        """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[object] = loop.create_future()
 
         def settle(result: object, error: BaseException | None) -> None:
             self._give_back(self)
-            if answer.done():
+            if answer.done():  # the caller was canceled
                 return
             if error is None:
                 answer.set_result(result)
@@ -188,23 +195,24 @@ class HandlerThread:
         return await answer
 
     def end(self) -> None:
-        """End the thread after what it was given."""
+        """End the thread after the calls that it was given."""
         self._inbox.put(None)
 
     def _live(self) -> None:
         while call := self._inbox.get():
             call()
-            del call  # an idle thread must not keep what its last call was about
+            del call  # an idle thread must not keep the objects of its last call alive
 
 
 class HandlerThreads:
-    """Threads for handlers that are not async; each is taken until its call has ended.
+    """Threads for handlers that are not async; a handler that hangs keeps its thread.
 
-    So one that hangs keeps its thread, also when nobody waits for it any more. At exit no thread
-    is waited for.
+    A ``ThreadPoolExecutor`` will not do: it waits for its threads at exit, and queues calls
+    behind threads that hang, so that attempts run out of time before they are made
+    (``tests/integration/test_handlers_that_hang.py``).
 
     Args:
-        size: Threads at the same time, at most.
+        size: Largest number of threads.
     """
 
     def __init__(self, size: int) -> None:
@@ -215,20 +223,20 @@ class HandlerThreads:
 
     @asynccontextmanager
     async def take(self, *, within: timedelta) -> AsyncGenerator[HandlerThread | None]:
-        """Lend a thread for one call; None when none came free in time."""
+        """Lend a thread for one call; yield None when none is free in time."""
         if not await self._is_free(within):
             yield None
             return
         try:
             thread = self._idle.pop() if self._idle else HandlerThread(self._give_back)
-        except RuntimeError:  # the system has none
+        except RuntimeError:  # the system gives no more threads
             self._free.release()
             raise
         before = thread.calls
         try:
             yield thread
         finally:
-            if thread.calls == before:
+            if thread.calls == before:  # not used; otherwise it comes back when its call ends
                 self._give_back(thread)
 
     def close(self) -> None:
@@ -238,6 +246,7 @@ class HandlerThreads:
             self._idle.pop().end()
 
     async def _is_free(self, within: timedelta) -> bool:
+        """Wait for a free place and take it; return False when there is none in time."""
         try:
             async with asyncio.timeout(within.total_seconds()):
                 return await self._free.acquire()

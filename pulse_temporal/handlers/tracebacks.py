@@ -1,4 +1,4 @@
-"""Tell where the application's code failed: its own frames, bounded, without values."""
+"""Show where the application's code failed: its own frames, bounded, without values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pulse_temporal.errors import HandlerError, PulseError
 from pulse_temporal.model.canonical import scrub_text
 
 FRAMES = 60
-"""Frames of one exception, the innermost ones."""
+"""Bound of the frames of one exception; the innermost ones are kept."""
 LINE_CHARS = 2_000
 TRACEBACK_BYTES = 16 * 1024
 ASSERTED_LINES = 5
@@ -26,14 +26,14 @@ MACHINERY = (
     str(Path(__file__).parents[1]),
     *(str(Path(module.__file__ or "").parent) for module in (temporalio, asyncio)),
 )
-"""Folders whose frames are no part of the application."""
+"""Folders whose frames do not belong to the application."""
 
 
 def traceback_of(error: BaseException) -> str:
     """Return the traceback of an exception as text, with its causes, groups and notes.
 
-    Values of variables are not in it. What made an error of Pulse's own is left out: it may
-    show a payload or a password. Never raises, whatever the exception is made of.
+    It has no values of variables. The causes of Pulse's own errors are left out, as they may
+    show a payload or a password. Never raise, whatever the exception does.
     """
     try:
         told = TracebackException(type(error), error, error.__traceback__, limit=-FRAMES)
@@ -57,7 +57,7 @@ def stack_of(frames: Iterator[tuple[FrameType, int]]) -> str:
 
 
 def frames_of_task(task: asyncio.Future[object]) -> Iterator[tuple[FrameType, int]]:
-    """Return the frames of a task that waits, the outermost first."""
+    """Yield the frames of a task that waits, the outermost first."""
     waits: object = task.get_coro() if isinstance(task, asyncio.Task) else None
     while waits is not None:
         frame = getattr(waits, "cr_frame", None) or getattr(waits, "gi_frame", None)
@@ -68,7 +68,7 @@ def frames_of_task(task: asyncio.Future[object]) -> Iterator[tuple[FrameType, in
 
 
 def frames_of_thread(ident: int | None) -> Iterator[tuple[FrameType, int]]:
-    """Return the frames of a thread at this moment, the outermost first."""
+    """Return the frames of a thread at this moment, the outermost first; none if it is unknown."""
     frame = sys._current_frames().get(ident or 0)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - documented, and the only way
     found: list[tuple[FrameType, int]] = []
     while frame is not None:
@@ -78,7 +78,7 @@ def frames_of_thread(ident: int | None) -> Iterator[tuple[FrameType, int]]:
 
 
 def asserted(error: AssertionError) -> str:
-    """Return the statement and place of an ``assert`` without a message, if they are known."""
+    """Return the statement and place of an ``assert`` without a message; ``""`` if unknown."""
     try:
         (frame,) = extract_tb(error.__traceback__, limit=-1)
         first = frame.lineno or 0
@@ -92,7 +92,7 @@ def asserted(error: AssertionError) -> str:
 
 
 def flattened(error: BaseException) -> list[BaseException]:
-    """Return the exceptions that a group consists of; any other one alone."""
+    """Return the exceptions of a group, nested groups included; any other exception alone."""
     if not is_group(error):
         return [error]
     return [leaf for member in error.exceptions for leaf in flattened(member)]
@@ -104,7 +104,7 @@ def is_group(error: BaseException) -> TypeGuard[BaseExceptionGroup[BaseException
 
 
 def _prune(told: TracebackException, error: BaseException) -> None:
-    """Leave out frames that are not the application's, and what caused an error of Pulse."""
+    """Remove frames that are not the application's, and the causes of Pulse's own errors."""
     waiting: list[tuple[TracebackException | None, BaseException | None]] = [(told, error)]
     while waiting:
         told_, error_ = waiting.pop()
@@ -124,7 +124,7 @@ def _is_application(frame: FrameSummary) -> bool:
 
 
 def _bounded(text: str) -> str:
-    """Keep the end of a text, where the innermost frames and the error are."""
+    """Return the last 16 KiB of a text: the innermost frames and the error are at its end."""
     excess = len(text.encode(errors="replace")) - TRACEBACK_BYTES
     if excess > 0:
         text = "… [truncated]\n" + text.encode(errors="replace")[excess + 20 :].decode(
