@@ -1,4 +1,4 @@
-"""Lets ``python -m pulse_temporal.cli`` stand in for ``pulse``."""
+"""Run ``python -m pulse_temporal.cli`` as ``pulse``."""
 
 from __future__ import annotations
 

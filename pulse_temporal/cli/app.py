@@ -1,4 +1,4 @@
-"""The command line: its commands, and what becomes of their errors."""
+"""The command line: its commands, and how their errors are printed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ DISTRIBUTION = "pulse-workflows"
 
 
 def pulse_version() -> str:
-    """Give the version that is installed."""
+    """Return ``pulse`` and the version that is installed."""
     return f"pulse {version_of(DISTRIBUTION)}"
 
 
 def usage_block(error: CycloptsError) -> Text:
-    """Give the block for a command line that makes no sense."""
+    """Return the error block for a wrong command line, with the help to look at."""
     chain = " ".join(("pulse", *(error.command_chain or ())))
     return error_block("usage", [str(error), f"See: {chain} --help"])
 
@@ -38,7 +38,7 @@ app = App(
     result_action="return_value",
 )
 
-# As text: a module is imported when its command is called. The order is the one of the help.
+# As text, so that a module is imported only when its command is called. In the order of the help.
 app.command(
     "pulse_temporal.cli.demo:demo",
     name="demo",
@@ -79,11 +79,12 @@ def version() -> None:
 
 
 def main() -> int:
-    """Run the command line that this process was started with and give its exit code.
+    """Run the command line of this process and return its exit code.
 
-    Errors that Pulse raises on purpose become one block of text on standard error; anything else
-    is a bug and keeps its traceback.
+    Errors that Pulse raises on purpose become one block of text on standard error; any other is
+    a bug and keeps its traceback.
     """
+    # A terminal or pipe that is not UTF-8 must not end a command over a character.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

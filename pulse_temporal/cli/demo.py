@@ -32,7 +32,7 @@ from pulse_temporal.model.definitions import WorkflowInput
 LOG_NAME = "demo.log"
 TITLE = "Pulse demo: 2 tenants, 2 workflows each, 4 runs at the same time"
 RUNS_LIMIT = timedelta(seconds=60)
-"""When runs are still not over, something is wrong."""
+"""The runs take a few seconds; when they take longer than this, something is wrong."""
 
 SHUTDOWN_GRACE = timedelta(seconds=2)
 
@@ -71,11 +71,11 @@ def demo(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """Where the demo is shown, and whether it stays open afterwards.
+    """Where the demo prints, and whether its servers stay up.
 
     Attributes:
-        console: Standard output: the timelines and what they mean.
-        progress: Standard error: what is going on meanwhile.
+        console: Standard output: the timelines and the outcome.
+        progress: Standard error: progress, and the log of a demo that failed.
         keep: The servers stay up until Ctrl-C.
     """
 
@@ -84,14 +84,14 @@ class Stage:
     keep: bool
 
     def print_log(self, path: Path) -> None:
-        """Show the end of the log of a demo that went wrong."""
+        """Print the end of the log, after a demo that went wrong."""
         lines = log_tail(path)
         if lines:
             self.progress.print(Text("\n".join(["The log ends with:", *lines])), soft_wrap=True)
 
     @contextmanager
     def busy(self, doing: str) -> Generator[None]:
-        """Show that something takes its time: a spinner in a terminal, else a line."""
+        """Show what is being done: with a spinner in a terminal, else in a line."""
         if self.progress.is_terminal:
             with self.progress.status(doing):
                 yield
@@ -102,19 +102,19 @@ class Stage:
 
 @contextmanager
 def data_folder(chosen: Path | None) -> Generator[Path]:
-    """Give the folder for the servers' data; one that nobody chose is removed afterwards."""
+    """Yield the folder for the servers' data; a temporary one, if none was chosen."""
     if chosen is not None:
         yield make_folder(chosen)
         return
     with TemporaryDirectory(prefix="pulse-demo-", ignore_cleanup_errors=True) as made:
         path = Path(made)
         if os.geteuid() == 0:
-            path.chmod(0o711)  # Postgres may have to run as another user, who crosses it
+            path.chmod(0o711)  # Postgres may run as another user, who must be able to cross it
         yield path
 
 
 async def play(stage: Stage, data: Path, *, durable: bool) -> bool:
-    """Start the servers, perform, say what it meant; give whether all went as expected."""
+    """Run the whole demo; return whether all runs ended as expected."""
     end_like_ctrl_c()
     began = time.monotonic()
     async with AsyncExitStack() as stack:
@@ -141,12 +141,13 @@ async def play(stage: Stage, data: Path, *, durable: bool) -> bool:
 
 
 async def perform(stage: Stage, engine: Engine) -> list[RunView]:
-    """Store the tenants' workflows, emit the signals all at once and show the runs."""
+    """Store the tenants' workflows, emit all signals at once, and show the runs to their end."""
     for tenant_id in TENANTS:
         for definition in definitions(tenant_id):
             await store(engine, definition)
     triggers = await asyncio.gather(*(engine.emit(act.signal) for act in ACTS))
-    # Oldest definition first: the last run is the one of the definition just stored.
+    # Runs come by the age of their definitions: the last one is of the definition just stored.
+    # In a folder that was kept, others may match too.
     run_ids = [trigger.run_ids[-1] for trigger in triggers]
     with screen(stage.console, title=TITLE) as show:
         return await follow(engine, run_ids, show=show, limit=RUNS_LIMIT)
@@ -164,7 +165,7 @@ async def store(engine: Engine, definition: WorkflowInput) -> None:
 
 
 def end_like_ctrl_c() -> None:
-    """Let SIGTERM and SIGHUP end the running task in good order, as Ctrl-C does."""
+    """Make SIGTERM and SIGHUP cancel the running task, as Ctrl-C does, so that servers stop."""
     task = asyncio.current_task()
     if task is not None:
         for number in (SIGTERM, SIGHUP):
@@ -172,7 +173,7 @@ def end_like_ctrl_c() -> None:
 
 
 async def until_ended(stage: Stage) -> None:
-    """Wait for Ctrl-C, SIGTERM or SIGHUP: the expected end, so no error."""
+    """Wait for Ctrl-C, SIGTERM or SIGHUP, which here are the normal end and no error."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (SIGINT, SIGTERM, SIGHUP):

@@ -1,4 +1,4 @@
-"""``pulse doctor``: is everything there that runs need, and does it work?"""
+"""``pulse doctor``: check everything that runs need."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def doctor(
 
 
 async def examine() -> HealthReport:
-    """Check what the environment names."""
+    """Return the health of what the environment's settings name."""
     engine = engine_from_environment()
     try:
         return await engine.check_health()
@@ -70,7 +70,7 @@ async def examine() -> HealthReport:
 
 
 def exit_of(report: HealthReport, *, strict: bool = False) -> Exit:
-    """Return the exit code for a report; strictly, a warning is a failure."""
+    """Return the exit code for a report; with ``strict``, a warning counts as a failure."""
     failed = {check.name for check in report.checks if check.status == "failed"}
     if failed.intersection(SERVERS):
         return Exit.UNREACHABLE
@@ -79,7 +79,7 @@ def exit_of(report: HealthReport, *, strict: bool = False) -> Exit:
 
 
 def print_report(console: Console, report: HealthReport) -> None:
-    """Print a line or two for each check, and how many went how."""
+    """Print each check in a line or two, and how many are ok, to look at, failed."""
     for name in CHECK_NAMES:
         check = report.check(name)
         if check is not None:
@@ -102,7 +102,7 @@ def print_report(console: Console, report: HealthReport) -> None:
 
 
 def print_check(console: Console, check: HealthCheck) -> None:
-    """Print a check: its mark and name, what was found, what to do."""
+    """Print a check: its mark and name, what was found, and what to do."""
     mark, style = MARKS[check.status]
     head = Text.assemble((mark, style), " ", (in_words(check.name), "bold"))
     tell(console, check.summary, head=head)
@@ -112,5 +112,5 @@ def print_check(console: Console, check: HealthCheck) -> None:
 
 
 def in_words(name: CheckName) -> str:
-    """Give a check's name for people, as wide as the longest."""
+    """Return a check's name for people, padded to the width of the longest."""
     return f"{name.replace('_', ' '):<{NAME_COLUMNS}}"

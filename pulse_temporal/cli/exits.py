@@ -1,4 +1,4 @@
-"""Exit codes, and how errors look in the terminal."""
+"""The exit codes, and errors as text for the terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pulse_temporal.errors import (
 
 
 class Exit(IntEnum):
-    """What ``pulse`` says to the shell."""
+    """The exit codes of ``pulse``."""
 
     OK = 0
     """Done."""
@@ -44,16 +44,16 @@ ADVICE: Mapping[type[PulseError], str] = {
     SchemaError: "Run pulse migrate, or call engine.migrate(), before the engine starts.",
     MigrationError: "Use the newest version of Pulse that has worked on this database.",
 }
-"""What to do, for errors whose own message does not say it."""
+"""Advice for errors whose own message does not say what to do."""
 
 
 def exit_for(error: PulseError) -> Exit:
-    """Give the exit code for an error that ended a command."""
+    """Return the exit code for an error that ended a command."""
     return Exit.UNREACHABLE if isinstance(error, UNREACHABLE) else Exit.FAILED
 
 
 def error_block(code: str, paragraphs: Sequence[str]) -> Text:
-    """Give an error as a heading with its code and indented text, easy to copy."""
+    """Return an error as a heading with its code, and indented text below."""
     block = Text.assemble(("Error", "bold red"), (f" [{code}]", "red"))
     for paragraph in paragraphs:
         for line in paragraph.splitlines():
@@ -62,7 +62,7 @@ def error_block(code: str, paragraphs: Sequence[str]) -> Text:
 
 
 def describe(error: PulseError) -> Text:
-    """Give the block for an error: its code, what happened, what to do."""
+    """Return the block for an error: its code, what happened, and what to do."""
     advice = [text for kind, text in ADVICE.items() if isinstance(error, kind)]
     notes = [f"Also: {note}" for note in getattr(error, "__notes__", ())]
     return error_block(error.code, [str(error), *notes, *advice])

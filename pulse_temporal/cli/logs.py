@@ -1,4 +1,4 @@
-"""Keeps the library's log away from the screen."""
+"""Keep the library's log off the screen."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from temporalio.runtime import Runtime, TelemetryConfig
 
 @contextmanager
 def log_file(path: Path) -> Generator[None]:
-    """Send warnings and errors to ``path`` inside the block; the file is made by the first one.
+    """Send warnings and errors to ``path`` inside the block; the first one makes the file.
 
-    What Temporal's SDK writes from its native part would go straight to the terminal; it is
-    turned off, for this process: what matters in it reaches Python as an exception.
+    The part of Temporal's SDK in Rust would write straight to the terminal. It is turned off for
+    this process: what matters in it also reaches Python, as an exception.
     """
     _silence_native_log()
     handler = logging.FileHandler(path, encoding="utf-8", delay=True)
@@ -33,7 +33,10 @@ def log_file(path: Path) -> Generator[None]:
 
 @contextmanager
 def no_log() -> Generator[None]:
-    """Keep the log off the screen inside the block: what matters in it is in the result."""
+    """Drop log lines inside the block: what matters in them is in the command's result.
+
+    Without any handler, Python would print warnings to standard error.
+    """
     _silence_native_log()
     handler = logging.NullHandler()
     root = logging.getLogger()
@@ -51,7 +54,7 @@ def _silence_native_log() -> None:
 
 
 def log_tail(path: Path, *, lines: int = 20) -> list[str]:
-    """Give the last lines of a log file; none when nothing was logged."""
+    """Return the last lines of a log file; none when nothing was logged."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
     except FileNotFoundError:

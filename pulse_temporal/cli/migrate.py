@@ -1,4 +1,4 @@
-"""``pulse migrate``: bring the tables to this version."""
+"""``pulse migrate``: create or update the tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def migrate() -> None:
 
 
 async def apply() -> list[str]:
-    """Migrate and give the names of what was applied."""
+    """Apply the missing migrations and return their names."""
     engine = engine_from_environment()
     try:
         return await engine.migrate()

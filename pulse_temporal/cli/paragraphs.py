@@ -1,4 +1,4 @@
-"""Text of others made harmless; paragraphs, broken into lines in a terminal but not in a pipe."""
+"""Print foreign text safely, and paragraphs that are wrapped in a terminal but not in a pipe."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ LONGEST_LINE = 100
 """Longer lines are hard to read, however wide the terminal."""
 
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-"""What a terminal obeys instead of showing it: control characters, and turns of direction."""
+"""Characters that a terminal obeys instead of showing: controls, and changes of direction.
+
+A tenant could clear the screen or forge lines with them
+(``tests/cli/test_reconcile.py::names_cannot_command_the_terminal``).
+"""
 
 
 def printable(text: str) -> str:
-    """Give text of tenants or of other programs as it may go to a terminal."""
+    """Return text of tenants or other programs with U+FFFD for all unprintable characters."""
     return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -24,10 +28,10 @@ def tell(console: Console, text: str, *, head: Text | None = None, style: str = 
     """Print a paragraph.
 
     Args:
-        console: Where to.
-        text: Line breaks become spaces, other control characters a sign in their place.
-        head: What stands before it, in the first line; the other lines are indented by as much.
-        style: Of the text.
+        console: Where to print it.
+        text: Line breaks become spaces, other unprintable characters U+FFFD.
+        head: Printed before the first line; the other lines are indented by its width.
+        style: Style of the text.
     """
     first = head if head is not None else Text()
     text = printable(" ".join(text.splitlines()))

@@ -30,7 +30,7 @@ FOUND: Mapping[Found, str] = {
     "schedule_differs": "schedule differs",
     "schedule_left_over": "schedule left over",
 }
-"""What Temporal says, in at most 20 characters."""
+"""The state in Temporal, in at most 20 characters."""
 
 DONE: Mapping[Remedy, str] = {
     "fail": "run failed",
@@ -40,7 +40,7 @@ DONE: Mapping[Remedy, str] = {
     "end_workflow": "workflow canceled",
     "sync_schedule": "schedule made equal",
 }
-"""What becomes of it."""
+"""What each remedy does."""
 
 CARRIED_OUT_BY_WORKERS: frozenset[Remedy] = frozenset(
     {"restart", "start", "end_workflow", "sync_schedule"}
@@ -82,7 +82,7 @@ def reconcile(
 
 
 async def compare(*, dry_run: bool, confirm: bool) -> tuple[ReconcileReport, HealthReport]:
-    """Compare what the environment names; say also what that is, and who works there."""
+    """Compare what the environment names; return the report, and a health report beside it."""
     engine = engine_from_environment()
     try:
         report = await engine.reconcile(dry_run=dry_run, confirm=confirm)
@@ -92,7 +92,7 @@ async def compare(*, dry_run: bool, confirm: bool) -> tuple[ReconcileReport, Hea
 
 
 def print_report(console: Console, report: ReconcileReport, health: HealthReport) -> None:
-    """Print what was compared, each difference, and what was done."""
+    """Print what was compared, each difference, and what was done about it."""
     for name in SERVERS:
         server = health.check(name)
         if server is not None:
@@ -124,7 +124,7 @@ def tell_halt(console: Console, reason: str) -> None:
 
 
 def print_repairs(console: Console, report: ReconcileReport) -> None:
-    """Print a line for each difference: whose it is, what Temporal says, what is done."""
+    """Print a line for each difference: subject, tenant, state in Temporal, remedy."""
     shown = report.repairs[:SHOWN]
     subjects = max(len(repair.subject_id) for repair in shown)
     tenants = max(len(repair.tenant_id) for repair in shown)
@@ -142,7 +142,7 @@ def print_repairs(console: Console, report: ReconcileReport) -> None:
 
 
 def print_outcome(console: Console, report: ReconcileReport) -> None:
-    """Print how many were repaired, or would be."""
+    """Print how many differences were repaired, or would be."""
     number = len(report.repairs)
     if not number:
         if not report.problems:
@@ -160,13 +160,13 @@ def print_outcome(console: Console, report: ReconcileReport) -> None:
 
 
 def print_problems(console: Console, report: ReconcileReport) -> None:
-    """Print what could not be looked at or repaired."""
+    """Print what could not be compared or repaired."""
     for problem in report.problems[:SHOWN]:
         tell(console, problem, head=Text("! ", style="bold yellow"))
 
 
 def print_strangers(console: Console, report: ReconcileReport) -> None:
-    """Print the workflows that no run in Postgres stands for."""
+    """Print the open workflows without a run in Postgres."""
     strangers = report.unknown_workflows
     if not strangers:
         return
@@ -181,7 +181,7 @@ def print_strangers(console: Console, report: ReconcileReport) -> None:
 
 
 def tell_no_worker(console: Console, report: ReconcileReport) -> None:
-    """Say that repairs wait for a worker, where some do and none lives."""
+    """Print how many repairs wait for a worker; nothing when none does."""
     waiting = sum(repair.remedy in CARRIED_OUT_BY_WORKERS for repair in report.repairs)
     if waiting:
         console.print()

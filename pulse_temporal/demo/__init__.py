@@ -1,1 +1,1 @@
-"""What ``pulse demo`` plays and shows; the command itself is in ``cli``."""
+"""The content and the display of ``pulse demo``; the command itself is in ``cli``."""

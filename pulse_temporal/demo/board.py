@@ -1,4 +1,4 @@
-"""All runs at a glance: a panel per run, as many beside each other as fit."""
+"""Draw all runs at once: a panel for each, as many side by side as fit."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from pulse_temporal.demo.watch import RunView
 BORDERS = 2
 LEAST_LINES = 2
 WIDE, MEDIUM = 176, 72
-"""Columns from which four, or two, panels stand side by side."""
+"""Columns from which on four, or two, panels stand side by side."""
 
 
 def board(
     views: Sequence[RunView], *, title: str, now: datetime, width: int, height: int | None
 ) -> RenderableType:
-    """Draw the runs in the order given, row by row.
+    """Return a drawing of the runs in the order given, row by row.
 
     Args:
         views: At least one.
         title: Heading.
-        now: Moment of the drawing, for runs that are not over.
-        width: Columns there are.
-        height: Rows there are; when they do not suffice, the oldest entries are left out.
-            None takes what it needs.
+        now: The present, for runs that are not over.
+        width: Columns of the terminal.
+        height: Lines of the terminal; if they do not suffice, the oldest entries are left out.
+            None: as many as needed.
     """
     columns = 4 if width >= WIDE else 2 if width >= MEDIUM else 1
     rows = [views[start : start + columns] for start in range(0, len(views), columns)]
@@ -47,7 +47,10 @@ def board(
 
 
 def fit(lengths: Sequence[int], *, room: int) -> list[int]:
-    """Shorten the longest rows until all of them fit into ``room`` lines, or are minimal."""
+    """Return row lengths, shortened from the longest down until their sum is at most ``room``.
+
+    No row gets shorter than ``LEAST_LINES``, so the sum may stay larger.
+    """
     fitting = list(lengths)
     while sum(fitting) > room and max(fitting) > LEAST_LINES:
         fitting[fitting.index(max(fitting))] -= 1
@@ -55,7 +58,7 @@ def fit(lengths: Sequence[int], *, room: int) -> list[int]:
 
 
 def panel(view: RunView, *, lines: int, now: datetime) -> Panel:
-    """Draw one run in a panel with exactly ``lines`` lines, the newest entries last."""
+    """Return a panel of one run with exactly ``lines`` lines, the newest entries last."""
     shown = [entry_line(entry, view) for entry in view.entries]
     hidden = len(shown) - lines
     if hidden > 0:

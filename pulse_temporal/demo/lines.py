@@ -1,4 +1,4 @@
-"""One entry of a timeline as one line of text."""
+"""Write an entry of a timeline as one line of text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MARKS: Mapping[str, tuple[str, str]] = {
     "step_skipped": ("○", "dim"),
     "log": ("»", "dim"),
 }
-"""Sign and style of each type of entry."""
+"""Mark and style of each type of entry."""
 
 RETRY_MARK = ("↻", "yellow")
 NEWER_MARK = ("·", "")
@@ -41,9 +41,9 @@ STATUS_STYLES: Mapping[RunStatus | str, str] = {
 
 
 def entry_line(entry: RunTimelineEntry, view: RunView) -> Text:
-    """Give the line: seconds since the run was created, sign, what happened to what.
+    """Return the line: seconds since the run was created, mark, subject, detail.
 
-    Steps inside of branches are indented.
+    Steps in branches are indented.
     """
     mark, style = RETRY_MARK if will_retry(entry) else MARKS.get(entry.type, NEWER_MARK)
     line = Text(no_wrap=True, overflow="ellipsis")
@@ -57,14 +57,14 @@ def entry_line(entry: RunTimelineEntry, view: RunView) -> Text:
 
 
 def subject(entry: RunTimelineEntry) -> str:
-    """Name what the entry is about: a step, a log line's text, or the run."""
+    """Return what the entry is about: a step's name, a log line's text, or the event's type."""
     if entry.type == "log":
         return as_text(entry.detail.get("message"))
     return entry.step_name or entry.type.replace("_", " ")
 
 
 def detail_text(entry: RunTimelineEntry, view: RunView) -> str:
-    """Give what is worth saying beyond sign and name; often nothing."""
+    """Return the detail worth showing after mark and subject; often ``""``."""
     text = ""
     match entry.type:
         case "step_scheduled":
@@ -94,12 +94,12 @@ def detail_text(entry: RunTimelineEntry, view: RunView) -> str:
 
 
 def will_retry(entry: RunTimelineEntry) -> bool:
-    """True for a failed attempt that is not the step's last."""
+    """Return whether an entry is a failed attempt that will be repeated."""
     return entry.type == "step_failed" and entry.detail.get("final") is False
 
 
 def failure_text(entry: RunTimelineEntry) -> str:
-    """Say why an attempt failed, and when the next one follows, if one does."""
+    """Return why an attempt failed, and after which pause the next one follows, if any."""
     error = as_text(entry.detail.get("error") or "failed")
     pause = entry.detail.get("retryInMs")
     if will_retry(entry) and isinstance(pause, int):
@@ -108,14 +108,14 @@ def failure_text(entry: RunTimelineEntry) -> str:
 
 
 def scheduled_text(moment: JsonValue, created_at: datetime) -> str:
-    """Say until when a delay lasts, on the clock of the other lines."""
+    """Return when a delay ends, in seconds since the run was created, as in the other lines."""
     if not isinstance(moment, str):
         return ""
     return f"until {seconds_between(created_at, datetime.fromisoformat(moment)):.2f}"
 
 
 def status_text(view: RunView, now: datetime) -> str:
-    """Say how a run is doing and since when."""
+    """Return a run's status, and how long it took, takes, or still waits."""
     status = view.run.status
     if view.ended_at is not None:
         took = seconds_between(view.run.created_at, view.ended_at)
@@ -126,10 +126,10 @@ def status_text(view: RunView, now: datetime) -> str:
 
 
 def seconds_between(earlier: datetime, later: datetime) -> float:
-    """Give the seconds from one moment to another."""
+    """Return the seconds from one moment to another."""
     return (later - earlier).total_seconds()
 
 
 def as_text(value: JsonValue) -> str:
-    """Give a JSON value on one line."""
+    """Return a JSON value as text on one line."""
     return " ".join(str(value).split())

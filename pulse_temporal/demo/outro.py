@@ -1,4 +1,4 @@
-"""What the demo says at its end: what has happened, where to look, how to go on."""
+"""Print the end of the demo: what has happened, where to look, how to go on."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ QUERIES = (
     "SELECT at, path, kind, detail FROM pulse_run_events ORDER BY seq;",
     "SELECT error_message FROM pulse_step_attempts WHERE status = 'failed';",
 )
-"""For people to try in psql: the runs, their timelines, what had to be retried."""
+"""Queries to try in psql: the runs, their timelines, the failed attempts."""
 
 
 def differences(act: Act, view: RunView) -> list[str]:
-    """Say in what a run differs from what the demo expects; nothing when all is well."""
+    """Return how a run differs from what the demo expects; empty when it does not."""
     found: list[str] = []
     if view.run.status != "completed":
         reason = f": {view.run.error_message}" if view.run.error_message else ""
@@ -37,7 +37,7 @@ def differences(act: Act, view: RunView) -> list[str]:
 
 
 def temporal_link(services: EmbeddedServices, view: RunView) -> str:
-    """Give the address of a run's newest execution in Temporal's web pages."""
+    """Return the URL of a run's newest execution in Temporal's web pages."""
     workflow_id = view.run.temporal_workflow_id.replace(":", "%3A")
     return f"{services.temporal_ui}/namespaces/default/workflows/{workflow_id}"
 
@@ -49,13 +49,13 @@ def tell_outcome(
     *,
     keep: bool,
 ) -> bool:
-    """Print what became of each run and give whether all went as expected.
+    """Print how each run ended; return whether all ended as expected.
 
     Args:
         console: For standard output.
-        services: The servers that the runs live on.
-        played: Each part of the demo with the last look at its run.
-        keep: The servers stay up, so links into them are worth printing.
+        services: The servers of the runs.
+        played: Each act of the demo with the last view of its run.
+        keep: The servers stay up, so links to them are printed too.
     """
     widest = max(len(act.workflow) for act, _ in played)
     all_well = True
@@ -76,7 +76,7 @@ def tell_outcome(
 
 
 def tell_where_to_look(console: Console, services: EmbeddedServices, *, keep: bool) -> None:
-    """Print how to look into the servers, or how to keep them for that, and how to go on."""
+    """Print how to connect to the servers, or how to keep them up, and what to read next."""
     console.print()
     if keep:
         say(console, "Temporal", services.temporal_ui or "", "the links above are pages of it")

@@ -1,4 +1,4 @@
-"""What the demo plays: a sample application, two workflows, two tenants, and how it must end."""
+"""The demo's sample application: two workflows, two tenants, and how their runs must end."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from pulse_temporal.model.steps import (
 
 TENANTS = ("workspace_1", "workspace_2")
 RECOVERED = "web-shop"
-"""The service that is back before anybody looks."""
+"""The service that is up again before its condition is asked."""
 
 SLACK_OUTAGE = "workspace_1"
-"""The tenant whose Slack fails the first attempt."""
+"""The tenant for which the first call to Slack fails."""
 
 
 # The application: handlers that would call its own services.
 
 
 async def service_still_down(ctx: WorkflowContext) -> bool:
-    """Ask the service again."""
+    """Return whether the service is still down."""
     await asyncio.sleep(0.25)
     return ctx.trigger.resource_id != RECOVERED
 
@@ -46,7 +46,7 @@ async def create_incident(ctx: WorkflowContext) -> dict[str, object]:
 
 
 async def notify_oncall(ctx: WorkflowContext) -> dict[str, object]:
-    """Page whoever is on call, about the incident of an earlier step."""
+    """Page the person on call about the incident of an earlier step."""
     await asyncio.sleep(0.5)
     return {"paged": ctx.run.context["create_incident"]}
 
@@ -58,7 +58,7 @@ async def send_email(ctx: WorkflowContext) -> dict[str, object]:
 
 
 async def send_slack(ctx: WorkflowContext) -> dict[str, object]:
-    """Post to Slack, which is not always there."""
+    """Post to Slack, which fails once for one tenant."""
     await asyncio.sleep(0.4)
     if ctx.tenant_id == SLACK_OUTAGE and ctx.step.attempt == 1:
         raise ConnectionError("Slack answered 503")
@@ -72,7 +72,7 @@ async def send_sms(ctx: WorkflowContext) -> dict[str, object]:
 
 
 async def mark_notified(ctx: WorkflowContext) -> dict[str, object]:
-    """Note which channels have worked; earlier results are in the run's context."""
+    """Return which channels have worked, by the results in the run's context."""
     await asyncio.sleep(0.3)
     channels = [
         name for name in ("send_email", "send_slack", "send_sms") if name in ctx.run.context
@@ -82,7 +82,7 @@ async def mark_notified(ctx: WorkflowContext) -> dict[str, object]:
 
 
 def register(engine: Engine) -> None:
-    """Tell an engine the signals and handlers of the sample application."""
+    """Register the signals and handlers of the sample application."""
     engine.register_trigger("heartbeat.missed", source="heartbeat", resource_type="service")
     engine.register_trigger("alert.triggered", source="monitoring")
     engine.register_condition("service_still_down", service_still_down)
@@ -123,7 +123,7 @@ ALERT_STEPS: Sequence[WorkflowStep] = (
 
 
 def definitions(tenant_id: str) -> list[WorkflowInput]:
-    """Give the workflows of one tenant."""
+    """Return the workflows of one tenant."""
     return [
         WorkflowInput(
             tenant_id=tenant_id,
@@ -147,7 +147,7 @@ def definitions(tenant_id: str) -> list[WorkflowInput]:
     ]
 
 
-# The signals, and what must come of them.
+# The signals, and how their runs must end.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +169,7 @@ class Act:
 
 
 def heartbeat(tenant_id: str, service: str) -> TriggerInput:
-    """Give the signal that a service has missed its heartbeat."""
+    """Return the signal that a service has missed its heartbeat."""
     return TriggerInput(
         tenant_id=tenant_id,
         source="heartbeat",
@@ -182,7 +182,7 @@ def heartbeat(tenant_id: str, service: str) -> TriggerInput:
 
 
 def alert(tenant_id: str) -> TriggerInput:
-    """Give the signal that an alert went off."""
+    """Return the signal that an alert went off."""
     return TriggerInput(
         tenant_id=tenant_id,
         source="monitoring",
@@ -236,4 +236,4 @@ ACTS = (
         steps=ALL_SENT,
     ),
 )
-"""Row by row what the screen shows: a column per tenant."""
+"""In the order of the screen: row by row, with a column for each tenant."""

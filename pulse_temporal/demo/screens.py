@@ -1,4 +1,4 @@
-"""Where the timelines appear: panels that change in place, or plain lines one after the other."""
+"""Show the timelines: as panels that are redrawn in place, or as lines one after the other."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pulse_temporal.demo.watch import RunView, Show
 from pulse_temporal.model.timeline import RunTimelineEntry
 
 MARGIN = 2
-"""Columns left free: there the terminal echoes ``^C`` without breaking a line."""
+"""Columns left free, in which the terminal can echo ``^C`` without breaking a line."""
 
 
 def screen(console: Console, *, title: str) -> AbstractContextManager[Show]:
-    """Give the screen that fits where standard output goes."""
+    """Return panels for a terminal, lines for a pipe or file."""
     if sys.stdout.isatty() and not console.is_dumb_terminal:
         return live_screen(console, title=title)
     return plain_screen(console)
@@ -29,7 +29,7 @@ def screen(console: Console, *, title: str) -> AbstractContextManager[Show]:
 
 @contextmanager
 def live_screen(console: Console, *, title: str) -> Generator[Show]:
-    """Redraw the panels in place; when the block ends well they stay, at full length."""
+    """Redraw panels in place; when the block ends without an error, print them in full."""
     latest: Sequence[RunView] = ()
 
     def draw(*, height: int | None) -> RenderableType:
@@ -49,7 +49,7 @@ def live_screen(console: Console, *, title: str) -> Generator[Show]:
 
 @contextmanager
 def plain_screen(console: Console) -> Generator[Show]:
-    """Print each entry when it is first seen, with the run that it belongs to."""
+    """Print each entry once, when it is first seen, with its tenant and workflow."""
     printed: dict[str, int] = {}
 
     def show(views: Sequence[RunView]) -> None:

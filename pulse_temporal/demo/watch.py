@@ -1,4 +1,4 @@
-"""Looks at runs again and again until they are over."""
+"""Read runs again and again until they are over."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ POLL_INTERVAL = timedelta(milliseconds=100)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """One look at a run; the later parts are at least as new as the earlier ones."""
+    """What was read of a run at one time.
+
+    The fields are read in their order. So when ``run`` is over, the others are complete.
+    """
 
     run: WorkflowRun
     entries: Sequence[RunTimelineEntry]
@@ -28,17 +31,17 @@ class RunView:
 
     @property
     def is_over(self) -> bool:
-        """Nothing more will happen to the run by itself."""
+        """Whether the run has ended."""
         return self.run.status in TERMINAL_RUN_STATUSES
 
     @property
     def ended_at(self) -> datetime | None:
-        """When it was over; None before."""
+        """When the run ended; None before."""
         return self.run.completed_at or self.run.failed_at or self.run.canceled_at
 
     @property
     def waits_until(self) -> datetime | None:
-        """When the earliest delay that is running ends; None without one."""
+        """When the next delay ends; None when none is running."""
         waits = [step.scheduled_for for step in self.steps if step.status == "scheduled"]
         return min((wait for wait in waits if wait is not None), default=None)
 
@@ -48,7 +51,7 @@ class RunView:
 
 
 Show = Callable[[Sequence[RunView]], None]
-"""Takes the newest look at all runs, always in the same order."""
+"""Shows the newest views of all runs, always in the same order."""
 
 
 async def look(engine: Engine, run_id: str) -> RunView:
@@ -70,7 +73,7 @@ async def look(engine: Engine, run_id: str) -> RunView:
 async def follow(
     engine: Engine, run_ids: Sequence[str], *, show: Show, limit: timedelta
 ) -> list[RunView]:
-    """Show runs until all of them are over or the time is up, and give the last look."""
+    """Show runs until all of them are over or ``limit`` has passed; return the last views."""
     deadline = time.monotonic() + limit.total_seconds()
     views = [await look(engine, run_id) for run_id in run_ids]
     while True:
