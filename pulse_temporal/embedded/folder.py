@@ -1,4 +1,4 @@
-"""The folder that holds the servers' data: made once, used by one owner at a time."""
+"""Make and lock the folder of the servers' data, which one process may use at a time."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ POLL_SECONDS = 0.02
 
 
 def make_folder(folder: Path | str) -> Path:
-    """Give the absolute path of ``folder``, creating it when it is missing.
+    """Return the absolute path of ``folder``; create it when it is missing.
 
-    A new folder is closed to others (for root: it may be crossed but not listed, because
-    Postgres may have to run as another user) and ignores itself in git. The mode and the
-    content of a folder that exists are left alone.
+    A new folder is closed to other users, and ignored by git. When root creates it, others may
+    cross but not list it, as Postgres may have to run as another user. Mode and content of a
+    folder that exists are left alone.
 
     Raises:
-        EmbeddedServiceError: It cannot be created or written to, or is no folder.
+        EmbeddedServiceError: It cannot be created or written to, or is not a folder.
     """
     path = Path(folder).expanduser().absolute()
     try:
@@ -47,11 +47,11 @@ def make_folder(folder: Path | str) -> Path:
 
 @asynccontextmanager
 async def lock_folder(folder: Path, *, service: str) -> AsyncGenerator[int]:
-    """Own the data of ``service`` in ``folder`` inside the block; gives the lock's descriptor.
+    """Lock the data of ``service`` in ``folder`` inside the block; yield the lock's descriptor.
 
-    The server inherits the descriptor, and the lock ends with the last holder. When its
-    owner was killed, the lock is therefore free as soon as the watchdog has stopped the
-    server; that moment is waited for.
+    The server inherits the descriptor, and the lock is free only when its last holder has
+    ended. So when an owner was killed, a new one waits until the watchdog has stopped the
+    server (``tests/embedded/test_owner_death.py::a_new_owner_takes_over_from_a_killed_one``).
 
     Raises:
         EmbeddedServiceError: A living process owns the data; the message names it.
@@ -71,12 +71,18 @@ async def lock_folder(folder: Path, *, service: str) -> AsyncGenerator[int]:
 
 
 async def take_lock(descriptor: int, *, folder: Path, service: str) -> None:
-    """Lock the open lock file and write this process's pid into it."""
+    """Lock the open lock file and write this process's pid into it.
+
+    Raises:
+        EmbeddedServiceError: Another process holds it, which is alive or does not end in time.
+    """
     deadline = time.monotonic() + HANDOVER_LIMIT.total_seconds()
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            # Of a dead owner, the server is still stopping. With no pid yet, the owner has just
+            # taken the lock and is alive.
             owner = read_owner(descriptor)
             if owner is None or is_running(owner) or time.monotonic() > deadline:
                 raise EmbeddedServiceError(
@@ -91,19 +97,20 @@ async def take_lock(descriptor: int, *, folder: Path, service: str) -> None:
 
 
 def read_owner(descriptor: int) -> int | None:
-    """Read the pid in a lock file; None while there is none."""
+    """Return the pid in a lock file; None while there is none."""
     with suppress(ValueError):
         return int(os.pread(descriptor, 32, 0))
     return None
 
 
 def is_running(pid: int) -> bool:
-    """True while the process lives; one that ended and was not yet waited for does not."""
+    """Return whether a process is alive; a zombie is not."""
     try:
         os.kill(pid, 0)
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except ProcessLookupError:
         return False
-    except OSError:
+    except OSError:  # another user's process, or no /proc (macOS): it exists
         return True
+    # The state follows the program's name, which stands in parentheses and may contain some.
     return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}

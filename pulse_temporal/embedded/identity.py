@@ -1,10 +1,10 @@
-"""Decides as whom Postgres runs and where its data lies; Postgres refuses to run as root.
+"""Decide as which user Postgres runs, and where its data is: Postgres refuses to run as root.
 
 An ordinary user keeps its own identity. Root becomes an ordinary user of a new user namespace,
-in which all files stay root's. Where that is denied (many container runtimes), the server runs
-as ``postgres`` or ``nobody``; a folder that this user cannot reach is replaced by one below
-``SHARED_FOLDER``, and programs that it cannot reach are copied there. No folder that Pulse did
-not make ever changes its mode or owner.
+outside of which all files still belong to root. Where that is denied (by many container
+runtimes), the server runs as ``postgres`` or ``nobody``; a folder that this user cannot reach is
+replaced by one below ``SHARED_FOLDER``, and programs that it cannot reach are copied there. Mode
+and owner of folders that Pulse did not make are never changed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ PROBE_SECONDS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where and as whom one Postgres runs.
+    """Where, and as which user, one Postgres runs.
 
     Attributes:
-        identity: What the watchdog takes: ``same``, ``namespace`` or ``UID:GID``.
+        identity: For the watchdog: ``same``, ``namespace`` or ``UID:GID``.
         data: The data folder; its parent exists.
         programs: Programs that this identity can execute.
     """
@@ -41,16 +41,16 @@ class Place:
     programs: PostgresPrograms
 
     def hand_over(self, path: Path) -> None:
-        """Give ``path``, which we have just made, to the user that Postgres runs as."""
+        """Make the user that Postgres runs as the owner of ``path``, which we have just made."""
         if ":" in self.identity:
             user, group = self.identity.split(":")
             os.chown(path, int(user), int(group))
 
 
 def choose_place(folder: Path, programs: PostgresPrograms) -> Place:
-    """Find a way to run Postgres on the data in ``folder``.
+    """Return how Postgres can run on the data in ``folder``.
 
-    Data that exists decides: it is opened by the user who owns it.
+    Data that exists is opened by the user who owns it: Postgres accepts no other.
 
     Raises:
         EmbeddedServiceError: There is no user who may run the server on this data.
@@ -60,6 +60,8 @@ def choose_place(folder: Path, programs: PostgresPrograms) -> Place:
         return place
     owner = place.data.stat().st_uid if place.data.exists() else None
     reachable = ("-x", f"{folder}", "-a", "-x", f"{programs.postgres}")
+    # Tried, not looked up: whether a namespace is allowed, and what can be reached from within,
+    # depends on kernel, container runtime and security modules.
     if not owner and is_true_for(OWN_NAMESPACE, reachable):
         return replace(place, identity=OWN_NAMESPACE)
     if owner == 0:
@@ -71,7 +73,7 @@ def choose_place(folder: Path, programs: PostgresPrograms) -> Place:
 
 
 def drop_privileges(place: Place, *, user: pwd.struct_passwd) -> Place:
-    """Let ``user`` run the server, with data and programs that it can reach."""
+    """Return a place for ``user``, with data and programs that this user can reach."""
     identity = f"{user.pw_uid}:{user.pw_gid}"
     data, programs = place.data, place.programs
     if not is_true_for(identity, ("-x", f"{data.parent}")):
@@ -82,7 +84,11 @@ def drop_privileges(place: Place, *, user: pwd.struct_passwd) -> Place:
 
 
 def service_user(owner: int | None) -> pwd.struct_passwd:
-    """Give the owner of the data, or else the first service user that this system has."""
+    """Return the owner of the data; without data, the first service user that exists here.
+
+    Raises:
+        EmbeddedServiceError: The owner is unknown, or there is no service user.
+    """
     try:
         if owner is not None:
             return pwd.getpwuid(owner)
@@ -100,7 +106,7 @@ def service_user(owner: int | None) -> pwd.struct_passwd:
 
 
 def is_true_for(identity: str, condition: tuple[str, ...]) -> bool:
-    """Evaluate a condition of test(1) as ``identity``; False also when nobody can be that."""
+    """Return whether a condition of test(1) is true for ``identity``; False if that is denied."""
     program = shutil.which("test")
     if program is None:
         return False
@@ -115,7 +121,7 @@ def is_true_for(identity: str, condition: tuple[str, ...]) -> bool:
 
 
 def make_shared_folder(name: str) -> Path:
-    """Make a folder that every user may cross, below ``SHARED_FOLDER``."""
+    """Return a folder below ``SHARED_FOLDER`` that every user may cross; make it if missing."""
     path = SHARED_FOLDER / name
     for part in (SHARED_FOLDER, path):
         if not part.exists():
@@ -128,7 +134,8 @@ def copy_programs(programs: PostgresPrograms) -> PostgresPrograms:
     """Copy the installation (about 40 MB, once) to where every user can execute it.
 
     A wheel's programs look for their libraries in ``../../../<package>.libs``, so that part
-    of the tree keeps its shape.
+    of the tree keeps its shape. It is copied under another name and renamed when complete: a
+    copy that was interrupted is never used.
     """
     installation = programs.folder.parent
     package = installation.parent
@@ -146,7 +153,7 @@ def copy_programs(programs: PostgresPrograms) -> PostgresPrograms:
 
 
 def open_to_all(folder: Path) -> None:
-    """Let every user read and execute a tree that we made, whatever its source allowed."""
+    """Allow every user to read and execute a tree that we made, whatever its source allowed."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode
@@ -154,5 +161,5 @@ def open_to_all(folder: Path) -> None:
 
 
 def digest(path: Path) -> str:
-    """Name a path in sixteen characters."""
+    """Return a name for a path: the first 16 hexadecimal digits of its SHA-256."""
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Finds free TCP ports of 127.0.0.1."""
+"""Find free TCP ports of 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ LOCALHOST = "127.0.0.1"
 
 
 def free_ports(wanted: Sequence[int]) -> list[int]:
-    """Give one free port for each wanted one: that port itself, or another when it is taken.
+    """Return a free port for each wanted one: that port itself, or another if it is taken.
 
-    0 asks for any. The ports differ from each other. Nothing is reserved: whoever binds
-    them next must be ready to find them taken.
+    0 asks for any. The ports differ from each other. Nothing is reserved: the caller must be
+    ready to find a port taken when it binds it.
     """
-    with ExitStack() as stack:
+    with ExitStack() as stack:  # all stay open to the end, or one port might be found twice
         found: list[int] = []
         for port in wanted:
             probe = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-            # As servers do: connections of an earlier server that still linger do not count.
+            # As servers do; or a port would look taken by lingering connections of an earlier
+            # server (tests/embedded/test_temporal_server.py).
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((LOCALHOST, port))

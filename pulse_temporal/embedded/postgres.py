@@ -1,4 +1,4 @@
-"""A local Postgres: its data folder, its server and the way to connect."""
+"""Run a local Postgres: its data folder, its server and its connection strings."""
 
 from __future__ import annotations
 
@@ -30,27 +30,30 @@ ROLE = "pulse"
 DATABASE = "pulse"
 SOCKET_PORT = 5432
 START_LIMIT = timedelta(seconds=60)
-"""Bound of a start; a server that was killed first repeats what its log holds."""
+"""Bound of a start; a server that was killed first recovers from its log."""
 
 INITDB_LIMIT = timedelta(seconds=120)
 CONNECT_SECONDS = 5.0
 POLL_SECONDS = 0.01
 SOCKET_PATH_BYTES = 100
-"""Longest path of a socket; systems allow 103 to 107 bytes."""
+"""Bound of a socket's path; systems allow 103 to 107 bytes."""
 
 BUILTIN_LOCALE_MAJOR = 17
 STOP_PLAN = ((SIGINT, timedelta(seconds=10)), (SIGQUIT, timedelta(seconds=3)))
-"""Fast shutdown; then an immediate one, after which the next start recovers."""
+"""A fast shutdown; if that takes too long, an immediate one, after which the next start recovers.
+
+SIGTERM would be a "smart" shutdown, which waits until every client has disconnected.
+"""
 
 NOT_YET = (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError)
-"""How a server that is still starting turns a client away."""
+"""Errors of a connection to a server that is still starting."""
 
 THROWAWAY_SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresServer:
-    """A running Postgres of which the caller is superuser.
+    """A running Postgres, on which the caller is a superuser.
 
     Attributes:
         dsn: Connection string over the Unix socket, for asyncpg and libpq.
@@ -79,19 +82,20 @@ async def embedded_postgres(
 ) -> AsyncGenerator[PostgresServer]:
     """Run a Postgres on the data in ``folder/pg`` inside the block.
 
-    The first start makes the data folder (0.7 s), a later one takes 0.1 s; both end with an
-    answered query. The server prints to ``folder/postgres.log`` and stops with the block or
-    with this process, however it ends.
+    The first start makes the data folder (0.7 s), a later one takes 0.1 s; after either, the
+    server has answered a query. It logs to ``folder/postgres.log``, and stops with the block or
+    with this process, however that ends.
 
     Args:
         folder: Made when missing. One process at a time may use it.
         durable: False is for data that may be lost: nothing is synced to disk.
-        port: Listen on this port of 127.0.0.1 too (0: any free one); the password is kept
-            in ``folder/postgres.password``. Without it there is only the Unix socket.
-        max_connections: Clients that it takes at a time.
+        port: Also listen on this port of 127.0.0.1 (0: any free one); the password is kept in
+            ``folder/postgres.password``. None: only on a Unix socket.
+        max_connections: Largest number of clients at a time.
 
     Raises:
-        EmbeddedServiceError: No programs, a folder in use, or a server that does not start.
+        EmbeddedServiceError: The programs are missing, the folder is in use, or the server does
+            not start.
     """
     path = make_folder(folder)
     async with lock_folder(path, service="postgres") as lock:
@@ -116,7 +120,7 @@ async def embedded_postgres(
 
 
 class Cluster:
-    """One data folder and the servers that are started on it, one after the other."""
+    """One data folder, and the programs that run on it."""
 
     def __init__(self, place: Place, *, folder: Path, durable: bool, lock: int) -> None:
         self.place = place
@@ -127,8 +131,11 @@ class Cluster:
     async def prepare(self) -> None:
         """Make the data folder if there is none, and check that these programs can read it.
 
-        It is made under another name and renamed when complete, so an interrupted start
-        leaves nothing half-made behind.
+        It is made under another name and renamed when complete, so an interrupted start is
+        repeated (``tests/embedded/test_postgres.py::an_interrupted_first_start_is_repeated``).
+
+        Raises:
+            EmbeddedServiceError: It cannot be made, or another version of Postgres has made it.
         """
         data = self.place.data
         if not data.exists():
@@ -147,7 +154,7 @@ class Cluster:
             )
 
     async def run_initdb(self, target: Path) -> None:
-        """Fill an empty folder with a new cluster; text sorts the same on every system."""
+        """Fill an empty folder with a new cluster, in which text sorts alike on every system."""
         arguments = [
             *(f"--pgdata={target}", f"--username={ROLE}", "--encoding=UTF8", "--locale=C"),
             *("--auth-local=trust", "--auth-host=scram-sha-256", "--no-instructions"),
@@ -168,11 +175,12 @@ class Cluster:
     def launch(
         self, sockets: Path, *, port: int | None, max_connections: int
     ) -> tuple[ServerProcess, int | None]:
-        """Start the server; gives it and the TCP port, if one was asked for."""
+        """Start the server; return it, and its TCP port if one was asked for."""
         tcp_port = free_ports([0])[0] if port == 0 else port
         settings = [
             "listen_addresses=" + ("127.0.0.1" if tcp_port else ""),
             f"port={tcp_port or SOCKET_PORT}",
+            # Quoted, as the setting is a list, and a path may contain blanks.
             "unix_socket_directories=" + '"{}"'.format(str(sockets).replace('"', '""')),
             "unix_socket_permissions=0700",
             f"max_connections={max_connections}",
@@ -200,7 +208,7 @@ class Cluster:
     async def wait_until_ready(
         self, process: ServerProcess, sockets: Path, *, port: int | None
     ) -> str:
-        """Wait until the database answers a query and give its DSN.
+        """Wait until the database answers a query, and return its DSN.
 
         Raises:
             EmbeddedServiceError: The server ended, or did not answer within ``START_LIMIT``.
@@ -213,7 +221,7 @@ class Cluster:
                 raise process.failure(f"Postgres ended with status {status} during its start.")
             try:
                 await answer_query(dsn)
-            except asyncpg.InvalidCatalogNameError:
+            except asyncpg.InvalidCatalogNameError:  # the first start of a new data folder
                 await create_database(socket_dsn("postgres", sockets, port=port or SOCKET_PORT))
             except NOT_YET as error:
                 if time.monotonic() > deadline:
@@ -225,11 +233,11 @@ class Cluster:
 
 
 def remove_stale_pid_file(data: Path) -> None:
-    """Remove what a killed postmaster left when its pid now belongs to something else.
+    """Remove the pid file of a killed postmaster if its pid now belongs to another process.
 
-    Postgres checks only that a process of that pid exists, and after a reboot one often
-    does. A postmaster works inside its data folder, which tells it from all others; where
-    processes cannot be looked at (macOS), the decision stays with Postgres.
+    Postgres checks only that a process with that pid exists, and refuses to start; after a
+    reboot one often does. A postmaster has its data folder as working directory, no other
+    process has. Where that cannot be read (macOS), the decision is left to Postgres.
     """
     file = data / "postmaster.pid"
     try:
@@ -242,10 +250,7 @@ def remove_stale_pid_file(data: Path) -> None:
 
 @contextmanager
 def socket_folder(place: Place) -> Generator[Path]:
-    """Give the folder for the socket: the data folder, or a short private one made for it.
-
-    Paths with a comma do not fit either: drivers take it for a list of hosts.
-    """
+    """Yield the folder for the socket: the data folder, or a private one with a short path."""
     if fits_socket(place.data):
         yield place.data
         return
@@ -261,18 +266,21 @@ def socket_folder(place: Place) -> Generator[Path]:
 
 
 def fits_socket(folder: Path) -> bool:
-    """True when a socket in ``folder`` can be bound and named in a DSN."""
+    """Return whether a socket in ``folder`` can be bound and named in a DSN.
+
+    Its path may be too long. With a comma, drivers would read it as a list of hosts.
+    """
     name = os.fsencode(folder / f".s.PGSQL.{65535}")
     return len(name) <= SOCKET_PATH_BYTES and b"," not in name
 
 
 def socket_dsn(database: str, sockets: Path, *, port: int) -> str:
-    """Name a database behind a Unix socket; the port is part of the socket's file name."""
+    """Return the DSN of a database over a Unix socket; the port is part of the socket's name."""
     return f"postgresql://{ROLE}@/{database}?host={quote(str(sockets), safe='/')}&port={port}"
 
 
 def psql_line(place: Place, sockets: Path, *, port: int) -> str:
-    """Give a command line for a terminal, with the full path when psql is not on PATH."""
+    """Return a command line for a terminal, with the full path if psql is not on PATH."""
     bundled = place.programs.folder / "psql"
     program = "psql" if shutil.which("psql") or not bundled.exists() else str(bundled)
     host = str(sockets)
@@ -282,7 +290,7 @@ def psql_line(place: Place, sockets: Path, *, port: int) -> str:
 
 
 async def answer_query(dsn: str) -> None:
-    """Connect, ask for a constant and disconnect."""
+    """Connect, send one query and disconnect; raise if any of it fails."""
     connection = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS)
     try:
         await connection.fetchval("SELECT 1", timeout=CONNECT_SECONDS)
@@ -291,7 +299,7 @@ async def answer_query(dsn: str) -> None:
 
 
 async def create_database(dsn: str) -> None:
-    """Make the database that a new cluster lacks."""
+    """Create the database ``pulse``, which a new cluster lacks."""
     connection = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS)
     try:
         await connection.execute(f"CREATE DATABASE {DATABASE}")
@@ -300,10 +308,10 @@ async def create_database(dsn: str) -> None:
 
 
 async def allow_password(dsn: str, folder: Path, port: int) -> str:
-    """Give the role the password kept in ``folder`` and return the DSN over TCP."""
+    """Set the role's password to the one kept in ``folder``, and return the DSN over TCP."""
     file = folder / "postgres.password"
     if not file.exists():
-        file.touch(mode=0o600)
+        file.touch(mode=0o600)  # before the password is in it, so that nobody else can open it
     password = file.read_text(encoding="ascii").strip()
     if not password.isalnum():
         password = secrets.token_hex(24)

@@ -1,4 +1,4 @@
-"""Starts one server under a watchdog, waits for its end and stops it."""
+"""Start one server under a watchdog, wait for its end and stop it."""
 
 from __future__ import annotations
 
@@ -28,14 +28,18 @@ SAME_USER = "same"
 OWN_NAMESPACE = "namespace"
 
 StopPlan = Sequence[tuple[Signals, timedelta]]
-"""Signals that end a server, each with the time it gets; SIGKILL follows by itself."""
+"""Signals that stop a server, each with the time to wait after it; SIGKILL follows by itself."""
 
 private_descriptors: set[int] = set()
-"""Descriptors that keep servers alive or folders locked; a forked copy must not hold them."""
+"""Descriptors that keep servers alive or folders locked.
+
+A forked child that held a copy would keep them so after the owner's death
+(``tests/embedded/test_owner_death.py::a_forked_child_does_not_keep_the_servers_alive``).
+"""
 
 
 def close_private_descriptors() -> None:
-    """Let go, in a forked child, of what belongs to the owner alone."""
+    """Close the private descriptors; called in every forked child."""
     for descriptor in private_descriptors:
         with suppress(OSError):
             os.close(descriptor)
@@ -52,10 +56,10 @@ class Launch:
     Attributes:
         command: Absolute path of the program, then its arguments.
         environment: The whole environment of the server.
-        log: File for everything that the server prints; the log of the run before is
-            kept beside it with ``.1`` at the end.
+        log: File for everything that the server prints; the log of the previous start is kept
+            beside it, with ``.1`` at its end.
         identity: ``same``, ``namespace`` or ``UID:GID``, see ``identity.py``.
-        stop: How to end the server.
+        stop: How to stop the server.
         lock: Descriptor of the folder's lock. The server inherits it, so the folder stays
             locked until its last process has ended.
     """
@@ -89,26 +93,27 @@ class ServerProcess:
 
     @cached_property
     def pid(self) -> int:
-        """Process id of the server itself, not of its watchdog; 0 when it never started.
+        """Process id of the server itself, not of its watchdog; 0 if it never started.
 
-        Ask for it when the server is ready, or later.
+        Read once and kept, so it must not be asked for before the server is ready.
         """
         return read_pid(self.process)
 
     @property
     def exit_status(self) -> int | None:
-        """Status of the server when it and all it started have ended; None before."""
+        """Exit status of the server once it and all its processes have ended; None before."""
         return self.process.poll()
 
     def log_text(self) -> str:
-        """Everything that the server printed so far."""
+        """Return everything that the server has printed so far."""
         try:
             return self.launch.log.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             return f"(its log cannot be read: {error})"
 
     def failure(self, message: str) -> EmbeddedServiceError:
-        """Make the error that says ``message`` and quotes the end of the log."""
+        """Return an error with ``message`` and the last lines of the log."""
+        # Temporal ends with the stacks of all its goroutines; the reason stands before them.
         before_stack = self.log_text().partition("\ngoroutine ")[0]
         lines = [f"  {line[:LOG_COLUMNS]}" for line in before_stack.splitlines()[-LOG_LINES:]]
         return EmbeddedServiceError(
@@ -116,7 +121,7 @@ class ServerProcess:
         )
 
     async def wait(self, limit: timedelta) -> int | None:
-        """Wait for the end; give the exit status, or None when ``limit`` is over first."""
+        """Wait for the end; return the exit status, or None if ``limit`` passes first."""
         deadline = time.monotonic() + limit.total_seconds()
         while True:
             status = self.exit_status
@@ -125,22 +130,22 @@ class ServerProcess:
             await asyncio.sleep(POLL_SECONDS)
 
     async def stop(self) -> None:
-        """End the server and wait until nothing of it is left; harmless when it has ended.
+        """Stop the server and wait until none of its processes is left, if it has not ended.
 
-        The watchdog does the work and needs no more help once its pipe is closed, so a
-        cancelled caller leaves no server behind.
+        The watchdog needs no more help once its pipe is closed, so a canceled caller leaves no
+        server behind.
         """
         self.release()
         status = await self.wait(self.limit)
         pids = {self.pid, self.process.pid} - {0}
-        if status is None:
+        if status is None:  # even the watchdog hangs
             for pid in pids:
                 with suppress(ProcessLookupError):
                     os.kill(pid, SIGKILL)
             await self.wait(KILL_LIMIT)
 
     def release(self) -> None:
-        """Close the pipe: the watchdog stops the server now."""
+        """Close the pipe, upon which the watchdog stops the server."""
         if self.keepalive in private_descriptors:
             private_descriptors.discard(self.keepalive)
             os.close(self.keepalive)
@@ -162,13 +167,13 @@ def start_watchdog(launch: Launch, *, stdin: int, log: int) -> subprocess.Popen[
 
 
 def watchdog_command(identity: str, plan: str, command: Sequence[str]) -> list[str]:
-    """Give the command line that runs ``command`` under a watchdog, see ``watchdog.py``."""
+    """Return the command line that runs ``command`` under a watchdog, see ``watchdog.py``."""
     program = str(Path(watchdog.__file__).absolute())
     return [sys.executable, "-I", "-S", program, identity, plan, *command]
 
 
 def read_pid(process: subprocess.Popen[bytes]) -> int:
-    """Read the server's pid from the watchdog's report; 0 when there is no report."""
+    """Return the server's pid, which the watchdog prints first; 0 when it has not."""
     if process.stdout is None:
         return 0
     with process.stdout as report:

@@ -1,4 +1,4 @@
-"""A database that exists for the length of a block, in any Postgres."""
+"""Make a database for the length of a block, in any Postgres."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECONDS = 30.0
 
 @asynccontextmanager
 async def scratch_database(dsn: str) -> AsyncGenerator[str]:
-    """Make an empty database and give its DSN; afterwards it is dropped with all it holds.
+    """Create an empty database and yield its DSN; drop it after the block.
 
     Args:
         dsn: Any database of the server, as a role that may create databases.

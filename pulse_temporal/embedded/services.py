@@ -1,4 +1,4 @@
-"""Postgres and Temporal together, started and stopped side by side."""
+"""Start and stop Postgres and Temporal together, side by side."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ async def embedded_services(
 ) -> AsyncGenerator[EmbeddedServices]:
     """Run a local Postgres and a local Temporal inside the block.
 
-    Both are ready, that is they have answered a question, after about a second the first
-    time and half a second later on. They stop with the block, and also when this process
-    ends in any other way. Linux and macOS only.
+    Both have answered a call when the block begins: after about a second the first time, half
+    a second later on. They stop with the block, and with this process, however that ends. Linux
+    and macOS only.
 
     Args:
-        folder: Holds data and logs (``.pulse`` is usual). Made when missing; kept between
-            runs; used by one process at a time.
+        folder: For data and logs, usually ``.pulse``. Made when missing; kept between runs;
+            used by one process at a time.
         durable: False is for tests: Postgres syncs nothing, Temporal lives in memory.
         temporal: False starts Postgres alone.
         ui: Serve Temporal's web pages.
@@ -79,7 +79,7 @@ async def embedded_services(
 
     Raises:
         EmbeddedServiceError: A program is missing, the folder is in use, or a server does
-            not start; the message carries the end of its log.
+            not start; the message has the end of its log.
     """
     postgres_stack, temporal_stack = AsyncExitStack(), AsyncExitStack()
     postgres_block = embedded_postgres(folder, durable=durable, port=postgres_port)

@@ -1,4 +1,4 @@
-"""A local Temporal dev server: its ports, its flags and the sign that it is ready."""
+"""Run a local Temporal dev server: its ports, its flags, and the wait until it is ready."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMESPACE = "default"
 USUAL_PORT = 7233
 USUAL_UI_PORT = 8233
 SEARCH_ATTRIBUTES = ("PulseTenant", "PulseDefinition", "PulseTrigger")
-"""Attributes of type Keyword that every run carries."""
+"""Search attributes of type Keyword that every run has."""
 
 TUNING = (
     "history.transferProcessorMaxPollRPS=200",  # a task hop takes 5 ms instead of 50
@@ -57,7 +57,7 @@ class Ports:
 
     Attributes:
         grpc: For Temporal clients.
-        http: For the same calls as JSON; used to ask whether the server is ready.
+        http: For the same calls as JSON; used to find out whether the server is ready.
         ui: For the web pages; None without them.
     """
 
@@ -77,20 +77,20 @@ async def embedded_temporal(
 ) -> AsyncGenerator[TemporalServer]:
     """Run a Temporal dev server on ``folder/temporal.db`` inside the block.
 
-    It is ready in about 0.3 s, when it has answered a call; the search attributes of Pulse
-    are registered then. It prints to ``folder/temporal.log`` and stops with the block or
-    with this process, however it ends.
+    It has answered a call when the block begins, after about 0.3 s, and has Pulse's search
+    attributes. It logs to ``folder/temporal.log``, and stops with the block or with this
+    process, however that ends.
 
     Args:
         folder: Made when missing. One process at a time may use it.
-        durable: False keeps everything in memory and ends the server without ceremony.
-        ui: Serve the web pages too.
-        port: Exactly this port. Without it: 7233, or any free one when that is taken.
-        ui_port: Exactly this port. Without it: 8233, or any free one when that is taken.
+        durable: False keeps everything in memory, and kills the server to stop it.
+        ui: Also serve the web pages.
+        port: Exactly this port. None: 7233, or any free one when that is taken.
+        ui_port: Exactly this port. None: 8233, or any free one when that is taken.
 
     Raises:
-        EmbeddedServiceError: No program, a folder in use, a named port that is taken, or a
-            server that does not start.
+        EmbeddedServiceError: The program is missing, the folder is in use, a port that was
+            named is taken, or the server does not start.
     """
     path = make_folder(folder)
     async with lock_folder(path, service="temporal") as lock:
@@ -107,7 +107,7 @@ async def embedded_temporal(
 
 
 class DevServer:
-    """How to start the server on one folder."""
+    """Starts the server on one folder."""
 
     def __init__(self, program: Path, *, folder: Path, durable: bool, lock: int) -> None:
         self.program = program
@@ -120,8 +120,9 @@ class DevServer:
     ) -> tuple[ServerProcess, Ports]:
         """Start the server and wait until it answers.
 
-        A port that looked free may be taken a moment later. The server says so and ends;
-        it is started again, with other ports except for those that the caller named.
+        A port that was free may be taken a moment later. Then the server logs it and ends; it
+        is started again, up to five times, with other ports but for those that the caller named
+        (``test_temporal_server.py::servers_started_at_the_same_moment_share_no_port``).
         """
         attempt = 0
         while True:
@@ -152,7 +153,7 @@ class DevServer:
         )
 
     def command(self, ports: Ports) -> list[str]:
-        """Give the server's command line."""
+        """Return the server's command line."""
         command = [str(self.program), "server", "start-dev", "--log-level", "warn"]
         command += ["--ip", LOCALHOST, "--port", str(ports.grpc), "--http-port", str(ports.http)]
         command += ["--headless"] if ports.ui is None else ["--ui-port", str(ports.ui)]
@@ -168,8 +169,8 @@ class DevServer:
     async def wait_until_ready(self, process: ServerProcess, ports: Ports) -> None:
         """Wait until the server describes its namespace and accepts clients.
 
-        The question goes to the HTTP port, which only this server knows: on the usual port
-        a server that somebody else started could answer.
+        The HTTP port is asked, which only this server has: on the usual port, a server that
+        somebody else started could answer.
 
         Raises:
             EmbeddedServiceError: The server ended, or did not answer within ``START_LIMIT``.
@@ -187,12 +188,12 @@ class DevServer:
 
 
 def is_port_conflict(process: ServerProcess, error: BaseException) -> bool:
-    """True when the server ended because another process had taken one of its ports."""
+    """Return whether the server ended because another process had taken one of its ports."""
     return isinstance(error, EmbeddedServiceError) and PORT_TAKEN in process.log_text()
 
 
 async def is_ready(ports: Ports) -> bool:
-    """True when the server answers DescribeNamespace and all its ports accept connections."""
+    """Return whether the server answers DescribeNamespace and all its ports take connections."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             status = await ask(ports.http, f"/api/v1/namespaces/{NAMESPACE}")
@@ -206,7 +207,7 @@ async def is_ready(ports: Ports) -> bool:
 
 
 async def ask(port: int, path: str) -> bytes:
-    """Send one HTTP request to the server and give the status line of the answer."""
+    """Send a GET request to the server and return the status line of the answer."""
     reader, writer = await asyncio.open_connection(LOCALHOST, port)
     try:
         request = f"GET {path} HTTP/1.1\r\nHost: {LOCALHOST}:{port}\r\nConnection: close\r\n\r\n"

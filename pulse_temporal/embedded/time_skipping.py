@@ -1,4 +1,4 @@
-"""Temporal's test server, whose clock jumps on demand: three days pass in milliseconds."""
+"""Run Temporal's test server, whose clock jumps on demand: three days pass in milliseconds."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ POLL_SECONDS = 0.01
 
 @asynccontextmanager
 async def embedded_test_server(folder: Path | str) -> AsyncGenerator[str]:
-    """Run Temporal's test server inside the block and give its ``host:port``.
+    """Run Temporal's test server inside the block and yield its ``host:port``.
 
-    It is ready in about 0.1 s, holds everything in memory, and stops with the block or with
-    this process, however it ends. Its clock runs with real time until somebody moves it. It
-    knows neither schedules nor lists of workflows.
+    It is ready in about 0.1 s, keeps everything in memory, and stops with the block or with
+    this process, however that ends. Its clock runs with real time until it is moved. It has
+    neither schedules nor lists of workflows.
 
     Args:
         folder: For its log; made when missing. One server at a time may use it.
 
     Raises:
-        EmbeddedServiceError: No program, a folder in use, or a server that does not start.
+        EmbeddedServiceError: The program is missing, the folder is in use, or the server does
+            not start.
     """
     path = make_folder(folder)
     async with lock_folder(path, service="temporal-test") as lock:
@@ -46,14 +47,14 @@ async def embedded_test_server(folder: Path | str) -> AsyncGenerator[str]:
 
 
 async def _start(program: Path, *, folder: Path, lock: int) -> tuple[ServerProcess, str]:
-    """Start the server; again with another port when its port was taken meanwhile."""
+    """Start the server; if its port was taken meanwhile, again with another one."""
     attempt = 0
     while True:
         attempt += 1
         (port,) = free_ports([0])
         process = ServerProcess(
             Launch(
-                # Not --enable-time-skipping: with it the clock runs off by itself.
+                # Not --enable-time-skipping, with which the clock skips by itself.
                 command=[str(program), str(port)],
                 environment=clean_environment("TEMPORAL_"),
                 log=folder / "temporal-test.log",
@@ -76,6 +77,7 @@ async def _start(program: Path, *, folder: Path, lock: int) -> tuple[ServerProce
 
 
 async def _wait_until_ready(process: ServerProcess, port: int) -> None:
+    """Wait until the port takes connections; raise when the server has ended or takes too long."""
     deadline = time.monotonic() + START_LIMIT.total_seconds()
     while not await _accepts(port):
         if process.exit_status is not None:
@@ -83,6 +85,7 @@ async def _wait_until_ready(process: ServerProcess, port: int) -> None:
         if time.monotonic() > deadline:
             raise process.failure(f"Temporal's test server did not answer within {START_LIMIT}.")
         await asyncio.sleep(POLL_SECONDS)
+    # The port may be taken by another server, which accepts while ours has ended.
     if process.exit_status is not None:
         raise process.failure("Temporal's test server ended during its start.")
 

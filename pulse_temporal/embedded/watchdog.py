@@ -1,18 +1,18 @@
-"""Stands between an owner and one server, and stops the server when the owner is gone.
+"""Run one server, and stop it when the owner is gone.
 
-It runs as a program of its own, by path and with the standard library only, so that it is up
-in about 20 ms and needs no package of the owner's environment:
+The watchdog is a program of its own, run by its path and with the standard library only: it
+starts in about 20 ms and needs no package of the owner's environment.
 
     python -I -S watchdog.py IDENTITY SIGNAL:SECONDS[,SIGNAL:SECONDS...] PROGRAM [ARGUMENT...]
 
-Standard input is a pipe whose only writer is the owner. Its end (a close, an exit, a kill -9)
-stops the server: each signal of the plan in turn, each with its time, at last SIGKILL. The
-server's pid goes to standard output as one line; what the server prints goes to standard
-error. The exit status is the server's, or 128 + the signal that ended it.
+Standard input is a pipe whose only writer is the owner. When the pipe ends (by a close, an exit
+or a kill -9), the server is stopped: each signal of the plan in turn is given its seconds, then
+SIGKILL. The server's pid is printed to standard output as one line; what the server prints goes
+to standard error. The exit status is the server's, or 128 + the signal that ended it.
 
-On Linux the server also dies when the watchdog itself is killed (``PR_SET_PDEATHSIG``), and
-processes that a killed server leaves behind are adopted and ended before the watchdog exits,
-so "the watchdog has exited" means "nothing of the server is left".
+On Linux the server also dies when the watchdog is killed (``PR_SET_PDEATHSIG``). Processes that
+a killed server leaves behind are adopted, and ended before the watchdog exits: when the watchdog
+has exited, nothing of the server is left (``tests/embedded/test_owner_death.py``).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from contextlib import suppress
 from pathlib import Path
 
 NAMESPACE_ID = 1000
-"""What the owner's user and group are called inside the user namespace: any id but root's."""
+"""Id of the owner's user and group inside the user namespace; any but 0, which is root."""
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 CAUGHT_SIGNALS = STOP_SIGNALS | {signal.SIGCHLD}
@@ -40,7 +40,7 @@ EXIT_REFUSED = 70
 
 
 def enter_namespace() -> None:
-    """Become an ordinary user of a new user namespace; files stay owned by the real user.
+    """Become an ordinary user of a new user namespace; files still belong to the real user.
 
     Raises:
         OSError: The kernel or the container's policy denies user namespaces.
@@ -52,27 +52,28 @@ def enter_namespace() -> None:
     if unshare(CLONE_NEWUSER) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+    # The kernel accepts a group map of an unprivileged process only after setgroups is denied.
     Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
     Path("/proc/self/gid_map").write_text(f"{NAMESPACE_ID} {group} 1", encoding="ascii")
     Path("/proc/self/uid_map").write_text(f"{NAMESPACE_ID} {user} 1", encoding="ascii")
 
 
 def control_process(option: int, value: int) -> None:
-    """Call ``prctl`` where there is one; elsewhere the watchdog does without."""
+    """Call ``prctl`` on Linux; do nothing elsewhere."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def start_server(identity: str, command: Sequence[str], *, death_signal: int) -> int:
-    """Fork and execute ``command`` and give its pid.
+    """Fork, execute ``command`` in the child, and return its pid.
 
     Args:
         identity: ``same``, ``namespace`` (the caller has entered it) or ``UID:GID``.
         command: Absolute path of the program, then its arguments.
-        death_signal: What the server gets when this process dies.
+        death_signal: The signal that the server gets when this process dies.
     """
     parent = os.getpid()
-    # Blocked until the fork has dropped our handlers: they would swallow an early stop.
+    # Blocked until the child has dropped our handlers, which would swallow an early stop.
     signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT_SIGNALS)
     pid = os.fork()
     if pid:
@@ -90,6 +91,8 @@ def start_server(identity: str, command: Sequence[str], *, death_signal: int) ->
             os.setgroups([])
             os.setgid(int(group))
             os.setuid(int(user))
+        # After setuid, which clears it. The watchdog may have died before this line: then the
+        # signal never comes, and the child has another parent.
         control_process(PR_SET_PDEATHSIG, death_signal)
         if os.getppid() == parent:
             os.execv(command[0], list(command))  # noqa: S606  # no shell is the point
@@ -99,7 +102,11 @@ def start_server(identity: str, command: Sequence[str], *, death_signal: int) ->
 
 
 def reap(server: int) -> tuple[int | None, bool]:
-    """Collect ended children; give the server's status, if it ended now, and "some are left"."""
+    """Collect children that have ended.
+
+    Returns:
+        The server's exit status if it has ended now, else None; and whether children are left.
+    """
     status: int | None = None
     while True:
         try:
@@ -114,7 +121,7 @@ def reap(server: int) -> tuple[int | None, bool]:
 
 
 def kill_children() -> None:
-    """Kill whatever is still a child of this process (Linux only)."""
+    """Kill all children of this process (on Linux; elsewhere they cannot be listed)."""
     try:
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii")
     except OSError:
@@ -125,7 +132,7 @@ def kill_children() -> None:
 
 
 class Watch:
-    """One server under supervision: wait for it or for the owner's end, whichever is first."""
+    """Waits for the end of one server or of its owner, whichever comes first."""
 
     def __init__(self, server: int, plan: Sequence[tuple[int, float]], *, wakeup: int) -> None:
         self.server = server
@@ -134,7 +141,7 @@ class Watch:
         self.stop_asked = False
 
     def run(self) -> int:
-        """Stay until the server and its orphans are gone; give its exit status."""
+        """Return the server's exit status when it and its orphans are gone."""
         status = self.wait(None, until_asked=True)
         for number, seconds in self.plan:
             if status is not None:
@@ -145,7 +152,10 @@ class Watch:
         return EXIT_REFUSED if status is None else status
 
     def wait(self, deadline: float | None, *, until_asked: bool) -> int | None:
-        """Wait for the server's end; give its status, or None at the deadline or when asked."""
+        """Wait for the server's end; return its status, or None at the deadline.
+
+        With ``until_asked``, also return None when the owner has gone or asks to stop.
+        """
         while True:
             status, _ = reap(self.server)
             if status is not None or (until_asked and self.stop_asked):
@@ -165,13 +175,13 @@ class Watch:
             self.stop_asked = True
 
     def end_orphans(self) -> None:
-        """Give adopted processes a moment to end by themselves, then kill them."""
+        """Wait up to 2 s for adopted processes to end by themselves, then kill them."""
         if self.has_orphans(ORPHAN_SECONDS):
             kill_children()
             self.has_orphans(ORPHAN_SECONDS)
 
     def has_orphans(self, seconds: float) -> bool:
-        """Wait until no child is left; True when there still is one after ``seconds``."""
+        """Wait until no child is left; return True when there still is one after ``seconds``."""
         deadline = time.monotonic() + seconds
         while reap(self.server)[1]:
             left = deadline - time.monotonic()
@@ -182,18 +192,18 @@ class Watch:
 
 
 def open_wakeup() -> int:
-    """Turn signals into bytes on a pipe and give the end to read from."""
+    """Turn signals into bytes on a pipe and return its read end, for ``select``."""
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
     os.set_blocking(write_end, False)
     for number in CAUGHT_SIGNALS:
-        signal.signal(number, lambda _number, _frame: None)
+        signal.signal(number, lambda _number, _frame: None)  # without a handler, no byte comes
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     return read_end
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the server named on the command line to its end."""
+    """Run the server of the command line; return the exit status."""
     identity, plan_text, *command = arguments
     plan: list[tuple[int, float]] = []
     for part in plan_text.split(","):
