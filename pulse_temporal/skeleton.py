@@ -29,6 +29,7 @@ def skeleton(steps: list[WorkflowStep]) -> tuple[StepSkeleton, ...]:
 
 
 def _skeleton_of(step: WorkflowStep) -> StepSkeleton:
+    """Return one step's skeleton; fields that its kind does not have keep their defaults."""
     if isinstance(step, HandlerStep):
         return StepSkeleton(
             type=step.type,

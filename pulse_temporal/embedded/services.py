@@ -81,6 +81,8 @@ async def embedded_services(
         EmbeddedServiceError: A program is missing, the folder is in use, or a server does
             not start; the message has the end of its log.
     """
+    # A stack for each, as they are entered at the same time; what one has started is closed even
+    # if the other fails (tests/embedded/test_services.py::one_failure_stops_the_other_server).
     postgres_stack, temporal_stack = AsyncExitStack(), AsyncExitStack()
     postgres_block = embedded_postgres(folder, durable=durable, port=postgres_port)
     temporal_block = embedded_temporal(folder, durable=durable, ui=ui, port=temporal_port)

@@ -57,6 +57,7 @@ def _flaw(call: object, given: str) -> str | None:
         return f"it is {article(call)}, because the function was called; give the function itself."
     if not callable(call):
         return f"it must be a function that takes the {given}, not {article(call)}."
+    # A class is callable, but only an instance that can be awaited leads to an answer.
     if isinstance(call, type) and not hasattr(call, "__await__"):
         return (
             f"it is the class {call.__name__!r}, and an instance is no answer; give an instance "

@@ -115,7 +115,7 @@ class ContextControl:
     emits: list[CoroutineType[object, object, TriggerEnvelope]] = field(default_factory=_none)
 
     def cancel(self) -> None:
-        """Tell the handler that its result is not wanted any more."""
+        """Set ``ctx.canceled``, by which the handler knows that its result is not wanted."""
         self.canceled.set()
 
     def lend(self, connection: HandlerConnection) -> None:
@@ -213,6 +213,8 @@ class WorkflowContext:
     @property
     def run(self) -> WorkflowRun:
         """The run; ``run.context`` has the results of the actions before this step."""
+        # Built here and not with the context: a private copy of all results is expensive, and
+        # most handlers never look at it.
         if self._run is None:
             self._run = self._read_run()
         return self._run
@@ -267,6 +269,8 @@ class WorkflowContext:
             SignalError: The signal is refused, or names another tenant.
             IdempotencyConflictError: Its ``idempotency_key`` was used for other content.
         """
+        # Not an async method: the coroutine is noted before anybody awaits it, so that a
+        # forgotten `await` is found (see ContextControl.check_emits).
         emitting = self._emitting(signal)
         self._control.emits.append(emitting)
         return emitting

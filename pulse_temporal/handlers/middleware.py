@@ -109,6 +109,7 @@ class _Inside:
         Not async itself: then a call without ``await`` would do nothing, and go unnoticed.
         """
         if self._calling is not None:
+            # Kept as what came from inside: it must count even if the middleware swallows it.
             self._error = self._mistake("called call_next() twice; retries are the step's policy")
             raise self._error
         self._calling = self._call()

@@ -126,7 +126,7 @@ def _is_application(frame: FrameSummary) -> bool:
 def _bounded(text: str) -> str:
     """Return the last 16 KiB of a text: the innermost frames and the error are at its end."""
     excess = len(text.encode(errors="replace")) - TRACEBACK_BYTES
-    if excess > 0:
+    if excess > 0:  # and 20 bytes more, for the mark
         text = "… [truncated]\n" + text.encode(errors="replace")[excess + 20 :].decode(
             errors="ignore"
         )

@@ -236,7 +236,7 @@ class _Gate:
     def _enter(self, size: int, depth: int) -> None:
         if depth >= self.max_depth:
             raise _Refused(f"nested deeper than {self.max_depth} levels of objects and lists")
-        self.left -= 2 * size
+        self.left -= 2 * size  # each entry has at least one character and a comma
         if self.left < 0:
             raise _TooLarge(_too_large(self.max_bytes))
 

@@ -39,7 +39,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Let a delay pass."""
+    """Wait for a delay."""
 
     index: int
 

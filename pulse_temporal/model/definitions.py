@@ -110,6 +110,7 @@ class WorkflowDefinition(WorkflowInput):
         """Return whether all that is stored is equal; warnings are not."""
         if not isinstance(other, WorkflowDefinition):
             return NotImplemented
+        # With equal warnings, pydantic's comparison depends on everything else.
         return super().__eq__(other.model_copy(update={"warnings": self.warnings}))
 
     @override

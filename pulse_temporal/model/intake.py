@@ -131,6 +131,7 @@ class Intake:
         deepest = min(self._limits.depth, DEEPEST_NESTING)
         if nesting >= deepest:
             self._note(place, f"lies in {nesting} parallel steps; at most {deepest} may nest")
+            # Ends the recursion: a block may contain itself.
             return [_HARMLESS_BRANCH, _HARMLESS_BRANCH]
         place = (*place, "branches")
         allowed = self._limits.branches
@@ -144,6 +145,8 @@ class Intake:
     def _config(self, value: object, place: Place, levels: int) -> object:
         if not (is_mapping(value) or isinstance(value, BaseModel)):
             return value
+        # A thousand steps may share one large or broken config: stop copying when the definition
+        # is too large or has problems enough.
         if len(self.findings) > MAX_PROBLEMS or self._config_bytes_left < 0:
             return {}
         clean: JsonValue = {}

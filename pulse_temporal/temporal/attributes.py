@@ -113,6 +113,7 @@ async def ensure_search_attributes(client: Client, *, patience: timedelta) -> No
 
 
 async def _create(client: Client, missing: tuple[str, ...], *, patience: timedelta) -> None:
+    """Register attributes as Keyword; raise ConfigurationError when Temporal refuses that."""
     request = AddSearchAttributesRequest(
         namespace=client.namespace, search_attributes=dict.fromkeys(missing, KEYWORD)
     )

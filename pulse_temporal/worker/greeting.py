@@ -55,6 +55,7 @@ class Greeting:
         await self._warn_of_others(client)
 
     async def _warn_of_others(self, client: Client) -> None:
+        """Log a warning for each other database whose workers poll this task queue."""
         database = self.presence.database.id
         try:
             others = await other_databases(

@@ -192,6 +192,7 @@ class Process:
             await self.presence.withdraw()
 
     async def _run(self, *, work: bool) -> None:
+        """Run all loops until canceled; only the link may end them, with a ConfigurationError."""
         loops = {"dispatcher": self.dispatcher.run, "observers": self.observers.run}
         if work:
             loops |= {f"relay of {subject}": relay.run for subject, relay in self.relays.items()}

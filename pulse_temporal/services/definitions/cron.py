@@ -115,7 +115,7 @@ class Cron:
         One that comes twice fires twice west of Greenwich; east of it once, and several minutes
         of that hour may be missed or fire an hour late. West of Greenwich, a day that begins
         with a missing hour counts as the weekday before it
-        (``test_cron_calendars.py::what_temporal_is_known_to_get_wrong``).
+        (``test_cron_calendars.py::known_faults_of_temporals_calendars_are_still_there``).
         """
         return [
             ScheduleCalendarSpec(

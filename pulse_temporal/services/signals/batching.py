@@ -267,7 +267,7 @@ def _heavy(together: Sequence[Waiting], found: Sequence[Record]) -> list[str]:
 
 
 def _tell(together: Sequence[Waiting], found: Sequence[Record]) -> None:
-    """Give each emitter what was stored for it.
+    """Answer each emitter with what was stored for it.
 
     When a row cannot be read, such as a definition of a newer release, only the emitters of its
     tenant fail (``tests/faults/test_rows_of_tomorrow.py::emits_of_everybody_succeed``).
