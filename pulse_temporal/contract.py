@@ -160,7 +160,7 @@ class Refusal(Payload):
 
 
 class Beginning(Payload):
-    """Lets an interpreter go on.
+    """Allows an interpreter to go on, from where its list stands.
 
     Attributes:
         ended: Index ranges, both ends included, of steps in this list that are already over.

@@ -119,7 +119,7 @@ class ContextControl:
         self.canceled.set()
 
     def lend(self, connection: HandlerConnection) -> None:
-        """Give the handler the connection of its transaction."""
+        """Set ``ctx.connection`` to the connection of the handler's transaction."""
         self.connection = connection
 
     def take_back(self) -> None:

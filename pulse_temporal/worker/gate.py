@@ -21,12 +21,12 @@ class TaskGate:
         return self._opened.is_set()
 
     def open(self) -> None:
-        """Let the process take tasks from now on."""
+        """Allow the process to take tasks from now on."""
         self._closed.clear()
         self._opened.set()
 
     def close(self) -> None:
-        """Let the process take no more tasks; those that it has begun go on."""
+        """Forbid the process to take more tasks; those that it has begun go on."""
         self._opened.clear()
         self._closed.set()
 

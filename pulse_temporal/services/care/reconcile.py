@@ -234,6 +234,7 @@ class Reconciler:
             )
 
     def _everything(self) -> ComparisonScope:
+        """Return the scope of a comparison of all runs, workflows and schedules."""
         return ComparisonScope(page=self.pace.page)
 
     def _page(self, before: ReconcilerState) -> ComparisonScope:
