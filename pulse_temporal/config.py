@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, ClassVar, Literal, TypedDict
 
 from pydantic import (
     AliasChoices,
@@ -74,7 +74,9 @@ class Options(BaseModel):
     Errors never show a value: it may be a secret in the wrong variable.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
 
 class Limits(Options):
@@ -218,14 +220,14 @@ class EngineOptions(Options):
         return self.queue_prefix
 
 
-class EnvironmentOptions(BaseSettings, EngineOptions):  # pyright: ignore[reportIncompatibleVariableOverride] - settings and models each type their own config
+class EnvironmentOptions(BaseSettings, EngineOptions):
     """The same options from environment variables: ``PULSE_CONCURRENCY``, ``PULSE_LIMITS__STEPS``.
 
     Attributes:
         database_url: DSN of Postgres, from ``DATABASE_URL`` or ``PULSE_DATABASE_URL``.
     """
 
-    model_config = SettingsConfigDict(
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(  # pyright: ignore[reportIncompatibleVariableOverride] - settings and models each type their own config
         env_prefix="PULSE_",
         env_nested_delimiter="__",
         env_ignore_empty=True,

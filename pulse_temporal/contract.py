@@ -8,7 +8,7 @@ may be added with a default, never renamed or removed.
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
@@ -54,7 +54,7 @@ FAIRNESS_KEY_BYTES = 64  # Temporal accepts no longer key
 class Payload(BaseModel):
     """Base of all payloads: frozen; unknown fields, of a newer release, are ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
 
 
 _shown_if_set = Field(exclude_if=lambda value: not value)  # keeps histories short and readable

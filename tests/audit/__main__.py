@@ -20,13 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 EXPLAINED = Path(__file__).with_name("survivors.txt")
 CPU_SECONDS = 30.0
 OPTIONS = (
     "-qx",
     "-Wignore::pytest.PytestAssertRewriteWarning",
-    *(f"-pno:{plugin}" for plugin in ("randomly", "xdist", "cacheprovider")),
+    *(f"-pno:{plugin}" for plugin in ("randomly", "cacheprovider")),
 )
 TESTS_OF = {
     "pulse_temporal.workflows.cursor": ["tests/unit/workflows/test_cursor.py"],
@@ -96,6 +97,7 @@ class Change(ast.NodeTransformer):
         self.instead = instead
         self._seen = -1
 
+    @override
     def visit(self, node: ast.AST) -> ast.AST:
         """Count the expressions in the order in which ``mutants`` does."""
         if isinstance(node, ast.expr):
@@ -122,7 +124,9 @@ def mutants(source: str) -> Iterator[Mutant]:
         for number, node in enumerate(expressions(function)):
             for instead in changes(node):
                 mutated = deepcopy(tree)
-                mutated.body[place] = Change(number, instead).visit(mutated.body[place])
+                changed = Change(number, instead).visit(mutated.body[place])
+                assert isinstance(changed, ast.stmt)
+                mutated.body[place] = changed
                 text = ast.unparse(ast.fix_missing_locations(mutated))
                 name = f"{function.name}: {ast.unparse(node)} -> {ast.unparse(instead)}"
                 yield Mutant(name, text)
