@@ -7,7 +7,16 @@ from dataclasses import replace
 import pytest
 
 from pulse_temporal.model.runs import RunStatus
-from pulse_temporal.services.runs.admission import TakeOver, Verdict, judge_execution, judge_run
+from pulse_temporal.services.runs.admission import (
+    TakeOver,
+    Verdict,
+    judge_execution,
+    judge_run,
+    refuse_closed,
+    refuse_ended,
+    refuse_superseded,
+)
+from pulse_temporal.store.control import Control
 from pulse_temporal.store.fence import Fence
 from pulse_temporal.store.lineages import Lineage
 
@@ -29,6 +38,7 @@ BRANCH = replace(
     parent_run_id="second",
     parent_first_run_id="first",
 )
+CONTROL = Control(tenant_id="acme", generation=1, task_queue="queue", closed_as="canceled")
 
 
 def written(*run_ids: str, chain: str = "first") -> Lineage:
@@ -112,3 +122,31 @@ def test_the_runs_status_decides_about_a_take_over(
     status: RunStatus, resumes: bool, only_failure: bool, verdict: str
 ) -> None:
     assert judge_run(status, resumes=resumes, only_failure=only_failure) == verdict
+
+
+def test_a_refusal_says_which_execution_writes_for_what() -> None:
+    assert refuse_superseded(RUN, written("third")).message == "Execution third speaks for run_1."
+    nobody_known = refuse_superseded(BRANCH, None)
+    assert nobody_known.message == "Execution another one speaks for run_1/2/b0."
+
+
+@pytest.mark.parametrize(
+    ("row", "reason", "words"),
+    [
+        (None, "unknown", "There is no run run_1."),
+        (CONTROL, "canceled", "Run run_1 is canceled."),
+        (replace(CONTROL, generation=2), "superseded", "generation 2 acts"),
+    ],
+)
+def test_a_closed_run_is_refused_with_its_reason(
+    row: Control | None, reason: str, words: str
+) -> None:
+    refusal = refuse_closed(RUN, row)
+    assert refusal.reason == reason
+    assert words in refusal.message
+
+
+@pytest.mark.parametrize(("status", "reason"), [("failed", "failed"), ("completed", "ended")])
+def test_a_run_that_is_over_is_refused_with_its_status(status: str, reason: str) -> None:
+    refusal = refuse_ended(RUN, status)
+    assert (refusal.reason, refusal.message) == (reason, f"Run run_1 is {status}.")

@@ -73,7 +73,7 @@ async def admit(session: Session, fence: Fence, *, only_failure: bool = False) -
     # is waited for by the cancel.
     row = await control.lock(session, fence.run_id, tenant_id=fence.tenant_id)
     if row is None or row.generation != fence.generation or row.closed_as == "canceled":
-        return _closed(fence, row)
+        return refuse_closed(fence, row)
 
     lineage = await lineages.read(session, fence)
     parent = await lineages.read(session, fence.of_parent) if fence.branch else None
@@ -90,9 +90,9 @@ async def admit(session: Session, fence: Fence, *, only_failure: bool = False) -
         case "ask Temporal":
             raise NotKnownToBeCurrent
         case "run has failed":
-            return _ended(fence, "failed")
+            return refuse_ended(fence, "failed")
         case "superseded":
-            return _superseded(fence, lineage)
+            return refuse_superseded(fence, lineage)
         case TakeOver():
             return await _take_over(session, fence, row, verdict, only_failure=only_failure)
 
@@ -167,7 +167,7 @@ async def _take_over(
     status = await runs.lock_run(session, fence.run_id, tenant_id=fence.tenant_id)
     verdict = judge_run(status, resumes=wanted.resumes, only_failure=only_failure)
     if verdict == "refuse":
-        return _ended(fence, status)
+        return refuse_ended(fence, status)
     if verdict == "nothing to do":
         return None
     if verdict == "reopen":
@@ -220,7 +220,7 @@ async def _reopen(session: Session, fence: Fence, row: Control) -> None:
     )
 
 
-def _closed(fence: Fence, row: Control | None) -> Refusal:
+def refuse_closed(fence: Fence, row: Control | None) -> Refusal:
     """Return why nobody, or no execution of this generation, may write."""
     if row is None:
         return Refusal(reason="unknown", message=f"There is no run {fence.run_id}.")
@@ -232,12 +232,14 @@ def _closed(fence: Fence, row: Control | None) -> Refusal:
     return Refusal(reason="canceled", message=f"Run {fence.run_id} is canceled.")
 
 
-def _ended(fence: Fence, status: str | None) -> Refusal:
+def refuse_ended(fence: Fence, status: str | None) -> Refusal:
+    """Return that the run is over."""
     reason = "failed" if status == "failed" else "ended"
     return Refusal(reason=reason, message=f"Run {fence.run_id} is {status}.")
 
 
-def _superseded(fence: Fence, lineage: Lineage | None) -> Refusal:
+def refuse_superseded(fence: Fence, lineage: Lineage | None) -> Refusal:
+    """Return that another execution writes for this run or branch."""
     writer = lineage.temporal_run_id if lineage else "another one"
     subject = f"{fence.run_id}/{fence.branch}" if fence.branch else fence.run_id
     return Refusal(reason="superseded", message=f"Execution {writer} speaks for {subject}.")
