@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -27,9 +28,11 @@ from pulse_temporal import EngineOptions, Limits, errors
 from pulse_temporal.embedded import EmbeddedServices, embedded_services
 from pulse_temporal.engine.blocking import BlockingEngine
 from pulse_temporal.engine.definitions import DefinitionMethods
-from pulse_temporal.engine.lifecycle import Lifecycle
+from pulse_temporal.engine.flat import FlatMethods
+from pulse_temporal.engine.lifecycle import Lifecycle, Upkeep
 from pulse_temporal.engine.registration import Registration
 from pulse_temporal.engine.runs import RunMethods
+from pulse_temporal.engine.signals import SignalMethods
 from pulse_temporal.engine.tenant import TenantEngine
 from pulse_temporal.handlers.context import WorkflowContext
 
@@ -38,10 +41,15 @@ NOTE = "<!-- Made by `make docs` from the docstrings; change those. -->"
 
 ENGINE_PARTS: Mapping[str, type] = {
     "Life": Lifecycle,
+    "Upkeep": Upkeep,
     "Register": Registration,
-    "Definitions": DefinitionMethods,
-    "Runs": RunMethods,
 }
+NAMESPACES: Mapping[str, type] = {
+    "signals": SignalMethods,
+    "definitions": DefinitionMethods,
+    "runs": RunMethods,
+}
+TARGET = re.compile(rf"`({'|'.join(NAMESPACES)})\.(\w+)(\([^`]*\))?`")
 MODEL_PARTS: Mapping[str, Sequence[str]] = {
     "Signals": ("TriggerInput", "TriggerEnvelope", "TriggerRegistration"),
     "Definitions": ("WorkflowInput", "WorkflowUpdate", "WorkflowDefinition", "DefinitionSnapshot"),
@@ -93,15 +101,35 @@ def engine_page() -> Iterator[str]:
         yield from function(maker, level=2)
     for title, part in ENGINE_PARTS.items():
         yield f"## {title}\n"
-        text = read_docstring(part).text
-        if title in ("Register", "Runs", "Definitions"):
-            yield f"{text}\n"
-        for member in vars(part).values():
-            if inspect.isfunction(member) and not member.__name__.startswith("_"):
-                yield from function(member, level=3)
+        if part is not Lifecycle:
+            yield f"{read_docstring(part).text}\n"
+        for member in methods_of(part):
+            yield from function(member, level=3)
+    yield from flat_names()
+    for name, part in NAMESPACES.items():
+        yield f"## engine.{name}\n\n{read_docstring(part).text}\n"
+        for member in methods_of(part):
+            yield from function(member, level=3, prefix=f"{name}.")
     yield f"## One tenant\n\n{read_docstring(TenantEngine).text}\n"
     yield from function(pulse_temporal.Engine.for_tenant, level=3)
     yield f"## Without async\n\n`engine.blocking`: {read_docstring(BlockingEngine).text}\n"
+
+
+def flat_names() -> Iterator[str]:
+    """Give the table of the names that stand for a method of a namespace."""
+    yield f"## Flat names\n\n{read_docstring(FlatMethods).text}\n\n| | |\n|---|---|"
+    for member in methods_of(FlatMethods):
+        meaning = TARGET.sub(r"[`\1.\2\3`](#\1\2)", read_docstring(member).summary)
+        yield f"| `{member.__name__}` | {cell(meaning)} |"
+    yield ""
+
+
+def methods_of(part: type) -> Iterator[Callable[..., object]]:
+    """Give the public methods that a class itself defines, in their order."""
+    for name in vars(part):
+        member: object = getattr(part, name)
+        if inspect.isfunction(member) and not name.startswith("_"):
+            yield member
 
 
 def models_page() -> Iterator[str]:
@@ -189,11 +217,11 @@ def embedded_page() -> Iterator[str]:
             yield f"| `{name}` | {cell(read_docstring(member).text)} |"
 
 
-def function(subject: Callable[..., object], *, level: int) -> Iterator[str]:
+def function(subject: Callable[..., object], *, level: int, prefix: str = "") -> Iterator[str]:
     """Give the section of a function."""
     plain = inspect.unwrap(subject)
     docstring = read_docstring(plain)
-    yield f"{'#' * level} {plain.__name__}\n\n```py\n{signature_of(plain)}\n```\n"
+    yield f"{'#' * level} {prefix}{plain.__name__}\n\n```py\n{signature_of(plain)}\n```\n"
     yield f"{docstring.text}\n"
     yield from details(docstring)
 

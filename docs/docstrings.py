@@ -83,6 +83,7 @@ def signature_of(function: Callable[..., object]) -> str:
         shown.append(f"**{ast.unparse(arguments.kwarg)}")
     keyword = "async def" if isinstance(tree, ast.AsyncFunctionDef) else "def"
     answer = f" -> {ast.unparse(tree.returns)}" if tree.returns is not None else ""
+    answer = answer.replace("builtins.", "")  # beside a method called list
     one_line = f"{keyword} {tree.name}({', '.join(shown)}){answer}"
     if len(one_line) <= LINE_CHARS:
         return one_line

@@ -82,8 +82,11 @@ from pulse_temporal.model.timeline import RunTimelineEntry
 
 if TYPE_CHECKING:
     from pulse_temporal.engine.blocking import BlockingEngine, BlockingTenant
+    from pulse_temporal.engine.definitions import BlockingDefinitions, EngineDefinitions
     from pulse_temporal.engine.facade import Engine, create_engine, engine_from_environment
+    from pulse_temporal.engine.runs import BlockingRuns, EngineRuns
     from pulse_temporal.engine.service import run_worker
+    from pulse_temporal.engine.signals import BlockingSignals, EngineSignals
     from pulse_temporal.engine.tenant import TenantEngine
 
     __version__: str
@@ -92,7 +95,10 @@ __all__ = [
     "ActionFailedError",
     "ActionResult",
     "ActionStep",
+    "BlockingDefinitions",
     "BlockingEngine",
+    "BlockingRuns",
+    "BlockingSignals",
     "BlockingTenant",
     "ConditionStep",
     "ConfigurationError",
@@ -105,7 +111,10 @@ __all__ = [
     "EmitBusyError",
     "EmitNotAwaitedError",
     "Engine",
+    "EngineDefinitions",
     "EngineOptions",
+    "EngineRuns",
+    "EngineSignals",
     "ExecutionLog",
     "HandlerContextFilter",
     "HandlerError",
@@ -176,9 +185,15 @@ __all__ = [
 # `import pulse_temporal` must stay quick for programs that only need models or errors, and for
 # `pulse --version` (tests/cli/test_commands.py::version_does_not_wait_for_the_engine).
 _LAZY = {
+    "BlockingDefinitions": "pulse_temporal.engine.definitions",
     "BlockingEngine": "pulse_temporal.engine.blocking",
+    "BlockingRuns": "pulse_temporal.engine.runs",
+    "BlockingSignals": "pulse_temporal.engine.signals",
     "BlockingTenant": "pulse_temporal.engine.blocking",
     "Engine": "pulse_temporal.engine.facade",
+    "EngineDefinitions": "pulse_temporal.engine.definitions",
+    "EngineRuns": "pulse_temporal.engine.runs",
+    "EngineSignals": "pulse_temporal.engine.signals",
     "create_engine": "pulse_temporal.engine.facade",
     "engine_from_environment": "pulse_temporal.engine.facade",
     "TenantEngine": "pulse_temporal.engine.tenant",

@@ -15,7 +15,13 @@ from pulse_temporal.handlers.registry import ActionHandler, ActionReturn, Condit
 from pulse_temporal.model.definitions import PutOutcome
 from pulse_temporal.model.health import CheckName, HealthStatus
 from pulse_temporal.model.reconcile import Found, Remedy
-from pulse_temporal.model.runs import AttemptStatus, LogLevel, RunStatus, StepStatus
+from pulse_temporal.model.runs import (
+    AttemptStatus,
+    LogLevel,
+    RunFilterFields,
+    RunStatus,
+    StepStatus,
+)
 from pulse_temporal.model.steps import OnFalse, StepType
 from pulse_temporal.model.timeline import TimelineEntryType
 from pulse_temporal.model.values import JsonObject
@@ -40,6 +46,7 @@ __all__ = [
     "Pool",
     "PutOutcome",
     "Remedy",
+    "RunFilterFields",
     "RunHook",
     "RunStatus",
     "StepHook",

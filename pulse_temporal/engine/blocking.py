@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import contextlib
-import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Self, TypeVar
 
-from pulse_temporal.engine.methods import AwaitableMethods
-from pulse_temporal.engine.tenant import TenantEngine
-from pulse_temporal.errors import ConfigurationError, PulseError
-from pulse_temporal.handlers.threads import LoopThread, refuse_event_loop, run_on_loop
-from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
-from pulse_temporal.store.joining import from_sql
-from pulse_temporal.worker.process import Process
+from pulse_temporal.engine.definitions import BlockingDefinitions
+from pulse_temporal.engine.flat import FlatMethods
+from pulse_temporal.engine.lifecycle import Lifecycle, Upkeep
+from pulse_temporal.engine.operations import Blocking
+from pulse_temporal.engine.runs import BlockingRuns
+from pulse_temporal.engine.scope import ALL_TENANTS, scope_of
+from pulse_temporal.engine.signals import BlockingSignals
+from pulse_temporal.engine.wiring import Parts
+from pulse_temporal.errors import PulseError
 
-Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
 
-INSTEAD = "Await the engine's own method instead of the one of engine.blocking."
 
-
-def _twin(
-    method: Callable[Concatenate[AwaitableMethods, Given], Awaitable[Answer]],
-) -> Callable[Concatenate[BlockingEngine, Given], Answer]:
-    """Give the blocking form of an engine's method: same parameters, same docstring."""
-
-    @wraps(method)
-    def call(blocking: BlockingEngine, *arguments: Given.args, **options: Given.kwargs) -> Answer:
-        return blocking.call(lambda: method(blocking.engine, *arguments, **options))
-
-    return call
-
-
-class BlockingEngine:
+class BlockingEngine(FlatMethods, Upkeep, Blocking):
     """An engine whose methods wait for their result instead of being awaited.
 
     ```python
@@ -62,13 +46,17 @@ class BlockingEngine:
 
     Attributes:
         engine: The engine itself; register handlers there.
+        runs: ``engine.runs``, with methods that wait.
+        definitions: ``engine.definitions``, with methods that wait.
+        signals: ``engine.signals``, with methods that wait.
     """
 
-    def __init__(self, engine: AwaitableMethods, process: Process) -> None:
+    def __init__(self, engine: Lifecycle, parts: Parts) -> None:
+        super().__init__(parts, ALL_TENANTS)
         self.engine = engine
-        self._process = process
-        self._thread: LoopThread | None = None
-        self._lock = threading.Lock()
+        self.runs = BlockingRuns(parts, ALL_TENANTS)
+        self.definitions = BlockingDefinitions(parts, ALL_TENANTS)
+        self.signals = BlockingSignals(parts, ALL_TENANTS)
 
     def __enter__(self) -> Self:
         """Start the engine."""
@@ -84,73 +72,9 @@ class BlockingEngine:
         """Stop the engine."""
         self.stop()
 
-    migrate = _twin(AwaitableMethods.migrate)
-
-    reconcile = _twin(AwaitableMethods.reconcile)
-    check_health = _twin(AwaitableMethods.check_health)
-
-    create_workflow = _twin(AwaitableMethods.create_workflow)
-    put_workflow = _twin(AwaitableMethods.put_workflow)
-    validate_workflow = _twin(AwaitableMethods.validate_workflow)
-    update_workflow = _twin(AwaitableMethods.update_workflow)
-    get_workflow = _twin(AwaitableMethods.get_workflow)
-    list_workflows = _twin(AwaitableMethods.list_workflows)
-    enable_workflow = _twin(AwaitableMethods.enable_workflow)
-    disable_workflow = _twin(AwaitableMethods.disable_workflow)
-    delete_workflow = _twin(AwaitableMethods.delete_workflow)
-    next_runs = _twin(AwaitableMethods.next_runs)
-
-    get_run = _twin(AwaitableMethods.get_run)
-    get_run_steps = _twin(AwaitableMethods.get_run_steps)
-    get_step_attempts = _twin(AwaitableMethods.get_step_attempts)
-    get_runs_by_trigger = _twin(AwaitableMethods.get_runs_by_trigger)
-    get_trigger = _twin(AwaitableMethods.get_trigger)
-    list_runs = _twin(AwaitableMethods.list_runs)
-    get_run_timeline = _twin(AwaitableMethods.get_run_timeline)
-    get_run_logs = _twin(AwaitableMethods.get_run_logs)
-    get_failed_runs = _twin(AwaitableMethods.get_failed_runs)
-    cancel_run = _twin(AwaitableMethods.cancel_run)
-    retry_run = _twin(AwaitableMethods.retry_run)
-    replay = _twin(AwaitableMethods.replay)
-    wait_for_run = _twin(AwaitableMethods.wait_for_run)
-
-    def emit(
-        self, signal: TriggerInput | Mapping[str, object], *, connection: None = None
-    ) -> TriggerEnvelope:
-        """Store a signal and plan its runs, as ``Engine.emit`` in a transaction of its own.
-
-        Args:
-            signal: What happened.
-            connection: None. What is on a connection of your own emits with SQL, in your
-                transaction: ``SELECT pulse_emit(...)``.
-
-        Raises:
-            ConfigurationError: A connection was given.
-        """
-        self._refuse(connection)
-        return self.call(lambda: self.engine.emit(signal))
-
-    def emit_many(
-        self,
-        signals: Sequence[TriggerInput | Mapping[str, object]],
-        *,
-        connection: None = None,
-    ) -> list[TriggerEnvelope]:
-        """Store many signals at once, as ``Engine.emit_many`` in a transaction of its own.
-
-        Args:
-            signals: As of ``Engine.emit_many``.
-            connection: As of ``emit``.
-
-        Raises:
-            ConfigurationError: A connection was given.
-        """
-        self._refuse(connection)
-        return self.call(lambda: self.engine.emit_many(signals))
-
     def for_tenant(self, tenant_id: str) -> BlockingTenant:
         """Return a view that cannot leave its tenant, as ``Engine.for_tenant``."""
-        return BlockingTenant(self, TenantEngine(self.engine, tenant_id))
+        return BlockingTenant(self._parts, tenant_id)
 
     def start(self, *, worker: bool = True) -> None:
         """Start working on runs, as ``Engine.start``; what forgets to stop, stops at exit."""
@@ -161,10 +85,7 @@ class BlockingEngine:
         """Stop the engine as ``Engine.stop`` does, and end the background thread."""
         atexit.unregister(self._stop_at_exit)
         self.call(self.engine.stop)
-        with self._lock:
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.close()
+        self._parts.home.close()
 
     def call(self, work: Callable[[], Awaitable[Answer]]) -> Answer:
         """Run async code in the engine's event loop and wait for what it gives.
@@ -174,88 +95,28 @@ class BlockingEngine:
         Raises:
             ConfigurationError: An event loop runs in this thread, or the process was forked.
         """
-        refuse_event_loop(instead=INSTEAD)
-        return run_on_loop(self._loop(), work, instead=INSTEAD)
-
-    def _refuse(self, connection: object) -> None:
-        if connection is not None:
-            way = from_sql(prefix=self.engine.options.table_prefix)
-            raise ConfigurationError(
-                "engine.blocking emits in a transaction of its own, and takes no connection. "
-                f"Pass {way}."
-            )
+        return self._parts.home.call(work)
 
     def _stop_at_exit(self) -> None:
         """Stop before Python does: a worker that is cut off there may hang the process."""
         with contextlib.suppress(PulseError, RuntimeError):
             self.stop()
 
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        """Give the loop that the engine runs in, else that of the background thread."""
-        with self._lock:
-            if self._thread is not None and not self._thread.is_alive:
-                raise ConfigurationError(
-                    "engine.blocking was used before this process was forked. Use it for the "
-                    "first time after the fork, in each process."
-                )
-            running = self._process.loop
-            if running is not None:
-                return running
-            if self._thread is None:
-                self._thread = LoopThread()
-            return self._thread.loop
 
+class BlockingTenant(FlatMethods, Blocking):
+    """The engine of one tenant, for code that is not async; see ``Engine.for_tenant``.
 
-def _tenant_twin(
-    method: Callable[Concatenate[TenantEngine, Given], Awaitable[Answer]],
-) -> Callable[Concatenate[BlockingTenant, Given], Answer]:
-    """Return the blocking form of a tenant's method: same parameters, same docstring."""
+    Attributes:
+        tenant_id: Whose it is.
+        runs: As of ``engine.blocking``.
+        definitions: As of ``engine.blocking``.
+        signals: As of ``engine.blocking``.
+    """
 
-    @wraps(method)
-    def call(view: BlockingTenant, *arguments: Given.args, **options: Given.kwargs) -> Answer:
-        return view.blocking.call(lambda: method(view.tenant, *arguments, **options))
-
-    return call
-
-
-class BlockingTenant:
-    """The engine of one tenant, for code that is not async; see ``Engine.for_tenant``."""
-
-    def __init__(self, blocking: BlockingEngine, tenant: TenantEngine) -> None:
-        self.blocking = blocking
-        self.tenant = tenant
-
-    create_workflow = _tenant_twin(TenantEngine.create_workflow)
-    put_workflow = _tenant_twin(TenantEngine.put_workflow)
-    validate_workflow = _tenant_twin(TenantEngine.validate_workflow)
-    update_workflow = _tenant_twin(TenantEngine.update_workflow)
-    get_workflow = _tenant_twin(TenantEngine.get_workflow)
-    list_workflows = _tenant_twin(TenantEngine.list_workflows)
-    enable_workflow = _tenant_twin(TenantEngine.enable_workflow)
-    disable_workflow = _tenant_twin(TenantEngine.disable_workflow)
-    delete_workflow = _tenant_twin(TenantEngine.delete_workflow)
-    next_runs = _tenant_twin(TenantEngine.next_runs)
-
-    get_run = _tenant_twin(TenantEngine.get_run)
-    get_run_steps = _tenant_twin(TenantEngine.get_run_steps)
-    get_step_attempts = _tenant_twin(TenantEngine.get_step_attempts)
-    get_runs_by_trigger = _tenant_twin(TenantEngine.get_runs_by_trigger)
-    get_trigger = _tenant_twin(TenantEngine.get_trigger)
-    list_runs = _tenant_twin(TenantEngine.list_runs)
-    get_run_timeline = _tenant_twin(TenantEngine.get_run_timeline)
-    get_run_logs = _tenant_twin(TenantEngine.get_run_logs)
-    get_failed_runs = _tenant_twin(TenantEngine.get_failed_runs)
-    cancel_run = _tenant_twin(TenantEngine.cancel_run)
-    retry_run = _tenant_twin(TenantEngine.retry_run)
-    replay = _tenant_twin(TenantEngine.replay)
-    wait_for_run = _tenant_twin(TenantEngine.wait_for_run)
-
-    def emit(self, signal: TriggerInput | Mapping[str, object]) -> TriggerEnvelope:
-        """Store a signal of this tenant, in a transaction of its own."""
-        return self.blocking.call(lambda: self.tenant.emit(signal))
-
-    def emit_many(
-        self, signals: Sequence[TriggerInput | Mapping[str, object]]
-    ) -> list[TriggerEnvelope]:
-        """Store many signals of this tenant at once, in a transaction of its own."""
-        return self.blocking.call(lambda: self.tenant.emit_many(signals))
+    def __init__(self, parts: Parts, tenant_id: str) -> None:
+        scope = scope_of(tenant_id)
+        super().__init__(parts, scope)
+        self.tenant_id = tenant_id
+        self.runs = BlockingRuns(parts, scope)
+        self.definitions = BlockingDefinitions(parts, scope)
+        self.signals = BlockingSignals(parts, scope)

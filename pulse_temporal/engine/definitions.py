@@ -1,11 +1,13 @@
-"""The engine's methods for workflow definitions."""
+"""``engine.definitions``: create, read, change and delete definitions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import builtins
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 
 from pulse_temporal.clock import utc_now
+from pulse_temporal.engine.operations import Awaited, Blocking, Methods, iteration, operation
 from pulse_temporal.model.definitions import (
     PutWorkflow,
     ValidationReport,
@@ -14,17 +16,14 @@ from pulse_temporal.model.definitions import (
     WorkflowUpdate,
 )
 from pulse_temporal.model.runs import Page
-from pulse_temporal.services.definitions.definitions import Definitions
+from pulse_temporal.services.pages import every_item
 
 
-class DefinitionMethods:
-    """Create, read, change and delete definitions; works without ``start``."""
+class DefinitionMethods(Methods):
+    """Postgres alone is asked, so these work without ``start`` and Temporal."""
 
-    _definitions: Definitions
-
-    async def create_workflow(
-        self, definition: WorkflowInput | Mapping[str, object]
-    ) -> WorkflowDefinition:
+    @operation
+    async def create(self, definition: WorkflowInput | Mapping[str, object]) -> WorkflowDefinition:
         """Store a workflow definition.
 
         Handler names are checked against this process and the live workers; while no handler at
@@ -38,9 +37,10 @@ class DefinitionMethods:
             DefinitionError: With every problem found, each with a JSON pointer.
             DefinitionConflictError: The tenant has a definition of the same ``key``.
         """
-        return await self._definitions.create(definition)
+        return await self._parts.definitions.create(self._scope.own(definition))
 
-    async def put_workflow(
+    @operation
+    async def put(
         self, definition: WorkflowInput | Mapping[str, object], *, key: str | None = None
     ) -> PutWorkflow:
         """Store a definition under a key: create it, or make the one of that key equal to it.
@@ -61,18 +61,18 @@ class DefinitionMethods:
         Raises:
             DefinitionError: With every problem found, each with a JSON pointer.
         """
-        return await self._definitions.put(definition, key=key)
+        return await self._parts.definitions.put(self._scope.own(definition), key=key)
 
-    async def validate_workflow(
-        self, definition: WorkflowInput | Mapping[str, object]
-    ) -> ValidationReport:
-        """Return what ``create_workflow`` would say: problems, which it refuses, and warnings.
+    @operation
+    async def validate(self, definition: WorkflowInput | Mapping[str, object]) -> ValidationReport:
+        """Return what ``create`` would say: problems, which it refuses, and warnings.
 
         Nothing is stored, and whether the key is free is not looked at.
         """
-        return await self._definitions.validate(definition)
+        return await self._parts.definitions.validate(self._scope.own(definition))
 
-    async def update_workflow(
+    @operation
+    async def update(
         self,
         definition_id: str,
         change: WorkflowUpdate | Mapping[str, object],
@@ -99,17 +99,26 @@ class DefinitionMethods:
                 new ``key``.
             NotFoundError: There is no such definition.
         """
-        return await self._definitions.update(
-            definition_id, change, tenant_id=tenant_id, version=version
+        narrowed = self._scope.narrow(tenant_id)
+        return await self._parts.definitions.update(
+            definition_id, change, tenant_id=narrowed, version=version
         )
 
-    async def get_workflow(
+    @operation
+    async def get(
         self, definition_id: str, *, tenant_id: str | None = None
     ) -> WorkflowDefinition | None:
-        """Give a definition, or None."""
-        return await self._definitions.get(definition_id, tenant_id=tenant_id)
+        """Return a definition, or None.
 
-    async def list_workflows(
+        Args:
+            definition_id: Which one.
+            tenant_id: Narrows to one tenant.
+        """
+        narrowed = self._scope.narrow(tenant_id)
+        return await self._parts.definitions.get(definition_id, tenant_id=narrowed)
+
+    @operation
+    async def list(
         self,
         *,
         tenant_id: str | None = None,
@@ -118,7 +127,7 @@ class DefinitionMethods:
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[WorkflowDefinition]:
-        """Give one page of definitions, newest first.
+        """Return one page of definitions, newest first.
 
         Args:
             tenant_id: Narrows to one tenant.
@@ -127,23 +136,57 @@ class DefinitionMethods:
             limit: 1 to 500.
             cursor: ``next_cursor`` of the page before.
         """
-        return await self._definitions.list_page(
-            tenant_id=tenant_id,
+        return await self._parts.definitions.list_page(
+            tenant_id=self._scope.narrow(tenant_id),
             trigger_type=trigger_type,
             is_enabled=is_enabled,
             limit=limit,
             cursor=cursor,
         )
 
-    async def enable_workflow(self, definition_id: str, *, tenant_id: str | None = None) -> None:
+    @iteration
+    async def iterate(
+        self,
+        *,
+        tenant_id: str | None = None,
+        trigger_type: str | None = None,
+        is_enabled: bool | None = None,
+        page_size: int = 100,
+    ) -> AsyncGenerator[WorkflowDefinition]:
+        """Yield all definitions of a list, newest first, and read them page by page.
+
+        Args:
+            tenant_id: As of ``list``.
+            trigger_type: As of ``list``.
+            is_enabled: As of ``list``.
+            page_size: Definitions that are read at once, 1 to 500.
+        """
+        narrowed = self._scope.narrow(tenant_id)
+        pages = every_item(
+            lambda cursor: self._parts.definitions.list_page(
+                tenant_id=narrowed,
+                trigger_type=trigger_type,
+                is_enabled=is_enabled,
+                limit=page_size,
+                cursor=cursor,
+            )
+        )
+        async for definition in pages:
+            yield definition
+
+    @operation
+    async def enable(self, definition_id: str, *, tenant_id: str | None = None) -> None:
         """Let a definition match signals, and its cron tick from now on.
 
         Raises:
             NotFoundError: There is no such definition.
         """
-        await self._definitions.set_enabled(definition_id, tenant_id=tenant_id, is_enabled=True)
+        await self._parts.definitions.set_enabled(
+            definition_id, tenant_id=self._scope.narrow(tenant_id), is_enabled=True
+        )
 
-    async def disable_workflow(self, definition_id: str, *, tenant_id: str | None = None) -> None:
+    @operation
+    async def disable(self, definition_id: str, *, tenant_id: str | None = None) -> None:
         """Let a definition match no more signals; its runs go on.
 
         Its cron rests. The ticks of that time are never caught up.
@@ -151,20 +194,25 @@ class DefinitionMethods:
         Raises:
             NotFoundError: There is no such definition.
         """
-        await self._definitions.set_enabled(definition_id, tenant_id=tenant_id, is_enabled=False)
+        await self._parts.definitions.set_enabled(
+            definition_id, tenant_id=self._scope.narrow(tenant_id), is_enabled=False
+        )
 
-    async def delete_workflow(self, definition_id: str, *, tenant_id: str | None = None) -> None:
+    @operation
+    async def delete(self, definition_id: str, *, tenant_id: str | None = None) -> None:
         """Delete a definition; its runs stay and go on.
 
         Raises:
             NotFoundError: There is no such definition.
         """
-        await self._definitions.delete(definition_id, tenant_id=tenant_id)
+        narrowed = self._scope.narrow(tenant_id)
+        await self._parts.definitions.delete(definition_id, tenant_id=narrowed)
 
-    async def next_runs(
+    @operation
+    async def next_times(
         self, definition_id: str, n: int = 5, *, tenant_id: str | None = None
-    ) -> list[datetime]:
-        """Give the next times at which a definition's cron fires, in UTC, soonest first.
+    ) -> builtins.list[datetime]:
+        """Return the next times at which a definition's cron fires, in UTC, soonest first.
 
         Postgres alone is asked. A local time that the clock skips in spring is not among them.
         One that comes twice in autumn is listed twice, where Temporal may fire only once.
@@ -180,6 +228,14 @@ class DefinitionMethods:
         Raises:
             NotFoundError: There is no such definition.
         """
-        return await self._definitions.next_runs(
-            definition_id, n, tenant_id=tenant_id, after=utc_now()
+        return await self._parts.definitions.next_runs(
+            definition_id, n, tenant_id=self._scope.narrow(tenant_id), after=utc_now()
         )
+
+
+class EngineDefinitions(DefinitionMethods, Awaited):
+    """``engine.definitions``: create, read, change and delete definitions."""
+
+
+class BlockingDefinitions(DefinitionMethods, Blocking):
+    """``engine.blocking.definitions``: as ``engine.definitions``, for code that is not async."""

@@ -9,8 +9,11 @@ from temporalio.client import Client
 
 from pulse_temporal.config import EngineOptions, EngineSettings, GivenSettings
 from pulse_temporal.engine.blocking import BlockingEngine
-from pulse_temporal.engine.methods import AwaitableMethods
+from pulse_temporal.engine.flat import FlatMethods
+from pulse_temporal.engine.lifecycle import Lifecycle, Upkeep
+from pulse_temporal.engine.operations import Awaited
 from pulse_temporal.engine.registration import Registration
+from pulse_temporal.engine.scope import ALL_TENANTS
 from pulse_temporal.engine.settings import options_by_name, options_from_environment
 from pulse_temporal.engine.tenant import TenantEngine
 from pulse_temporal.engine.wiring import wire
@@ -113,7 +116,7 @@ def engine_from_environment(
     )
 
 
-class Engine(Registration, AwaitableMethods):
+class Engine(Registration, FlatMethods, Upkeep, Lifecycle, Awaited):
     """Signals in, durable runs out; everything about them in Postgres.
 
     ``async with engine:`` starts and stops it. Definitions can be managed, and questions asked,
@@ -124,6 +127,9 @@ class Engine(Registration, AwaitableMethods):
 
     Attributes:
         options: What was given to ``create_engine``, and the defaults.
+        runs: Read runs, wait for them, cancel and retry them.
+        definitions: Create, read, change and delete definitions.
+        signals: Emit signals, read them, run them again.
         blocking: The same engine for code that is not async: ``with engine.blocking as pulse:``
             starts and stops it.
     """
@@ -138,18 +144,15 @@ class Engine(Registration, AwaitableMethods):
         on_run: RunHook | None = None,
         middleware: Sequence[Middleware] = (),
     ) -> None:
+        registry = Registry(middleware)
+        parts = wire(db, temporal, options, registry=registry, on_step=on_step, on_run=on_run)
+        super().__init__(parts, ALL_TENANTS)
         self.options = options
-        self.registry = Registry(middleware)
-        parts = wire(db, temporal, options, registry=self.registry, on_step=on_step, on_run=on_run)
-        self._database = parts.database
-        self._emitter = parts.emitter
-        self._definitions = parts.definitions
-        self._control = parts.control
-        self._history = parts.history
-        self._waiter = parts.waiter
-        self._maintenance = parts.maintenance
-        self._process = parts.process
-        self.blocking = BlockingEngine(self, parts.process)
+        self.registry = registry
+        self.runs = self._runs
+        self.definitions = self._definitions
+        self.signals = self._signals
+        self.blocking = BlockingEngine(self, parts)
 
     def for_tenant(self, tenant_id: str) -> TenantEngine:
         """Return a view of this engine that cannot leave its tenant.
@@ -161,4 +164,4 @@ class Engine(Registration, AwaitableMethods):
             InvalidInputError: It cannot be a tenant's id: 1 to 200 characters, no control
                 characters.
         """
-        return TenantEngine(self, tenant_id)
+        return TenantEngine(self._parts, tenant_id)

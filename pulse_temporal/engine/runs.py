@@ -1,13 +1,16 @@
-"""The engine's methods that ask about runs, wait for them, cancel, retry and replay them."""
+"""``engine.runs``: read runs, wait for them, cancel and retry them."""
 
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
 import math
-from collections.abc import Collection
+from collections.abc import AsyncGenerator, Collection
 from datetime import timedelta
+from typing import Unpack
 
+from pulse_temporal.engine.operations import Awaited, Blocking, Methods, iteration, operation
 from pulse_temporal.errors import (
     InvalidInputError,
     NotFoundError,
@@ -21,44 +24,93 @@ from pulse_temporal.model.runs import (
     LogLevel,
     Page,
     RunFilter,
+    RunFilterFields,
     StepAttempt,
     WorkflowRun,
     WorkflowStepRun,
 )
-from pulse_temporal.model.signals import TriggerEnvelope
 from pulse_temporal.model.standing import standing
 from pulse_temporal.model.timeline import RunTimelineEntry
-from pulse_temporal.services.runs.control import RunControl
-from pulse_temporal.services.runs.history import History
-from pulse_temporal.services.runs.waiting import RunWaiter
-from pulse_temporal.services.signals.emit import Emitter
-from pulse_temporal.services.signals.replay import replay
-from pulse_temporal.worker.process import Process
+from pulse_temporal.services.pages import every_item
 
 
-class RunMethods:
+class RunMethods(Methods):
     """Postgres alone is asked and decides, so these work without ``start`` and Temporal."""
 
-    _control: RunControl
-    _history: History
-    _waiter: RunWaiter
-    _process: Process
-    _emitter: Emitter
+    @operation
+    async def get(self, run_id: str, *, tenant_id: str | None = None) -> WorkflowRun | None:
+        """Return a run, or None; ``context`` is computed from the results so far.
 
-    async def get_run(self, run_id: str, *, tenant_id: str | None = None) -> WorkflowRun | None:
-        """Give a run, or None; ``context`` is computed from the results so far."""
-        return await self._history.get_run(run_id, tenant_id=tenant_id)
+        Args:
+            run_id: Which run.
+            tenant_id: Narrows to one tenant.
+        """
+        return await self._get(run_id, tenant_id=self._scope.narrow(tenant_id))
 
-    async def get_run_steps(
+    @operation
+    async def list(
+        self, *, limit: int = 50, cursor: str | None = None, **wanted: Unpack[RunFilterFields]
+    ) -> Page[WorkflowRun]:
+        """Return one page of runs, newest first; ``context`` is as of the last wait, join or end.
+
+        A page also ends when the definitions and contexts of its runs have 8 MiB as JSON; it has
+        one run at least. Go on until ``next_cursor`` is None, not until a page is short. A run
+        that changes its status may leave the list or join it; no other one is passed over by it.
+
+        Args:
+            limit: 1 to 500.
+            cursor: ``next_cursor`` of the page before.
+            wanted: Fields of ``RunFilter``, such as ``status="failed"``; each narrows the list.
+                Without any: all runs of all tenants.
+
+        Raises:
+            InvalidInputError: A field is unknown or wrong.
+        """
+        return await self._page(self._filter(**wanted), limit=limit, cursor=cursor)
+
+    @iteration
+    async def iterate(
+        self, *, page_size: int = 100, **wanted: Unpack[RunFilterFields]
+    ) -> AsyncGenerator[WorkflowRun]:
+        """Yield all runs of a list, newest first, and read them page by page.
+
+        ```python
+        async for run in engine.runs.iterate(tenant_id="acme", status="failed"):
+            await engine.runs.retry(run.id)
+        ```
+
+        Nothing is open between two pages. Runs that begin meanwhile are not among them.
+
+        Args:
+            page_size: Runs that are read at once, 1 to 500.
+            wanted: As of ``list``.
+
+        Raises:
+            InvalidInputError: A field is unknown or wrong.
+        """
+        chosen = self._filter(**wanted)
+        pages = every_item(lambda cursor: self._page(chosen, limit=page_size, cursor=cursor))
+        async for run in pages:
+            yield run
+
+    @operation
+    async def steps(
         self, run_id: str, *, tenant_id: str | None = None
-    ) -> list[WorkflowStepRun]:
-        """Give all step runs of a run, in document order; empty when there is no such run."""
-        return await self._history.get_run_steps(run_id, tenant_id=tenant_id)
+    ) -> builtins.list[WorkflowStepRun]:
+        """Return all step runs of a run, in document order.
 
-    async def get_step_attempts(
+        Args:
+            run_id: Which run.
+            tenant_id: Narrows to one tenant.
+        """
+        narrowed = self._scope.narrow(tenant_id)
+        return await self._parts.history.get_run_steps(run_id, tenant_id=narrowed)
+
+    @operation
+    async def attempts(
         self, run_id: str, path: str | None = None, *, tenant_id: str | None = None
-    ) -> list[StepAttempt]:
-        """Return the attempts of a run's steps with their tracebacks; empty when there are none.
+    ) -> builtins.list[StepAttempt]:
+        """Return the attempts of a run's steps with their tracebacks.
 
         Args:
             run_id: Which run.
@@ -68,71 +120,42 @@ class RunMethods:
         Returns:
             In document order; those of one step in the order in which workers took it.
         """
-        return await self._history.get_step_attempts(run_id, path=path, tenant_id=tenant_id)
+        narrowed = self._scope.narrow(tenant_id)
+        return await self._parts.history.get_step_attempts(run_id, path=path, tenant_id=narrowed)
 
-    async def get_runs_by_trigger(
-        self,
-        trigger_id: str,
-        *,
-        tenant_id: str | None = None,
-        limit: int = 50,
-        cursor: str | None = None,
-    ) -> Page[WorkflowRun]:
-        """Return one page of the runs that a signal started, newest first, as ``list_runs``.
-
-        Args:
-            trigger_id: Which signal; replays of it have started runs too.
-            tenant_id: Narrows to one tenant.
-            limit: 1 to 500.
-            cursor: ``next_cursor`` of the page before.
-        """
-        wanted = RunFilter(trigger_id=trigger_id, tenant_id=tenant_id)
-        return await self._history.list_runs(wanted, limit=limit, cursor=cursor)
-
-    async def get_trigger(
-        self, trigger_id: str, *, tenant_id: str | None = None
-    ) -> TriggerEnvelope | None:
-        """Give a stored signal, or None."""
-        return await self._history.get_trigger(trigger_id, tenant_id=tenant_id)
-
-    async def list_runs(
-        self, wanted: RunFilter | None = None, *, limit: int = 50, cursor: str | None = None
-    ) -> Page[WorkflowRun]:
-        """Return one page of runs, newest first; ``context`` is as of the last wait, join or end.
-
-        A page also ends when the definitions and contexts of its runs have 8 MiB as JSON; it has
-        one run at least. Go on until ``next_cursor`` is None, not until a page is short.
-
-        Args:
-            wanted: Which runs; None for all tenants' runs.
-            limit: 1 to 500.
-            cursor: ``next_cursor`` of the page before.
-        """
-        return await self._history.list_runs(wanted or RunFilter(), limit=limit, cursor=cursor)
-
-    async def get_run_timeline(
+    @operation
+    async def timeline(
         self, run_id: str, *, tenant_id: str | None = None
-    ) -> list[RunTimelineEntry]:
-        """Tell what happened to a run, in order; empty when there is no such run."""
-        return await self._history.get_run_timeline(run_id, tenant_id=tenant_id)
+    ) -> builtins.list[RunTimelineEntry]:
+        """Return what happened to a run, in order.
 
-    async def get_run_logs(
+        Args:
+            run_id: Which run.
+            tenant_id: Narrows to one tenant.
+        """
+        narrowed = self._scope.narrow(tenant_id)
+        return await self._parts.history.get_run_timeline(run_id, tenant_id=narrowed)
+
+    @operation
+    async def logs(
         self,
         run_id: str,
         *,
         tenant_id: str | None = None,
         levels: Collection[LogLevel] | None = None,
-    ) -> list[ExecutionLog]:
-        """Give the lines that handlers wrote with ``ctx.log``, in order.
+    ) -> builtins.list[ExecutionLog]:
+        """Return the lines that handlers wrote with ``ctx.log``, in order.
 
         Args:
             run_id: Which run.
             tenant_id: Narrows to one tenant.
             levels: Narrows to these levels.
         """
-        return await self._history.get_run_logs(run_id, tenant_id=tenant_id, levels=levels)
+        narrowed = self._scope.narrow(tenant_id)
+        return await self._parts.history.get_run_logs(run_id, tenant_id=narrowed, levels=levels)
 
-    async def cancel_run(
+    @operation
+    async def cancel(
         self,
         run_id: str,
         reason: str | None = None,
@@ -155,11 +178,13 @@ class RunMethods:
             NotFoundError: There is no such run.
             RunTransitionError: The run is over.
         """
-        run = await self._control.cancel(run_id, tenant_id=tenant_id, reason=reason, by=by)
-        self._process.nudge()
+        narrowed = self._scope.narrow(tenant_id)
+        run = await self._parts.control.cancel(run_id, tenant_id=narrowed, reason=reason, by=by)
+        self._parts.process.nudge()
         return run
 
-    async def retry_run(
+    @operation
+    async def retry(
         self, run_id: str, *, tenant_id: str | None = None, by: str | None = None
     ) -> WorkflowRun:
         """Retry a failed run from the step that failed; what completed is kept.
@@ -178,65 +203,13 @@ class RunMethods:
             RunTransitionError: The run has not failed.
             RunConflictError: Somebody else retried it at the same moment.
         """
-        run = await self._control.retry(run_id, tenant_id=tenant_id, by=by)
-        self._process.nudge()
+        narrowed = self._scope.narrow(tenant_id)
+        run = await self._parts.control.retry(run_id, tenant_id=narrowed, by=by)
+        self._parts.process.nudge()
         return run
 
-    async def get_failed_runs(
-        self, *, tenant_id: str | None = None, limit: int = 50, cursor: str | None = None
-    ) -> Page[WorkflowRun]:
-        """Return one page of failed runs, newest first, as ``list_runs``.
-
-        Args:
-            tenant_id: Narrows to one tenant.
-            limit: 1 to 500.
-            cursor: ``next_cursor`` of the page before. A run that is retried leaves the list; no
-                other one is passed over by it.
-        """
-        wanted = RunFilter(tenant_id=tenant_id, status="failed")
-        return await self._history.list_runs(wanted, limit=limit, cursor=cursor)
-
-    async def replay(
-        self,
-        trigger_id: str,
-        *,
-        dry_run: bool = False,
-        tenant_id: str | None = None,
-        idempotency_key: str | None = None,
-    ) -> list[WorkflowRun]:
-        """Run a stored signal again, with the definitions that match it now.
-
-        Actions that are not ``replay_safe`` are skipped; later steps see the result that the
-        original run recorded for them. Signals that these runs emit are marked as replays too.
-
-        Args:
-            trigger_id: Which signal.
-            dry_run: Only conditions are evaluated; actions and delays are skipped and nothing
-                is emitted.
-            tenant_id: Narrows to one tenant.
-            idempotency_key: A replay that is repeated with the same key, of the tenant, gives the
-                runs of the first time instead of new ones. Give one wherever a call may be
-                repeated: after an error, or by a button that is pressed twice.
-
-        Returns:
-            The new runs, oldest definition first; empty when nothing matches.
-
-        Raises:
-            NotFoundError: There is no such trigger.
-            IdempotencyConflictError: The key was used for another replay.
-            TransactionInDoubtError: Without an answer to the commit, or the runs are stored and
-                could not be read then; the message names them.
-        """
-        return await replay(
-            self._emitter,
-            self._history,
-            trigger_id,
-            tenant_id=tenant_id,
-            is_dry_run=dry_run,
-            key=idempotency_key,
-        )
-
-    async def wait_for_run(
+    @operation
+    async def wait(
         self,
         run_id: str,
         timeout: float | timedelta | None = 30.0,  # noqa: ASYNC109 - the word users expect
@@ -256,6 +229,7 @@ class RunMethods:
                 where the run stands.
             NotFoundError: No run can have this id.
         """
+        tenant_id = self._scope.narrow(tenant_id)
         patience = seconds_of(timeout)
         if not _looks_like_ours(run_id) and not await self._is_known(run_id, tenant_id=tenant_id):
             shown = cut_repr(run_id)[:100]
@@ -264,33 +238,56 @@ class RunMethods:
         deadline = clock() + patience
         while True:
             try:
-                await self._waiter.wait(run_id, tenant_id=tenant_id, seconds=deadline - clock())
+                left = deadline - clock()
+                await self._parts.waiter.wait(run_id, tenant_id=tenant_id, seconds=left)
             except TimeoutError:
                 where = await self._standing(run_id, tenant_id=tenant_id)
                 raise PulseTimeoutError(
                     f"Run {run_id} is not over after {patience:g} s: {where}."
                 ) from None
-            run = await self.get_run(run_id, tenant_id=tenant_id)
+            run = await self._get(run_id, tenant_id=tenant_id)
             if run is None:
                 raise NotFoundError(f"There is no run {run_id}.")
             if run.status in TERMINAL_RUN_STATUSES:
                 return run
             # It was over and goes on: somebody has retried it, or reset it in Temporal.
 
+    async def _get(self, run_id: str, *, tenant_id: str | None) -> WorkflowRun | None:
+        return await self._parts.history.get_run(run_id, tenant_id=tenant_id)
+
+    def _filter(self, **wanted: Unpack[RunFilterFields]) -> RunFilter:
+        """Return the filter of a list, which does not leave the scope."""
+        chosen = RunFilter(**wanted)
+        return chosen.model_copy(update={"tenant_id": self._scope.narrow(chosen.tenant_id)})
+
+    async def _page(
+        self, chosen: RunFilter, *, limit: int, cursor: str | None
+    ) -> Page[WorkflowRun]:
+        return await self._parts.history.list_runs(chosen, limit=limit, cursor=cursor)
+
     async def _is_known(self, run_id: object, *, tenant_id: str | None) -> bool:
         """Whether there is a run of an id that may be of another make."""
         if not isinstance(run_id, str) or UNSAFE.search(run_id):
             return False
-        return await self.get_run(run_id, tenant_id=tenant_id) is not None
+        return await self._get(run_id, tenant_id=tenant_id) is not None
 
     async def _standing(self, run_id: str, *, tenant_id: str | None) -> str:
         """Return where a run stands, or that Postgres does not say."""
+        history = self._parts.history
         try:
-            run = await self.get_run(run_id, tenant_id=tenant_id)
-            steps = await self.get_run_steps(run_id, tenant_id=tenant_id) if run else []
+            run = await self._get(run_id, tenant_id=tenant_id)
+            steps = await history.get_run_steps(run_id, tenant_id=tenant_id) if run else []
         except PulseError as error:
             return f"where it stands is not known: {error}"
         return standing(run, steps).rstrip(".")
+
+
+class EngineRuns(RunMethods, Awaited):
+    """``engine.runs``: read runs, wait for them, cancel and retry them."""
+
+
+class BlockingRuns(RunMethods, Blocking):
+    """``engine.blocking.runs``: the methods of ``engine.runs`` for code that is not async."""
 
 
 def seconds_of(timeout: object) -> float:

@@ -8,6 +8,7 @@ from temporalio.client import Client
 
 from pulse_temporal.clock import ServerClock
 from pulse_temporal.config import EngineOptions
+from pulse_temporal.engine.home import HomeLoop
 from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.ids import new_id
@@ -35,6 +36,7 @@ class Parts:
     """What an engine's methods work with.
 
     Attributes:
+        options: Of the engine.
         database: Postgres.
         emitter: Stores signals.
         definitions: Changes and lists definitions.
@@ -43,8 +45,10 @@ class Parts:
         waiter: Waits for runs to end.
         maintenance: Compares with Temporal, and checks health.
         process: The loops of a started engine.
+        home: Where the blocking methods work.
     """
 
+    options: EngineOptions
     database: Database
     emitter: Emitter
     definitions: Definitions
@@ -53,6 +57,7 @@ class Parts:
     waiter: RunWaiter
     maintenance: Maintenance
     process: Process
+    home: HomeLoop
 
 
 def wire(
@@ -117,6 +122,7 @@ def wire(
         options=options,
     )
     return Parts(
+        options=options,
         database=database,
         emitter=emitter,
         definitions=Definitions(database, registry, options),
@@ -125,4 +131,5 @@ def wire(
         waiter=waiter,
         maintenance=Maintenance(database, reconciler, dispatcher, temporal, options, clock=clock),
         process=process,
+        home=HomeLoop(process, table_prefix=options.table_prefix),
     )

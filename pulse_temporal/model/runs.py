@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Annotated, Generic, Literal, Self, TypeVar
+from typing import Annotated, Generic, Literal, Self, TypedDict, TypeVar
 
 from pydantic import (
     AwareDatetime,
@@ -253,6 +253,18 @@ class RunFilter(Value):
     def statuses(self) -> list[RunStatus] | None:
         """The statuses as a list; None for any."""
         return [self.status] if isinstance(self.status, str) else self.status
+
+
+class RunFilterFields(TypedDict, total=False):
+    """The fields of ``RunFilter``, as lists of runs take them by name."""
+
+    tenant_id: str | None
+    status: RunStatus | list[RunStatus] | None
+    definition_id: str | None
+    trigger_id: str | None
+    resource_id: str | None
+    created_after: AwareDatetime | None
+    created_before: AwareDatetime | None
 
 
 Item = TypeVar("Item")

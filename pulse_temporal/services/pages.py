@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from pulse_temporal.errors import InvalidInputError
 from pulse_temporal.model.definitions import WorkflowDefinition
 from pulse_temporal.model.plain import cut_repr
 from pulse_temporal.model.runs import Page, WorkflowRun
 from pulse_temporal.store.places import NEWEST, KeysetPosition
+
+Item = TypeVar("Item")
 
 MOST_ROWS = 500
 ROW_ID = re.compile(r"[!-~]{1,100}")
@@ -78,3 +81,21 @@ def page_of_runs(
     )
     cursor = None if last is None or last == places[-1] else write_cursor(last)
     return Page[WorkflowRun](items=tuple(found), next_cursor=cursor)
+
+
+async def every_item(
+    read: Callable[[str | None], Awaitable[Page[Item]]],
+) -> AsyncGenerator[Item]:
+    """Yield the items of all pages; a page is read when those before it are used up.
+
+    Args:
+        read: Reads the page of a cursor; None stands for the first one.
+    """
+    cursor = None
+    while True:
+        page = await read(cursor)
+        for item in page.items:
+            yield item
+        cursor = page.next_cursor
+        if cursor is None:
+            return

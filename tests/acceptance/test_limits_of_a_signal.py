@@ -108,7 +108,7 @@ async def test_a_replay_and_a_cron_tick_are_bounded_too(
         await pulse.engine.replay(trigger.id)
     tick = TriggerInput(tenant_id=TENANT, source="cron", type="fits", idempotency_key="tick")
     with pytest.raises(SignalLimitError, match="would start 4 runs"):
-        await pulse.engine._emitter.emit_tick(tick, owner=owner.id)  # pyright: ignore[reportPrivateUsage] - what a tick does
+        await pulse.engine._parts.emitter.emit_tick(tick, owner=owner.id)  # pyright: ignore[reportPrivateUsage] - what a tick does
 
     assert await rows(connection) == before
 

@@ -155,7 +155,7 @@ async def test_nothing_is_asked_after_the_commit(
 ) -> None:
     """What could fail after the commit would look as if nothing were stored, and pay twice."""
     await pulse.define("order.paid")
-    database = pulse.engine._database  # pyright: ignore[reportPrivateUsage] - looks behind the door
+    database = pulse.engine._parts.database  # pyright: ignore[reportPrivateUsage] - looks behind the door
 
     async def cut(_: Connection) -> None:
         monkeypatch.setattr(database, "session", _away)

@@ -14,7 +14,7 @@ HOUR = 3_600_000
 
 def reconciler_of(pulse: PulseTest, pace: ComparisonPace) -> Reconciler:
     """Return a reconciler like the worker's, with a pace of its own."""
-    process = pulse.engine._process  # pyright: ignore[reportPrivateUsage] - a worker's turn
+    process = pulse.engine._parts.process  # pyright: ignore[reportPrivateUsage] - a worker's turn
     found = process.reconciler
     return Reconciler(
         found.database, found.repairs.observers, found.options, clock=found.clock, pace=pace

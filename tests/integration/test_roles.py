@@ -20,7 +20,8 @@ from pulse_temporal import (
     create_engine,
 )
 from pulse_temporal.embedded import EmbeddedServices
-from pulse_temporal.engine.methods import AwaitableMethods
+from pulse_temporal.engine.flat import FlatMethods
+from pulse_temporal.engine.lifecycle import Lifecycle, Upkeep
 from pulse_temporal.store.rights import needed_rights
 from pulse_temporal.testing import action, condition, delay, parallel
 from tests.harness import SOURCE, TENANT, PulseTest, make_pulse
@@ -211,7 +212,8 @@ WRITES: dict[str, Method] = {
 
 def test_every_method_is_tried_with_the_documented_grants() -> None:
     """What the tests below call of themselves comes to it."""
-    methods = {name for name in dir(AwaitableMethods) if not name.startswith("_")}
+    groups = (FlatMethods, Lifecycle, Upkeep)
+    methods = {name for group in groups for name in dir(group) if not name.startswith("_")}
 
     assert methods == {*READS, *WRITES, "start", "stop", "check_health"}
 

@@ -5,35 +5,78 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+from collections.abc import Callable, Iterator
+from typing import assert_type
 
 import pytest
 
-from pulse_temporal import ConfigurationError, Engine, create_engine
+from pulse_temporal import (
+    BlockingDefinitions,
+    BlockingEngine,
+    BlockingRuns,
+    BlockingSignals,
+    BlockingTenant,
+    ConfigurationError,
+    Engine,
+    EngineDefinitions,
+    EngineRuns,
+    EngineSignals,
+    Page,
+    TenantEngine,
+    TriggerEnvelope,
+    WorkflowDefinition,
+    WorkflowRun,
+)
 from pulse_temporal.handlers.threads import LoopThread, run_on_loop
 
-ASYNC_ONLY = {"connection"}  # of emit: an asyncpg connection is of no use to a thread
+PAIRS = [
+    (Engine, BlockingEngine),
+    (TenantEngine, BlockingTenant),
+    (EngineRuns, BlockingRuns),
+    (EngineDefinitions, BlockingDefinitions),
+    (EngineSignals, BlockingSignals),
+]
+OF_BLOCKING_ALONE = {"call", "for_tenant"}
 
 
-def test_every_awaited_method_has_its_twin() -> None:
-    blocking = create_engine("postgresql://nowhere").blocking
-    methods = {
-        name: method
-        for name, method in inspect.getmembers(Engine, inspect.iscoroutinefunction)
-        if not name.startswith("_")
-    }
-    assert {"emit", "start", "wait_for_run", "next_runs"} <= set(methods)
+@pytest.mark.parametrize(("awaited", "blocking"), PAIRS)
+def test_every_awaited_method_has_its_twin_and_the_other_way_round(
+    awaited: type[object], blocking: type[object]
+) -> None:
+    methods = {name: method for name, method in functions_of(awaited) if is_awaited(method)}
+    twins = dict(functions_of(blocking))
+    assert len(methods) > 3
+    assert methods.keys() == twins.keys() - OF_BLOCKING_ALONE
     for name, method in methods.items():
-        twin = getattr(blocking, name)
-        theirs = [p for p in parameters(method)[1:] if p.name not in ASYNC_ONLY]
-        ours = [p for p in parameters(twin) if p.name not in ASYNC_ONLY]
-        assert ours == theirs, name
-        assert inspect.getdoc(twin), name
-        assert not inspect.iscoroutinefunction(twin), name
+        assert inspect.signature(twins[name]).parameters == inspect.signature(method).parameters
+        assert inspect.getdoc(twins[name]), name
+        assert not inspect.iscoroutinefunction(twins[name]), name
+        assert not inspect.isasyncgenfunction(twins[name]), name
 
 
-def parameters(function: object) -> list[inspect.Parameter]:
-    assert callable(function)
-    return list(inspect.signature(function).parameters.values())
+def functions_of(kind: type[object]) -> list[tuple[str, Callable[..., object]]]:
+    return [
+        (name, function)
+        for name, function in inspect.getmembers(kind, inspect.isfunction)
+        if not name.startswith("_")
+    ]
+
+
+def is_awaited(method: object) -> bool:
+    return inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
+
+
+def read(engine: BlockingEngine) -> None:
+    """Never called: the type checker knows what each blocking method takes and gives."""
+    assert_type(engine.emit({}), TriggerEnvelope)
+    assert_type(engine.migrate(), list[str])
+    assert_type(engine.get_run("run_x", tenant_id="acme"), WorkflowRun | None)
+    assert_type(engine.runs.wait("run_x", 5.0), WorkflowRun)
+    assert_type(engine.runs.list(status="failed"), Page[WorkflowRun])
+    assert_type(engine.runs.iterate(status="failed"), Iterator[WorkflowRun])
+    assert_type(engine.for_tenant("acme").definitions.list(), Page[WorkflowDefinition])
+    engine.runs.cancel(run_id=5)  # pyright: ignore[reportArgumentType] - what a mistake looks like
+    engine.get_run("run_x", "acme")  # pyright: ignore[reportCallIssue] - what a mistake looks like
 
 
 async def hang() -> None:

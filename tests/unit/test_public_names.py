@@ -11,15 +11,27 @@ import pytest
 
 import pulse_temporal
 from pulse_temporal import (
+    BlockingDefinitions,
     BlockingEngine,
+    BlockingRuns,
+    BlockingSignals,
+    BlockingTenant,
     Engine,
+    EngineDefinitions,
+    EngineRuns,
+    EngineSignals,
     TenantEngine,
     WorkflowContext,
     create_engine,
     engine_from_environment,
     types,
 )
-from pulse_temporal.engine.registration import Registration
+
+PARTS = (
+    *(Engine, EngineRuns, EngineDefinitions, EngineSignals, TenantEngine),
+    *(BlockingEngine, BlockingRuns, BlockingDefinitions, BlockingSignals, BlockingTenant),
+    WorkflowContext,
+)
 
 STRANGERS = {
     *("None", "Self", "Unpack", "Callable", "Mapping", "Sequence", "Collection"),
@@ -66,13 +78,12 @@ def test_no_signature_needs_a_type_that_is_private() -> None:
 
 def public_functions() -> list[Callable[..., object]]:
     found: list[Callable[..., object]] = [create_engine, engine_from_environment]
-    for part in (*Engine.__mro__, Registration, TenantEngine, BlockingEngine, WorkflowContext):
-        if part.__module__.startswith("pulse_temporal"):
-            found += [
-                member
-                for name, member in vars(part).items()
-                if inspect.isfunction(member) and not name.startswith("_")
-            ]
+    for part in PARTS:
+        found += [
+            member
+            for name, member in inspect.getmembers(part, inspect.isfunction)
+            if not name.startswith("_")
+        ]
     return found
 
 
@@ -81,7 +92,7 @@ def test_a_tenant_is_always_given_by_name() -> None:
     narrowing = [
         parameter
         for function in public_functions()
-        if function.__name__ not in {"for_tenant", "check"}
+        if function.__name__ != "for_tenant"
         for parameter in inspect.signature(function).parameters.values()
         if parameter.name == "tenant_id"
     ]
