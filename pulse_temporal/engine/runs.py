@@ -35,7 +35,12 @@ from pulse_temporal.services.pages import every_item
 
 
 class RunMethods(Methods):
-    """Postgres alone is asked and decides, so these work without ``start`` and Temporal."""
+    """Postgres alone is asked and decides, so these work without ``start`` and Temporal.
+
+    Of an unknown id ``get`` gives None, and all others raise ``NotFoundError``; only ``wait`` waits
+    for it, as its transaction may not have committed yet. Another tenant's id is unknown to whoever
+    gives a ``tenant_id``, and to the view of a tenant.
+    """
 
     @operation
     async def get(self, run_id: str, *, tenant_id: str | None = None) -> WorkflowRun | None:
@@ -102,6 +107,9 @@ class RunMethods(Methods):
         Args:
             run_id: Which run.
             tenant_id: Narrows to one tenant.
+
+        Raises:
+            NotFoundError: There is no such run.
         """
         narrowed = self._scope.narrow(tenant_id)
         return await self._parts.history.get_run_steps(run_id, tenant_id=narrowed)
@@ -119,6 +127,9 @@ class RunMethods(Methods):
 
         Returns:
             In document order; those of one step in the order in which workers took it.
+
+        Raises:
+            NotFoundError: There is no such run.
         """
         narrowed = self._scope.narrow(tenant_id)
         return await self._parts.history.get_step_attempts(run_id, path=path, tenant_id=narrowed)
@@ -132,6 +143,9 @@ class RunMethods(Methods):
         Args:
             run_id: Which run.
             tenant_id: Narrows to one tenant.
+
+        Raises:
+            NotFoundError: There is no such run.
         """
         narrowed = self._scope.narrow(tenant_id)
         return await self._parts.history.get_run_timeline(run_id, tenant_id=narrowed)
@@ -150,6 +164,9 @@ class RunMethods(Methods):
             run_id: Which run.
             tenant_id: Narrows to one tenant.
             levels: Narrows to these levels.
+
+        Raises:
+            NotFoundError: There is no such run.
         """
         narrowed = self._scope.narrow(tenant_id)
         return await self._parts.history.get_run_logs(run_id, tenant_id=narrowed, levels=levels)

@@ -35,22 +35,22 @@ CALLS: dict[str, Call] = {
     "next_runs": lambda view, other: view.next_runs(other["definition"]),
     "cancel_run": lambda view, other: view.cancel_run(other["run"]),
     "retry_run": lambda view, other: view.retry_run(other["run"]),
-    "replay": lambda view, other: view.replay(other["trigger"]),
-}
-"""Calls that act on what another tenant owns."""
-
-QUESTIONS: dict[str, Call] = {
-    "get_workflow": lambda view, other: view.get_workflow(other["definition"]),
-    "get_run": lambda view, other: view.get_run(other["run"]),
     "get_run_steps": lambda view, other: view.get_run_steps(other["run"]),
     "get_step_attempts": lambda view, other: view.get_step_attempts(other["run"]),
     "get_run_timeline": lambda view, other: view.get_run_timeline(other["run"]),
     "get_run_logs": lambda view, other: view.get_run_logs(other["run"]),
+    "replay": lambda view, other: view.replay(other["trigger"]),
+}
+"""Calls that act on what another tenant owns, or ask for what belongs to it."""
+
+QUESTIONS: dict[str, Call] = {
+    "get_workflow": lambda view, other: view.get_workflow(other["definition"]),
+    "get_run": lambda view, other: view.get_run(other["run"]),
     "get_trigger": lambda view, other: view.get_trigger(other["trigger"]),
     "get_runs_by_trigger": lambda view, other: view.get_runs_by_trigger(other["trigger"]),
     "get_failed_runs": lambda view, _: view.get_failed_runs(),
 }
-"""Calls that ask about what another tenant owns."""
+"""Calls that get what another tenant owns, or list it."""
 
 
 async def _of_globex(pulse: PulseTest) -> dict[str, str]:

@@ -14,15 +14,34 @@ from tests.harness import SOURCE, TENANT, PulseTest
 SIGNAL = {"tenantId": TENANT, "source": SOURCE, "type": "order.paid"}
 
 
-async def test_an_unknown_id_gives_nothing(idle_pulse: PulseTest) -> None:
+async def test_what_is_got_by_an_unknown_id_is_none(idle_pulse: PulseTest) -> None:
     engine = idle_pulse.engine
 
     assert await engine.get_run("run_nobody") is None
-    assert await engine.get_run_steps("run_nobody") == []
-    assert await engine.get_run_timeline("run_nobody") == []
-    assert await engine.get_run_logs("run_nobody") == []
     assert await engine.get_trigger("trg_nobody") is None
+    assert await engine.get_workflow("wfd_nobody") is None
     assert (await engine.get_runs_by_trigger("trg_nobody")).items == ()
+
+
+OF_A_RUN = ("get_run_steps", "get_step_attempts", "get_run_timeline", "get_run_logs")
+
+
+@pytest.mark.parametrize("name", OF_A_RUN)
+async def test_what_belongs_to_an_unknown_run_is_an_error(
+    idle_pulse: PulseTest, name: str
+) -> None:
+    """It must not look like a run on which nothing has happened yet."""
+    await idle_pulse.define("order.paid")
+    (run_id,) = (await idle_pulse.emit("order.paid")).run_ids
+    ask = getattr(idle_pulse.engine, name)
+
+    await ask(run_id, tenant_id=TENANT)
+    with pytest.raises(NotFoundError, match="There is no run 'run_nobody'"):
+        await ask("run_nobody")
+    with pytest.raises(NotFoundError, match=run_id):
+        await ask(run_id, tenant_id="another")
+    with pytest.raises(NotFoundError, match=run_id):
+        await getattr(idle_pulse.engine.for_tenant("another"), name)(run_id)
 
 
 @pytest.mark.parametrize("run_id", ["run_\0", "run_\ud800"], ids=["NUL", "surrogate"])

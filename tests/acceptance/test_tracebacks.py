@@ -14,6 +14,7 @@ from typing_extensions import override
 from pulse_temporal import (
     HandlerContextFilter,
     NonRetryableError,
+    NotFoundError,
     RetryAfterError,
     WorkflowContext,
 )
@@ -74,7 +75,8 @@ async def test_a_failed_attempt_shows_where(
         text = record.getMessage()
         assert all(fact in text for fact in (run.id, TENANT, "'price'", "path 0", "KeyError"))
         assert record.exc_info
-    assert await pulse.engine.get_step_attempts(run.id, tenant_id="another") == []
+    with pytest.raises(NotFoundError):
+        await pulse.engine.get_step_attempts(run.id, tenant_id="another")
 
 
 async def test_a_condition_shows_where(pulse: PulseTest) -> None:

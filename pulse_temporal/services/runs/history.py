@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from pulse_temporal.errors import NotFoundError
+from pulse_temporal.model.plain import cut_repr
 from pulse_temporal.model.runs import (
     ExecutionLog,
     LogLevel,
@@ -18,12 +20,14 @@ from pulse_temporal.model.timeline import RunTimelineEntry, TimelineEvent, build
 from pulse_temporal.services.pages import check_limit, page_of_runs, read_cursor
 from pulse_temporal.store import attempts, runs, steps, timeline, triggers
 from pulse_temporal.store.database import Database
+from pulse_temporal.store.sessions import Session
 
 
 class History:
     """Questions about the past and the present of runs.
 
-    Everywhere ``tenant_id`` narrows to one tenant: another tenant's rows do not exist then.
+    Everywhere ``tenant_id`` narrows to one tenant: another tenant's rows do not exist then. What
+    belongs to a run is asked of a run that exists, else it raises ``NotFoundError``.
     """
 
     def __init__(self, database: Database) -> None:
@@ -37,14 +41,22 @@ class History:
     async def get_run_steps(self, run_id: str, *, tenant_id: str | None) -> list[WorkflowStepRun]:
         """Read the step runs of a run, in document order."""
         async with self.database.session() as session:
-            return await steps.list_steps(session, run_id, tenant_id=tenant_id)
+            found = await steps.list_steps(session, run_id, tenant_id=tenant_id)
+            if not found:
+                await _require(session, run_id, tenant_id=tenant_id)
+        return found
 
     async def get_step_attempts(
         self, run_id: str, *, path: str | None, tenant_id: str | None
     ) -> list[StepAttempt]:
         """Read the attempts of a run or of one of its steps."""
         async with self.database.session() as session:
-            return await attempts.list_attempts(session, run_id, tenant_id=tenant_id, path=path)
+            found = await attempts.list_attempts(
+                session, run_id, tenant_id=tenant_id, path=path
+            )
+            if not found:
+                await _require(session, run_id, tenant_id=tenant_id)
+        return found
 
     async def get_trigger(
         self, trigger_id: str, *, tenant_id: str | None
@@ -79,11 +91,11 @@ class History:
     async def get_run_timeline(
         self, run_id: str, *, tenant_id: str | None
     ) -> list[RunTimelineEntry]:
-        """Read what happened to a run, in order; empty when there is no such run."""
+        """Read what happened to a run, in order."""
         async with self.database.session() as session:
             run = await runs.get_run(session, run_id, tenant_id=tenant_id)
             if run is None:
-                return []
+                raise _unknown(run_id)
             known = await steps.list_steps(session, run_id, tenant_id=tenant_id)
             events = await timeline.events(session, run_id, tenant_id=tenant_id)
             lines = await timeline.logs(session, run_id, tenant_id=tenant_id)
@@ -94,7 +106,25 @@ class History:
     ) -> list[ExecutionLog]:
         """Read the lines that a run's handlers have written, in order."""
         async with self.database.session() as session:
-            return await timeline.logs(session, run_id, tenant_id=tenant_id, levels=levels)
+            found = await timeline.logs(session, run_id, tenant_id=tenant_id, levels=levels)
+            if not found:
+                await _require(session, run_id, tenant_id=tenant_id)
+        return found
+
+
+async def _require(session: Session, run_id: str, *, tenant_id: str | None) -> None:
+    """Refuse an id that is mistyped: it must not look like a run on which nothing happened yet.
+
+    Raises:
+        NotFoundError: There is no such run.
+    """
+    known = await runs.statuses(session, [run_id])
+    if not any(tenant_id in (None, run.tenant_id) for run in known):
+        raise _unknown(run_id)
+
+
+def _unknown(run_id: object) -> NotFoundError:
+    return NotFoundError(f"There is no run {cut_repr(run_id)[:100]}.")
 
 
 def _created(run: WorkflowRun) -> TimelineEvent:
