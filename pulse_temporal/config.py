@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, ClassVar, Literal, TypedDict
+from typing import Annotated, ClassVar, Literal, TypeAlias, TypedDict
 
 from pydantic import (
     AliasChoices,
@@ -61,6 +61,9 @@ def _read_length(value: object, read: ValidatorFunctionWrapHandler) -> timedelta
         "must be a length of time: 30 or 30s, 250ms, 5m, 2h, 1d, or ISO 8601 such as PT30S",
     )
 
+
+Duration: TypeAlias = timedelta | float
+"""A length of time that a caller gives: a timedelta, or a number of seconds."""
 
 Length = Annotated[timedelta, WrapValidator(_read_length)]
 """A length of time: a timedelta, a number of seconds, or text such as ``30s`` or ``PT30S``."""
@@ -124,21 +127,21 @@ class EngineSettings(TypedDict, total=False):
     """The options that ``create_engine`` takes by name; ``EngineOptions`` says what they mean."""
 
     unregistered_signals: Literal["refuse", "accept"]
-    action_timeout: timedelta
-    local_activity_limit: timedelta
-    heartbeat_timeout: timedelta
-    task_timeout: timedelta
+    action_timeout: Duration
+    local_activity_limit: Duration
+    heartbeat_timeout: Duration
+    task_timeout: Duration
     max_lost_workers: int
-    blocked_step_timeout: timedelta
+    blocked_step_timeout: Duration
     history_result_bytes: int
-    shutdown_grace: timedelta
-    relay_interval: timedelta
-    reconcile_interval: timedelta
-    emit_lease: timedelta
-    cron_catchup: timedelta
-    postgres_timeout: timedelta
+    shutdown_grace: Duration
+    relay_interval: Duration
+    reconcile_interval: Duration
+    emit_lease: Duration
+    cron_catchup: Duration
+    postgres_timeout: Duration
     statement_cache: bool
-    temporal_timeout: timedelta
+    temporal_timeout: Duration
     limits: Limits
 
 

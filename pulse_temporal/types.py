@@ -8,7 +8,7 @@ from pulse_temporal.types import ActionReturn, Connection, RunStatus
 
 from __future__ import annotations
 
-from pulse_temporal.config import EngineSettings, GivenSettings
+from pulse_temporal.config import Duration, EngineSettings, GivenSettings
 from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.handlers.middleware import CallNext, Middleware
 from pulse_temporal.handlers.registry import ActionHandler, ActionReturn, ConditionHandler
@@ -35,6 +35,7 @@ __all__ = [
     "CheckName",
     "ConditionHandler",
     "Connection",
+    "Duration",
     "EngineSettings",
     "Found",
     "GivenSettings",

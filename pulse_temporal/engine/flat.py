@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Unpack
 
+from pulse_temporal.config import Duration
 from pulse_temporal.engine.definitions import EngineDefinitions
 from pulse_temporal.engine.operations import Methods, operation
 from pulse_temporal.engine.runs import EngineRuns
@@ -267,7 +268,7 @@ class FlatMethods(Methods):
     async def wait_for_run(
         self,
         run_id: str,
-        timeout: float | timedelta | None = 30.0,  # noqa: ASYNC109 - the word users expect
+        timeout: Duration | None = 30.0,  # noqa: ASYNC109 - the word users expect
         *,
         tenant_id: str | None = None,
     ) -> WorkflowRun:

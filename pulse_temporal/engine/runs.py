@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Collection
 from datetime import timedelta
 from typing import Unpack
 
+from pulse_temporal.config import Duration
 from pulse_temporal.engine.operations import Awaited, Blocking, Methods, iteration, operation
 from pulse_temporal.errors import (
     InvalidInputError,
@@ -37,9 +38,9 @@ from pulse_temporal.services.pages import every_item
 class RunMethods(Methods):
     """Postgres alone is asked and decides, so these work without ``start`` and Temporal.
 
-    Of an unknown id ``get`` gives None, and all others raise ``NotFoundError``; only ``wait`` waits
-    for it, as its transaction may not have committed yet. Another tenant's id is unknown to whoever
-    gives a ``tenant_id``, and to the view of a tenant.
+    Of an unknown id ``get`` gives None, and all others raise ``NotFoundError``; only ``wait``
+    waits for it, as its transaction may not have committed yet. Another tenant's id is unknown
+    to whoever gives a ``tenant_id``, and to the view of a tenant.
     """
 
     @operation
@@ -229,7 +230,7 @@ class RunMethods(Methods):
     async def wait(
         self,
         run_id: str,
-        timeout: float | timedelta | None = 30.0,  # noqa: ASYNC109 - the word users expect
+        timeout: Duration | None = 30.0,  # noqa: ASYNC109 - the word users expect
         *,
         tenant_id: str | None = None,
     ) -> WorkflowRun:

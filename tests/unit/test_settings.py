@@ -9,7 +9,8 @@ from typing import get_type_hints
 import pytest
 
 from pulse_temporal import ConfigurationError, Limits, create_engine, engine_from_environment
-from pulse_temporal.config import EngineOptions, GivenSettings
+from pulse_temporal.config import EngineOptions, EngineSettings, GivenSettings
+from pulse_temporal.types import Duration
 
 CANARY = "hunter2-canary"
 
@@ -197,7 +198,30 @@ def test_every_option_of_create_engine_is_one_of_engine_from_environment() -> No
 
 
 def test_the_types_of_the_settings_are_those_of_the_options() -> None:
-    """The bounds are those of the options alone; what a type checker sees is the same type."""
-    settings = get_type_hints(GivenSettings)
+    """The bounds are those of the options alone; a length may be given as seconds."""
     options = get_type_hints(EngineOptions)
-    assert settings == {name: options[name] for name in EngineOptions.model_fields}
+    given = {name: options[name] for name in EngineOptions.model_fields}
+    lengths = {name: Duration for name, kind in given.items() if kind is timedelta}
+    assert len(lengths) > 10
+    assert get_type_hints(GivenSettings) == given | lengths
+
+
+def test_the_defaults_of_create_engine_are_those_of_the_options() -> None:
+    """Its signature shows those of the options that most engines set."""
+    shown = {
+        name: parameter.default
+        for name, parameter in inspect.signature(create_engine).parameters.items()
+        if name in EngineOptions.model_fields
+    }
+    assert len(shown) == 4
+    assert shown == {name: EngineOptions.model_fields[name].default for name in shown}
+    assert (
+        shown.keys() | get_type_hints(EngineSettings).keys() == EngineOptions.model_fields.keys()
+    )
+    assert not shown.keys() & get_type_hints(EngineSettings).keys()
+    assert create_engine("postgresql://pulse@localhost/pulse").options == EngineOptions()
+
+
+def test_a_length_may_be_given_as_seconds() -> None:
+    engine = create_engine("postgresql://pulse@localhost/pulse", shutdown_grace=1.5)
+    assert engine.options.shutdown_grace == timedelta(seconds=1.5)

@@ -51,9 +51,7 @@ class History:
     ) -> list[StepAttempt]:
         """Read the attempts of a run or of one of its steps."""
         async with self.database.session() as session:
-            found = await attempts.list_attempts(
-                session, run_id, tenant_id=tenant_id, path=path
-            )
+            found = await attempts.list_attempts(session, run_id, tenant_id=tenant_id, path=path)
             if not found:
                 await _require(session, run_id, tenant_id=tenant_id)
         return found
