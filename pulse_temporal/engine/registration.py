@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from pulse_temporal.engine.operations import Methods
 from pulse_temporal.errors import ConfigurationError
 from pulse_temporal.handlers.registry import ActionHandler, ConditionHandler, Registry, check_name
 from pulse_temporal.model.signals import TriggerRegistration
@@ -15,7 +16,7 @@ AnyAction = TypeVar("AnyAction", bound=ActionHandler)
 AnyCondition = TypeVar("AnyCondition", bound=ConditionHandler)
 
 
-class Registration:
+class Registration(Methods):
     """Register before ``start``; what comes later is known to workers a few seconds later.
 
     Attributes:
@@ -24,7 +25,7 @@ class Registration:
 
     registry: Registry
 
-    def register_trigger(
+    def register_signal(
         self,
         type_: str,
         *,
@@ -55,6 +56,19 @@ class Registration:
             return
         reasons = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in problems)
         raise ConfigurationError(f"Signal type {type_!r} cannot be registered: {reasons}")
+
+    def register_trigger(
+        self,
+        type_: str,
+        *,
+        source: str,
+        resource_type: str | None = None,
+        payload_schema: type[BaseModel] | None = None,
+    ) -> None:
+        """Register a signal type: ``register_signal``, under its name in the TypeScript Pulse."""
+        self.register_signal(
+            type_, source=source, resource_type=resource_type, payload_schema=payload_schema
+        )
 
     def register_action(
         self,

@@ -151,3 +151,12 @@ def test_async_handlers_are_known_through_partials_and_objects() -> None:
     assert is_async(functools.partial(functools.partial(called)))
     assert not is_async(OnAClass().method)
     assert not is_async(not_a_coroutine_function)
+
+
+def test_a_signal_type_may_be_registered_by_either_name() -> None:
+    engine = create_engine(DSN)
+    engine.register_signal("order.paid", source="shop", resource_type="order")
+    engine.register_trigger("order.paid", source="shop", resource_type="order")
+    assert engine.registry.triggers["order.paid"].source == "shop"
+    with pytest.raises(DuplicateHandlerError, match="is registered already"):
+        engine.register_signal("order.paid", source="post")
