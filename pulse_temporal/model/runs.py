@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Annotated, Generic, Literal, Self, TypedDict, TypeVar
@@ -16,7 +16,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from typing_extensions import TypeIs
+from typing_extensions import TypeIs, override
 
 from pulse_temporal.errors import InvalidInputError, RunTransitionError
 from pulse_temporal.model.definitions import DefinitionSnapshot
@@ -271,7 +271,7 @@ Item = TypeVar("Item")
 
 
 class Page(Value, Generic[Item]):
-    """One page of a longer list.
+    """One page of a longer list; ``for item in page`` and ``len(page)`` are of its items.
 
     Attributes:
         items: In the order of the list.
@@ -280,6 +280,13 @@ class Page(Value, Generic[Item]):
 
     items: tuple[Item, ...]
     next_cursor: str | None = None
+
+    @override
+    def __iter__(self) -> Iterator[Item]:  # pyright: ignore[reportIncompatibleMethodOverride] - pydantic's gives fields
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
 
 
 class ActionResult(Value):

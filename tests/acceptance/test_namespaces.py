@@ -95,6 +95,21 @@ async def test_code_that_is_not_async_has_the_same_namespaces(
     await asyncio.to_thread(work, blocking.for_tenant(TENANT) if of_tenant else blocking)
 
 
+async def test_a_page_is_read_like_a_list(idle_pulse: PulseTest) -> None:
+    await idle_pulse.define("t")
+    emitted = [(await idle_pulse.emit("t")).run_ids[0] for _ in range(3)]
+    runs = idle_pulse.engine.runs
+
+    page = await runs.list(limit=2)
+    rest = await runs.list(limit=2, cursor=page.next_cursor)
+
+    assert (len(page), len(rest)) == (2, 1)
+    assert [run.id for each in (page, rest) for run in each] == emitted[::-1]
+    assert len(await runs.list(status="failed")) == 0
+    assert page == await runs.list(limit=2)
+    assert type(page).model_validate_json(page.model_dump_json()) == page
+
+
 async def test_all_runs_of_a_list_are_read_page_by_page(idle_pulse: PulseTest) -> None:
     """A run that leaves the list while it is read moves no other."""
     await idle_pulse.define("t")
