@@ -52,6 +52,7 @@ def create_engine(  # noqa: PLR0913 - all but two are options, given by name
             Hooks run in the background of a started engine; what they do hurts no run.
         handler_middleware: Async functions ``(ctx, call_next)`` that run round every call of a
             handler, the first one outermost; docs/how-to/middleware.md says how.
+            ``Engine.add_middleware`` adds more.
         settings: Any other field of ``EngineOptions``.
 
     Raises:

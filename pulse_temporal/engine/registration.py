@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from pulse_temporal.engine.operations import Methods
 from pulse_temporal.errors import ConfigurationError
+from pulse_temporal.handlers.middleware import Middleware
 from pulse_temporal.handlers.registry import ActionHandler, ConditionHandler, Registry, check_name
 from pulse_temporal.model.signals import TriggerRegistration
 
@@ -154,3 +155,24 @@ class Registration(Methods):
             return handler
 
         return decorate
+
+    def add_middleware(self, middleware: Middleware) -> None:
+        """Put an async function ``(ctx, call_next)`` round every call of a handler.
+
+        For what the function that registers an application's handlers brings along, where the
+        engine is made elsewhere: ``pulse worker`` makes it. It runs inside of what was given or
+        added before; docs/how-to/middleware.md says what it may do.
+
+        Args:
+            middleware: The function, or an object that can be called like one.
+
+        Raises:
+            ConfigurationError: It cannot work, or the engine is started: some calls of handlers
+                would go through it and others not.
+        """
+        if self._parts.process.loop is not None:
+            raise ConfigurationError(
+                "The engine is started; middleware is added before that, for example where the "
+                "handlers are registered."
+            )
+        self.registry.add_middleware(middleware)

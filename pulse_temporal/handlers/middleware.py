@@ -43,8 +43,14 @@ class Middleware(Protocol):
         ...
 
 
-def checked_middleware(given: Sequence[Middleware]) -> tuple[Middleware, ...]:
+def checked_middleware(
+    given: Sequence[Middleware], *, given_to: str = "handler_middleware"
+) -> tuple[Middleware, ...]:
     """Return the middleware that an engine was given, the outermost first.
+
+    Args:
+        given: What may be middleware.
+        given_to: The argument or method, for the error.
 
     Raises:
         ConfigurationError: It is not a list of async callables that take two arguments.
@@ -52,11 +58,11 @@ def checked_middleware(given: Sequence[Middleware]) -> tuple[Middleware, ...]:
     listed: object = given
     if not is_list(listed):
         raise ConfigurationError(
-            f"handler_middleware must be a list of async functions, not {article(listed)}."
+            f"{given_to} must be a list of async functions, not {article(listed)}."
         )
     for flaw in map(_flaw, listed):
         if flaw:
-            raise ConfigurationError(f"handler_middleware: {flaw}")
+            raise ConfigurationError(f"{given_to}: {flaw}")
     return tuple(given)
 
 

@@ -78,6 +78,14 @@ class Registry:
         self.actions: dict[str, Action] = {}
         self.conditions: dict[str, Condition] = {}
 
+    def add_middleware(self, middleware: Middleware) -> None:
+        """Let it run inside of the middleware that is there.
+
+        Raises:
+            ConfigurationError: It cannot work.
+        """
+        self.middleware += checked_middleware([middleware], given_to="add_middleware")
+
     def add_trigger(self, type_: str, registration: TriggerRegistration) -> None:
         """Register a signal type.
 

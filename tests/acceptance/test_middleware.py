@@ -7,7 +7,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
-from pulse_temporal import WorkflowContext, create_engine
+import pytest
+
+from pulse_temporal import ConfigurationError, WorkflowContext, create_engine
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.testing import condition
 from pulse_temporal.types import CallNext, Middleware
@@ -137,3 +139,36 @@ async def test_writes_of_middleware_commit_with_the_step(
 
     assert (run.status, run.context) == ("failed", {"write": {"wrote": 1}})
     assert entries == ["handler", "write"]
+
+
+async def test_what_is_added_before_the_start_runs_inside(
+    servers: EmbeddedServices, database: str
+) -> None:
+    """After the start it is refused: only some calls would go through it."""
+    told: list[str] = []
+
+    async def outer(_ctx: WorkflowContext, call_next: CallNext) -> object:
+        told.append("outer")
+        return await call_next()
+
+    async def inner(_ctx: WorkflowContext, call_next: CallNext) -> object:
+        told.append("inner")
+        return await call_next()
+
+    engine = create_engine(
+        database,
+        servers.temporal_address,
+        queue_prefix="middleware-added",
+        handler_middleware=[outer],
+    )
+    engine.add_middleware(inner)
+    async with engine:
+        with pytest.raises(ConfigurationError, match="The engine is started"):
+            engine.add_middleware(outer)
+        pulse = PulseTest(engine, dsn=database, temporal_address=servers.temporal_address)
+        pulse.action("work")
+        await pulse.define("alert", "work")
+        assert (await pulse.emit_and_wait("alert")).status == "completed"
+    assert told == ["outer", "inner"]
+    engine.add_middleware(outer)
+    assert engine.registry.middleware == (outer, inner, outer)

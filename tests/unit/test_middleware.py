@@ -11,11 +11,14 @@ import pytest
 
 from pulse_temporal import (
     ConfigurationError,
+    Engine,
     NonRetryableError,
     WorkflowContext,
     create_engine,
     engine_from_environment,
+    run_worker,
 )
+from pulse_temporal.engine.service import NO_POSTGRES
 from pulse_temporal.handlers.middleware import pass_through
 from pulse_temporal.testing import handler_bench
 from pulse_temporal.types import CallNext, Middleware
@@ -183,3 +186,43 @@ def test_unusable_middleware_is_refused_when_the_engine_is_made(
 def test_objects_and_partials_can_be_middleware() -> None:
     engine = create_engine(DSN, handler_middleware=(Counting(), functools.partial(stands_in)))
     assert len(engine.registry.middleware) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "flaw"),
+    [
+        ([stands_in], "'list' is not async"),
+        (not_async, "'not_async' is not async"),
+        (Counting, "'Counting' is a class; give an instance"),
+        (takes_one, "'takes_one' cannot be called with two arguments"),
+    ],
+)
+def test_what_cannot_work_is_refused_when_it_is_added(given: object, flaw: str) -> None:
+    engine = create_engine(DSN)
+    with pytest.raises(ConfigurationError, match=f"add_middleware: .*{flaw}"):
+        engine.add_middleware(given)  # pyright: ignore[reportArgumentType] - what a mistake looks like
+    assert engine.registry.middleware == ()
+
+
+def test_what_is_added_runs_inside_of_what_was_given() -> None:
+    first, second = Counting(), Counting()
+    engine = create_engine(DSN, handler_middleware=[stands_in])
+    engine.add_middleware(first)
+    engine.add_middleware(second)
+    assert engine.registry.middleware == (stands_in, first, second)
+
+
+def test_a_worker_process_is_given_its_middleware_where_it_registers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The engine of `pulse worker` is made from the environment; this is the way to it."""
+    seen: list[Engine] = []
+
+    def register(engine: Engine) -> None:
+        engine.add_middleware(stands_in)
+        seen.append(engine)
+
+    monkeypatch.setenv("DATABASE_URL", "postgresql://pulse@127.0.0.1:1/nowhere")
+    assert run_worker(register, migrate=False) == NO_POSTGRES
+    (engine,) = seen
+    assert engine.registry.middleware == (stands_in,)
