@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from fastapi import Depends, FastAPI, Header, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
@@ -86,11 +86,8 @@ async def create_workflow(definition: dict[str, object], tenant_id: Tenant) -> d
 
 @app.get("/runs/{run_id}/timeline")
 async def timeline(run_id: str, tenant_id: Tenant) -> list[RunTimelineEntry]:
-    """Show what a run of this tenant has done so far."""
-    entries = await engine.for_tenant(tenant_id).get_run_timeline(run_id)
-    if not entries:
-        raise HTTPException(404)
-    return entries
+    """Show what a run of this tenant has done so far; another tenant's run is not found."""
+    return await engine.for_tenant(tenant_id).runs.timeline(run_id)
 
 
 @app.exception_handler(PulseError)

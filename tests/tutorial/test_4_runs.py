@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pulse_temporal import NotFoundError, RunFilter, RunTransitionError
+from pulse_temporal import NotFoundError, RunTransitionError
 from pulse_temporal.testing import PulseTestEnvironment
 
 HOUR = {"type": "delay", "name": "wait", "delayMs": 3_600_000}
@@ -30,19 +30,20 @@ async def test_40_a_run_and_its_steps_can_be_read(env: PulseTestEnvironment) -> 
 
 
 async def test_41_runs_are_listed_page_by_page(env: PulseTestEnvironment) -> None:
-    """Newest first; ``next_cursor`` leads to the next page, and is None on the last one."""
+    """Newest first; ``next_cursor`` leads to the next page, and ``iterate`` goes through all."""
     env.script_action("ship")
     run_id = await emitted(env, "t41.paid", {"type": "action", "name": "ship"})
     signal = {"tenantId": "test-tenant", "source": "shop", "type": "t41.paid"}
     newer = (await env.engine.emit(signal)).run_ids[0]
     run = (await env.finish(run_id)).run
     await env.finish(newer)
-    wanted = RunFilter(tenant_id="test-tenant", definition_id=run.definition_id)
+    runs, which = env.engine.runs, run.definition_id
 
-    first = await env.engine.list_runs(wanted, limit=1)
-    second = await env.engine.list_runs(wanted, limit=1, cursor=first.next_cursor)
+    first = await runs.list(definition_id=which, limit=1)
+    second = await runs.list(definition_id=which, limit=1, cursor=first.next_cursor)
+    every = [each.id async for each in runs.iterate(definition_id=which)]
 
-    assert [each.id for each in (*first.items, *second.items)] == [newer, run_id]
+    assert [each.id for each in (*first, *second)] == every == [newer, run_id]
 
 
 async def test_42_a_cancel_is_final(env: PulseTestEnvironment) -> None:
@@ -87,7 +88,10 @@ async def test_44_a_stored_signal_is_replayed(env: PulseTestEnvironment) -> None
 
 
 async def test_45_what_is_unknown_is_an_error(env: PulseTestEnvironment) -> None:
-    """Only reading gives None; whatever acts on an id raises ``NotFoundError``."""
+    """Only what is got by its id is None; everything else raises ``NotFoundError``."""
+    assert await env.engine.runs.get("run_unknown") is None
+    with pytest.raises(NotFoundError):
+        await env.engine.runs.timeline("run_unknown")
     with pytest.raises(NotFoundError):
         await env.engine.cancel_run("run_unknown")
     with pytest.raises(NotFoundError):
