@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pulse_temporal.errors import NotUnderstoodError
-from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.dialect import DIALECT
 from pulse_temporal.model.runs import RUN_TRANSITIONS, RunFilter, RunStatus, WorkflowRun
+from pulse_temporal.model.starts import StartableRun
 from pulse_temporal.store import rows
 from pulse_temporal.store.connection import Record
 from pulse_temporal.store.fence import Fence
@@ -24,21 +24,6 @@ class KnownRun:
     run_id: str
     tenant_id: str
     status: RunStatus
-
-
-@dataclass(frozen=True, slots=True)
-class StartableRun:
-    """What a start command needs."""
-
-    run_id: str
-    tenant_id: str
-    trigger_id: str
-    definition_id: str
-    status: RunStatus
-    generation: int
-    snapshot: DefinitionSnapshot
-    is_replay: bool
-    is_dry_run: bool
 
 
 async def get_run(session: Session, run_id: str, *, tenant_id: str | None) -> WorkflowRun | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import timedelta
 
 from temporalio.client import Client
@@ -17,7 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from pulse_temporal import contract
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.contract import InterpreterInput, Scope
-from pulse_temporal.model.definitions import DefinitionSnapshot
+from pulse_temporal.model.starts import StartableRun
 from pulse_temporal.model.steps import (
     DelayStep,
     walk,
@@ -42,22 +41,8 @@ class StartRefusedError(Exception):
     """Temporal refuses this start for good; the message says why."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class RunStart:
-    """A run whose workflow is to be started: one generation of it, and its snapshot."""
-
-    run_id: str
-    tenant_id: str
-    trigger_id: str
-    definition_id: str
-    generation: int
-    snapshot: DefinitionSnapshot
-    is_replay: bool = False
-    is_dry_run: bool = False
-
-
 async def start_run(
-    client: Client, start: RunStart, options: EngineOptions, *, database: str | None
+    client: Client, start: StartableRun, options: EngineOptions, *, database: str | None
 ) -> None:
     """Start a run's workflow; a second start of the same generation does nothing.
 
@@ -184,7 +169,7 @@ def _is_permanent(error: RPCError) -> bool:
     )
 
 
-def _details(start: RunStart) -> str:
+def _details(start: StartableRun) -> str:
     """Return the facts of a run as Markdown, for Temporal's UI; no name can end its code span."""
     lines = {
         "Run": start.run_id,

@@ -11,8 +11,9 @@ from temporalio.client import Client
 
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.embedded import EmbeddedServices
+from pulse_temporal.model.starts import StartableRun
 from pulse_temporal.services.outbox import dispatch
-from pulse_temporal.temporal.workflows import RunStart, StartRefusedError
+from pulse_temporal.temporal.workflows import StartRefusedError
 from tests.harness import SOURCE, TENANT, PulseTest, eventually, make_pulse
 
 
@@ -80,7 +81,7 @@ async def test_a_start_that_hangs_holds_up_no_other(
     start_run = dispatch.start_run
 
     async def start(
-        client: Client, start: RunStart, options: EngineOptions, *, database: str | None
+        client: Client, start: StartableRun, options: EngineOptions, *, database: str | None
     ) -> None:
         if start.tenant_id == "hangs":
             hung.set()

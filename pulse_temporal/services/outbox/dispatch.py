@@ -20,6 +20,7 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import NotUnderstoodError, PulseError
 from pulse_temporal.failpoints import reach
 from pulse_temporal.model.runs import TERMINAL_RUN_STATUSES
+from pulse_temporal.model.starts import StartableRun
 from pulse_temporal.notices import Repeats
 from pulse_temporal.services.definitions.schedules import Schedules
 from pulse_temporal.services.runs.control import RunControl
@@ -27,7 +28,7 @@ from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.store import outbox, runs
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.outbox import OutboxCommand
-from pulse_temporal.temporal.workflows import RunStart, StartRefusedError, cancel_run, start_run
+from pulse_temporal.temporal.workflows import StartRefusedError, cancel_run, start_run
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class PlannedStart:
     """A start command that the emitting process has leased."""
 
     command_id: int
-    start: RunStart
+    start: StartableRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,19 +268,9 @@ class Dispatcher:
             return command.id
         if run.generation != command.generation:
             return command.id
-        start = RunStart(
-            run_id=run.run_id,
-            tenant_id=run.tenant_id,
-            trigger_id=run.trigger_id,
-            definition_id=run.definition_id,
-            generation=run.generation,
-            snapshot=run.snapshot,
-            is_replay=run.is_replay,
-            is_dry_run=run.is_dry_run,
-        )
-        return await self._start(command.id, start, tries=command.tries)
+        return await self._start(command.id, run, tries=command.tries)
 
-    async def _start(self, command_id: int, start: RunStart, *, tries: int) -> int | None:
+    async def _start(self, command_id: int, start: StartableRun, *, tries: int) -> int | None:
         """Start one run; give the command's id when it is done with, else put it off."""
         client = self.client
         if client is None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pydantic_core import from_json
 
 from pulse_temporal.model.signals import TriggerEnvelope
+from pulse_temporal.model.starts import StartableRun
 from pulse_temporal.services.outbox.dispatch import PlannedStart
 from pulse_temporal.store.triggers import Emitted, NewTrigger
-from pulse_temporal.temporal.workflows import RunStart
 
 
 def envelope_of(trigger: NewTrigger, emitted: Emitted) -> TriggerEnvelope:
@@ -34,7 +34,7 @@ def starts_of(
     return [
         PlannedStart(
             planned.command.outbox_id,
-            RunStart(
+            StartableRun(
                 run_id=planned.run_id,
                 tenant_id=trigger.signal.tenant_id,
                 trigger_id=trigger.id,
