@@ -30,7 +30,6 @@ from pulse_temporal.handlers.middleware import Middleware
 from pulse_temporal.handlers.registry import Action, Condition
 from pulse_temporal.handlers.threads import HandlerThread
 from pulse_temporal.model.canonical import scrub_text
-from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.steps import HandlerStep, walk
 from pulse_temporal.model.values import JsonObject, copied
 from pulse_temporal.services.runs.ledger import Ledger, Recorded
@@ -41,7 +40,6 @@ from pulse_temporal.store.attempts import FailedAttempt, Succeeded
 from pulse_temporal.store.claims import Claimed
 from pulse_temporal.store.loan import Loan, ended
 from pulse_temporal.store.sessions import Session
-from pulse_temporal.store.timeline import LogLine
 
 REASON_BYTES = 1_000
 
@@ -174,7 +172,7 @@ class Delivery:
         return called
 
     async def _give_back(self) -> StepDone:
-        lines = self._lines()
+        lines = self.book.lines()
         await patiently(lambda: self.services.ledger.give_back(self.claimed, logs=lines))
         return StepDone(deferred=True)
 
@@ -211,7 +209,7 @@ class Delivery:
 
     async def _fail_once(self, failed: FailedAttempt) -> Recorded:
         failure = await self.services.ledger.fail(
-            self.ticket, failed=failed, policy=self.policy, logs=self._lines()
+            self.ticket, failed=failed, policy=self.policy, logs=self.book.lines()
         )
         await reach("failure.after_record")
         return failure
@@ -221,7 +219,7 @@ class Delivery:
     ) -> StepDone | None:
         ticket = replace(self.ticket, mark=mark)
         return await self.services.ledger.succeed(
-            session, ticket, succeeded=called, logs=self._lines(), ends=self.ends
+            session, ticket, succeeded=called, logs=self.book.lines(), ends=self.ends
         )
 
     async def _in_transaction(self, session: Session) -> Recorded:
@@ -308,18 +306,6 @@ class Delivery:
         if not isinstance(standing, StepDone | AttemptFailure) and standing.reason == "canceled":
             await self.services.ledger.note_late_finish(self.claimed)
         return standing
-
-    def _lines(self) -> list[LogLine]:
-        return [
-            LogLine(
-                id=new_id("log"),
-                level=line.level,
-                message=line.message,
-                data=line.data,
-                at=line.at,
-            )
-            for line in self.book.lines()
-        ]
 
 
 class _Undo(Exception):  # noqa: N818 - rolls a transaction back, never leaves this module

@@ -6,7 +6,6 @@ import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from types import CoroutineType
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,6 +13,8 @@ from pulse_temporal.clock import Clock
 from pulse_temporal.errors import ConfigurationError, EmitNotAwaitedError
 from pulse_temporal.handlers.threads import run_on_loop, running_loop
 from pulse_temporal.model.canonical import scrub_object, scrub_text
+from pulse_temporal.model.ids import new_id
+from pulse_temporal.model.logs import LogLine
 from pulse_temporal.model.plain import spell
 from pulse_temporal.model.runs import LogLevel, WorkflowRun, WorkflowStepRun
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
@@ -39,16 +40,6 @@ LEVELS: Mapping[object, LogLevel] = {
 """Levels by their names in lower case; any other, such as ``debug``, becomes ``info``."""
 
 
-@dataclass(frozen=True, slots=True)
-class ContextLine:
-    """The line of one ``ctx.log`` call; ``data`` is JSON text or None."""
-
-    level: LogLevel
-    message: str
-    data: str | None
-    at: datetime
-
-
 @dataclass(slots=True)
 class LogBook:
     """Collects the lines of one attempt, up to a limit; safe to use from any thread.
@@ -63,12 +54,13 @@ class LogBook:
     limit: int
     data_bytes: int
     dropped: int = 0
-    _lines: list[ContextLine] = field(default_factory=list[ContextLine])
+    _lines: list[LogLine] = field(default_factory=list[LogLine])
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def write(self, level: object, message: object, data: object) -> None:
         """Add a line; repair what Postgres could not store, as a log call must never fail."""
-        line = ContextLine(
+        line = LogLine(
+            id=new_id("log"),
             level=LEVELS.get(spell(level).lower(), "info"),
             message=scrub_text(message, max_bytes=MESSAGE_BYTES),
             data=None if data is None else scrub_object(data, max_bytes=self.data_bytes),
@@ -80,14 +72,14 @@ class LogBook:
             else:
                 self.dropped += 1
 
-    def lines(self) -> list[ContextLine]:
+    def lines(self) -> list[LogLine]:
         """Return the lines so far, in order; the last one tells of dropped lines, if any."""
         with self._lock:
             found = list(self._lines)
             dropped = self.dropped
         if dropped:
             text = f"{dropped} more lines were dropped; the limit is {self.limit}."
-            found.append(ContextLine("warn", text, None, self.clock()))
+            found.append(LogLine(new_id("log"), "warn", text, None, self.clock()))
         return found
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
+from pulse_temporal.model.logs import LogLine
 from pulse_temporal.model.runs import StepAttempt
 from pulse_temporal.model.steps import RetryPolicy
 from pulse_temporal.store.claims import Claimed, Ticket
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.steps import LockedStep, Outcome
-from pulse_temporal.store.timeline import LogLine
 
 DEFAULT_POLICY = RetryPolicy(max_attempts=1, backoff_ms=1_000)
 Recording = Literal["recorded", "finished", "refused", "too_large"]

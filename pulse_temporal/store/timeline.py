@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from datetime import datetime
 
+from pulse_temporal.model.logs import LogLine
 from pulse_temporal.model.runs import ExecutionLog, LogLevel
 from pulse_temporal.model.timeline import TimelineEvent
 from pulse_temporal.store import rows
 from pulse_temporal.store.sessions import Session
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """A line to write with an attempt; ``data`` is JSON text."""
-
-    id: str
-    level: LogLevel
-    message: str
-    data: str | None
-    at: datetime
 
 
 async def events(session: Session, run_id: str, *, tenant_id: str | None) -> list[TimelineEvent]:

@@ -11,13 +11,13 @@ from typing_extensions import override
 from pulse_temporal.clock import utc_now
 from pulse_temporal.handlers.context import (
     ContextControl,
-    ContextLine,
     LentRun,
     LogBook,
     WorkflowContext,
 )
 from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.ids import new_id
+from pulse_temporal.model.logs import LogLine
 from pulse_temporal.model.runs import WorkflowRun, WorkflowStepRun
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.model.values import JsonObject
@@ -53,7 +53,7 @@ class HandlerBench:
         self._control.cancel()
 
     @property
-    def logs(self) -> list[ContextLine]:
+    def logs(self) -> list[LogLine]:
         """What the handler wrote with ``ctx.log``, in order."""
         return self._book.lines()
 

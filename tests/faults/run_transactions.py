@@ -12,6 +12,7 @@ import asyncpg
 from pulse_temporal.clock import utc_now
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.ids import new_id
+from pulse_temporal.model.logs import LogLine
 from pulse_temporal.model.reconcile import Remedy, Repair
 from pulse_temporal.services.care.repairs import Repairs
 from pulse_temporal.services.runs.control import RunControl
@@ -23,7 +24,6 @@ from pulse_temporal.store.attempts import FailedAttempt, Succeeded
 from pulse_temporal.store.claims import Claimed
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.fence import Fence
-from pulse_temporal.store.timeline import LogLine
 from pulse_temporal.testing import delay, parallel
 from tests.harness import TENANT, PulseTest
 

@@ -27,6 +27,7 @@ from pulse_temporal.handlers.logs import (
     step_failed,
 )
 from pulse_temporal.model.ids import new_id
+from pulse_temporal.model.logs import LogLine
 from pulse_temporal.model.steps import RetryPolicy
 from pulse_temporal.services.runs import replies
 from pulse_temporal.services.runs.admission import admit
@@ -40,7 +41,6 @@ from pulse_temporal.store.database import Database
 from pulse_temporal.store.fence import Fence
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.steps import LockedStep
-from pulse_temporal.store.timeline import LogLine
 
 Recorded: TypeAlias = StepDone | AttemptFailure | Refusal
 """What the ledger says of a step that this delivery need not, or must not, work on."""
