@@ -37,8 +37,8 @@ from pulse_temporal.services.runs.watchdog import Watchdog
 from pulse_temporal.services.signals.chaining import StepEmits
 from pulse_temporal.services.signals.emit import Emitter
 from pulse_temporal.store.attempts import FailedAttempt, Succeeded
+from pulse_temporal.store.borrowed_transaction import BorrowedTransaction, ended
 from pulse_temporal.store.claims import Claimed
-from pulse_temporal.store.loan import Loan, ended
 from pulse_temporal.store.sessions import Session
 
 REASON_BYTES = 1_000
@@ -67,16 +67,17 @@ class StepServices:
     middleware: Sequence[Middleware]
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What a handler is called with: a connection, a thread or neither."""
-
-    session: Session | None = None
-    thread: HandlerThread | None = None
-
-
 class Delivery:
-    """One claimed delivery of one step, from the call to the record."""
+    """One claimed delivery of one step, from the call to the record.
+
+    Args:
+        services: What all deliveries share.
+        handler: To be called.
+        claimed: The step, with all that the handler needs.
+        step: What the workflow has asked for.
+        session: Of the connection that a transactional action works on.
+        thread: In which a handler is called that is not async.
+    """
 
     def __init__(
         self,
@@ -85,19 +86,21 @@ class Delivery:
         claimed: Claimed,
         *,
         step: StepInput,
-        means: Means,
+        session: Session | None = None,
+        thread: HandlerThread | None = None,
     ) -> None:
         self.services = services
         self.handler = handler
         self.claimed = claimed
-        self.ticket = claimed.ticket
+        self.claim_ref = claimed.claim_ref
         self.subject = subject_of(handler, claimed.step)
         self.bound = timedelta(milliseconds=step.tried_for_ms or step.timeout_ms)
         self.is_trial = step.tried_for_ms > 0
         self.ends = step.ends
-        self.means = means
+        self.session = session
+        self.thread = thread
         emits = StepEmits(
-            services.emitter, run=claimed.run, trigger=claimed.trigger, path=self.ticket.path
+            services.emitter, run=claimed.run, trigger=claimed.trigger, path=self.claim_ref.path
         )
         self.emits = HandlerEmits(emits, bound=self.bound)
         defined = _step_of(claimed)
@@ -117,7 +120,7 @@ class Delivery:
     async def make(self) -> Recorded:
         """Call the handler and record what came of it, watched."""
         with self.services.watchdog.watch(
-            self.claimed.step.id, self.ticket.claim, self.subject
+            self.claimed.step.id, self.claim_ref.claim, self.subject
         ) as self.at_work:
             return await self._make()
 
@@ -128,8 +131,8 @@ class Delivery:
         must end at a bound. Only a shutdown hands the step on for nothing.
         """
         try:
-            if self.means.session is not None:
-                work = self._in_transaction(self.means.session)
+            if self.session is not None:
+                work = self._in_transaction(self.session)
                 return await see_through(work, self.at_work)
             called = await self._call()
             # A trial that was too slow is no timeout of the handler: it gets its whole time in
@@ -165,7 +168,7 @@ class Delivery:
             control=self.control,
             bound=self.bound,
             limits=self.services.options.limits,
-            thread=self.means.thread,
+            thread=self.thread,
             at_work=self.at_work,
         )
         await reach("step.after_handler")
@@ -195,7 +198,7 @@ class Delivery:
         await reach("step.after_record")
         if done.ended:
             await reach("finish_run.after_write")
-        return ledger.succeeded(self.ticket, done)
+        return ledger.succeeded(self.claim_ref, done)
 
     async def _fail(self, failed: FailedAttempt) -> Recorded:
         """Record a failed attempt, and tell the log of it, and of a step that has failed by it."""
@@ -209,7 +212,7 @@ class Delivery:
 
     async def _fail_once(self, failed: FailedAttempt) -> Recorded:
         failure = await self.services.ledger.fail(
-            self.ticket, failed=failed, policy=self.policy, logs=self.book.lines()
+            self.claim_ref, failed=failed, policy=self.policy, logs=self.book.lines()
         )
         await reach("failure.after_record")
         return failure
@@ -217,39 +220,39 @@ class Delivery:
     async def _succeed(
         self, session: Session, called: Succeeded, *, mark: str | None = None
     ) -> StepDone | None:
-        ticket = replace(self.ticket, mark=mark)
+        claim_ref = replace(self.claim_ref, mark=mark)
         return await self.services.ledger.succeed(
-            session, ticket, succeeded=called, logs=self.book.lines(), ends=self.ends
+            session, claim_ref, succeeded=called, logs=self.book.lines(), ends=self.ends
         )
 
     async def _in_transaction(self, session: Session) -> Recorded:
         """Call a transactional action: its effect and its record commit together."""
         # Whatever goes wrong inside is raised, because only an exception undoes the transaction;
         # what it means is decided outside of it, where there is a connection to record it on.
-        loan = Loan(session)
+        borrowed = BorrowedTransaction(session)
         try:
-            async with loan.transaction():
-                called = await self._call_with(loan, session)
-                if not loan.is_ended:
+            async with borrowed.open():
+                called = await self._call_with(borrowed, session)
+                if not borrowed.is_ended:
                     self.emits.check()
-                done = await self._succeed_in(loan, session, called)
+                done = await self._succeed_in(borrowed, session, called)
         except _Undo as undo:
             if undo.failed is None:
                 return await self._refused()
-            return await self._undone(loan, undo.failed)
+            return await self._undone(borrowed, undo.failed)
         except TransactionEndedError as error:
             return await self._record(_not_undone(error))
         except TransactionFailedError as error:
             failed = failed_by(error, max_bytes=self.services.options.limits.error_bytes)
-            return await self._undone(loan, failed)
+            return await self._undone(borrowed, failed)
         await reach("transaction.after_commit")
-        return self.services.ledger.succeeded(self.ticket, done)
+        return self.services.ledger.succeeded(self.claim_ref, done)
 
-    async def _call_with(self, loan: Loan, session: Session) -> Called:
+    async def _call_with(self, borrowed: BorrowedTransaction, session: Session) -> Called:
         self.emits.connection = session.connection
         self.control.lend(session.connection)
         try:
-            with loan.borrowed():
+            with borrowed.in_use():
                 called = await self._call()
         finally:
             self.control.take_back()
@@ -258,43 +261,45 @@ class Delivery:
         # One that was out of time was canceled, which may close the connection on its part.
         if failed is None or not failed.timed_out:
             for error in (failed.error if failed else None, self.emits.trouble):
-                loan.hear(error)
+                borrowed.hear(error)
         if failed or self.emits.is_troubled:
-            await loan.look()
-        if loan.is_ended or (failed and failed.timed_out):
+            await borrowed.look()
+        if borrowed.is_ended or (failed and failed.timed_out):
             # The handler may go on. What it sends behind a rollback would commit by itself.
-            loan.throw_away()
+            borrowed.throw_away()
         return called
 
-    async def _succeed_in(self, loan: Loan, session: Session, called: Called) -> StepDone:
+    async def _succeed_in(
+        self, borrowed: BorrowedTransaction, session: Session, called: Called
+    ) -> StepDone:
         """Record the handler's success in its own transaction, or undo its effect."""
         if isinstance(called, FailedAttempt):
             raise _Undo(called)
-        if loan.is_ended:
+        if borrowed.is_ended:
             raise ended()
-        loan.check_open()
+        borrowed.check_open()
         try:
-            done = await self._succeed(session, called, mark=loan.mark)
+            done = await self._succeed(session, called, mark=borrowed.mark)
         except HandlerResultError as error:
             raise _Undo(_without_room(error)) from error
         if done is None:
             # Refused. Or the handler has ended the transaction and begun another, which has no
             # mark: then its effect may have stayed, and that is what has to be told.
-            await loan.check()
+            await borrowed.check()
             raise _Undo(None)
         await reach("transaction.before_commit")
         return done
 
-    async def _undone(self, loan: Loan, failed: FailedAttempt) -> Recorded:
+    async def _undone(self, borrowed: BorrowedTransaction, failed: FailedAttempt) -> Recorded:
         """Record a failed attempt, when its transaction was not cut by somebody else.
 
         Raises:
             PostgresUnavailableError: The connection was cut, or an operator has canceled its
                 statement, so that the attempt does not count.
         """
-        if loan.is_ended:
+        if borrowed.is_ended:
             failed = _not_undone(ended(), failed)
-        elif loan.is_cut:
+        elif borrowed.is_cut:
             raise PostgresUnavailableError(
                 f"Postgres ended the handler's transaction ({failed.message})"
             )
@@ -302,7 +307,7 @@ class Delivery:
 
     async def _refused(self) -> Recorded:
         """Learn why a success could not be recorded; say so in a canceled run's log."""
-        standing = await self.services.ledger.standing(self.ticket.fence, self.ticket.path)
+        standing = await self.services.ledger.standing(self.claim_ref.fence, self.claim_ref.path)
         if not isinstance(standing, StepDone | AttemptFailure) and standing.reason == "canceled":
             await self.services.ledger.note_late_finish(self.claimed)
         return standing
@@ -332,7 +337,7 @@ def _without_room(error: HandlerResultError) -> FailedAttempt:
 
 def _step_of(claimed: Claimed) -> HandlerStep | None:
     for path, step in walk(claimed.definition.steps):
-        if path == claimed.ticket.path and isinstance(step, HandlerStep):
+        if path == claimed.claim_ref.path and isinstance(step, HandlerStep):
             return step
     return None
 

@@ -87,32 +87,34 @@ class MirrorActivities:
         return WriteAnswer(answer)
 
     @activity.defn(name=contract.START_PARALLEL)
-    async def start_parallel(self, block: ParallelInput) -> WriteAnswer:
+    async def start_parallel(self, parallel: ParallelInput) -> WriteAnswer:
         """Begin a parallel step."""
-        if block.begins:
+        if parallel.begins:
             await reach("begin.before_write")
         answer = await self._as_execution(
-            block,
-            lambda fence: self.mirror.start_parallel(fence, block.path, begins=block.begins),
+            parallel,
+            lambda fence: self.mirror.start_parallel(
+                fence, parallel.path, opens_list=parallel.begins
+            ),
         )
-        if block.begins:
+        if parallel.begins:
             await reach("begin.after_write")
         await reach("start_parallel.after_write")
         return WriteAnswer(answer)
 
     @activity.defn(name=contract.FINISH_PARALLEL)
-    async def finish_parallel(self, block: ParallelInput) -> WriteAnswer:
+    async def finish_parallel(self, parallel: ParallelInput) -> WriteAnswer:
         """Join the branches of a parallel step."""
-        if block.ends:
+        if parallel.ends:
             await reach("finish_run.before_write")
         answer = await self._as_execution(
-            block,
+            parallel,
             lambda fence: self.mirror.finish_parallel(
-                fence, block.path, error=block.error, ends_run=block.ends
+                fence, parallel.path, error=parallel.error, ends_run=parallel.ends
             ),
         )
         await reach("finish_parallel.after_write")
-        if block.ends:
+        if parallel.ends:
             await reach("finish_run.after_write")
         return WriteAnswer(answer)
 

@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from pulse_temporal import contract
 from pulse_temporal.activities.calls import heartbeats
-from pulse_temporal.activities.delivery import Delivery, Means, StepServices
+from pulse_temporal.activities.delivery import Delivery, StepServices
 from pulse_temporal.activities.fences import as_execution
 from pulse_temporal.activities.patience import doubting
 from pulse_temporal.activities.strangers import Strangers
@@ -23,13 +23,14 @@ from pulse_temporal.contract import AttemptFailure, Refusal, StepAnswer, StepDon
 from pulse_temporal.errors import NotUnderstoodError
 from pulse_temporal.failpoints import reach
 from pulse_temporal.handlers.registry import Action, Condition, Registry
-from pulse_temporal.handlers.threads import HandlerThreads
+from pulse_temporal.handlers.threads import HandlerThread, HandlerThreads
 from pulse_temporal.notices import Repeats
 from pulse_temporal.services.runs.ledger import Recorded
 from pulse_temporal.services.runs.mirror import Mirror
 from pulse_temporal.store.claims import Claimed
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.fence import Fence
+from pulse_temporal.store.sessions import Session
 
 log = logging.getLogger(__name__)
 
@@ -197,17 +198,23 @@ class StepActivities:
             if self.transactions.lent_size == 1:  # registered after the start, which refuses it
                 return await self._pool_too_small(step, fence)
             async with self.transactions.session(to_others=True) as session:
-                return await self._claim_with(step, fence, handler, means=Means(session=session))
+                return await self._claim_with(step, fence, handler, session=session)
         if handler.is_async:
-            return await self._claim_with(step, fence, handler, means=Means())
+            return await self._claim_with(step, fence, handler)
         async with self.threads.take(within=THREAD_PATIENCE) as thread:
             if thread is None:  # not claimed, so another worker may take it
                 taken = self._begin(fence) if step.begins else self._threads_taken(step, fence)
                 return await taken
-            return await self._claim_with(step, fence, handler, means=Means(thread=thread))
+            return await self._claim_with(step, fence, handler, thread=thread)
 
     async def _claim_with(
-        self, step: StepInput, fence: Fence, handler: Action | Condition, *, means: Means
+        self,
+        step: StepInput,
+        fence: Fence,
+        handler: Action | Condition,
+        *,
+        session: Session | None = None,
+        thread: HandlerThread | None = None,
     ) -> Recorded:
         bound = timedelta(milliseconds=step.timeout_ms)
         # From the claim on, the ledger waits for this delivery until its deadline, or until its
@@ -227,7 +234,9 @@ class StepActivities:
         if not isinstance(claimed, Claimed):
             return claimed
         await reach("step.after_claim")
-        delivery = Delivery(self.services, handler, claimed, step=step, means=means)
+        delivery = Delivery(
+            self.services, handler, claimed, step=step, session=session, thread=thread
+        )
         recorded = await delivery.make()
         if isinstance(recorded, StepDone) and recorded.deferred:
             self.trials.note_slow(handler)

@@ -10,7 +10,7 @@ from typing import Literal
 from pulse_temporal.model.logs import LogLine
 from pulse_temporal.model.runs import StepAttempt
 from pulse_temporal.model.steps import RetryPolicy
-from pulse_temporal.store.claims import Claimed, Ticket
+from pulse_temporal.store.claims import Claimed, ClaimRef
 from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.steps import LockedStep, Outcome
 
@@ -68,7 +68,7 @@ class Hold:
 
 async def record_success(
     session: Session,
-    ticket: Ticket,
+    claim_ref: ClaimRef,
     *,
     succeeded: Succeeded,
     logs: Sequence[LogLine],
@@ -84,13 +84,13 @@ async def record_success(
     """
     row = await session.row(
         "attempts.record_success",
-        **_ticket_columns(ticket),
+        **_claim_columns(claim_ref),
         **_log_columns(logs),
         result=succeeded.result,
         answer=succeeded.answer,
         room=context_bytes,
         ends=ends,
-        mark=ticket.mark,
+        mark=claim_ref.mark,
     )
     if row is None:
         return "refused"
@@ -101,7 +101,7 @@ async def record_success(
 
 async def record_failure(
     session: Session,
-    ticket: Ticket,
+    claim_ref: ClaimRef,
     *,
     failed: FailedAttempt,
     policy: RetryPolicy | None,
@@ -111,7 +111,7 @@ async def record_failure(
     policy = policy or DEFAULT_POLICY
     row = await session.row(
         "attempts.record_failure",
-        **_ticket_columns(ticket),
+        **_claim_columns(claim_ref),
         **_log_columns(logs),
         error_message=failed.message,
         retryable=failed.retryable,
@@ -159,7 +159,7 @@ async def release(
     await session.run(
         "attempts.close",
         step_run_id=claimed.step.id,
-        claim=claimed.ticket.claim,
+        claim=claimed.claim_ref.claim,
         status=ending,
         error_message=message,
         run_id=run.id,
@@ -187,16 +187,16 @@ async def list_attempts(
     return [StepAttempt.model_validate(dict(row.items())) for row in found]
 
 
-def _ticket_columns(ticket: Ticket) -> dict[str, object]:
-    fence = ticket.fence
+def _claim_columns(claim_ref: ClaimRef) -> dict[str, object]:
+    fence = claim_ref.fence
     return {
         "run_id": fence.run_id,
         "tenant_id": fence.tenant_id,
-        "path": ticket.path,
+        "path": claim_ref.path,
         "generation": fence.generation,
         "branch": fence.branch,
         "temporal_run_id": fence.temporal_run_id,
-        "claim": ticket.claim,
+        "claim": claim_ref.claim,
     }
 
 

@@ -21,7 +21,7 @@ from pulse_temporal.store.snapshots import own_snapshot, snapshot
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class ClaimRef:
     """Lets its holder record one delivery of a step: who, which step, which claim of it.
 
     Attributes:
@@ -64,7 +64,7 @@ class Claimed:
     run: ClaimedRun
     step: WorkflowStepRun
     trigger: TriggerEnvelope
-    ticket: Ticket
+    claim_ref: ClaimRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +75,13 @@ class ClaimTerms:
         worker_id: Who claims it.
         bound: Length of the attempt that begins with the claim.
         waited_after: Number of the failed attempt whose pause the execution has waited out.
-        begins: The list begins with it: the execution must be the first to speak there.
+        opens_list: The execution begins with it: it must be the first to speak for the list.
     """
 
     worker_id: str
     bound: timedelta
     waited_after: int = 0
-    begins: bool = False
+    opens_list: bool = False
 
 
 async def claim(
@@ -118,7 +118,7 @@ async def claim(
         worker_id=terms.worker_id,
         bound=terms.bound,
         waited_after=terms.waited_after,
-        first_execution_run_id=fence.first_execution_run_id if terms.begins else None,
+        first_execution_run_id=fence.first_execution_run_id if terms.opens_list else None,
         known_depth=known.depth,
         known_index=known.index,
         known_mark=known.mark,
@@ -137,7 +137,7 @@ async def claim(
             run_id=fence.run_id,
             generation=fence.generation,
             branch=fence.branch,
-            temporal_run_id=fence.temporal_run_id if terms.begins else None,
+            temporal_run_id=fence.temporal_run_id if terms.opens_list else None,
         )
         raise
 
@@ -148,7 +148,7 @@ async def give_back(session: Session, claimed: Claimed, *, reason: str) -> None:
     await session.run(
         "claims.give_back",
         step_run_id=claimed.step.id,
-        claim=claimed.ticket.claim,
+        claim=claimed.claim_ref.claim,
         reason=reason,
         run_id=run.id,
         tenant_id=run.tenant_id,
@@ -180,7 +180,7 @@ def _claimed(row: Record, fence: Fence, *, results: KnownResults) -> Claimed:
         run=run,
         step=WorkflowStepRun.model_validate(owner | step),
         trigger=TriggerEnvelope.model_validate(trigger),
-        ticket=Ticket(fence=fence, path=row["s_path"], claim=row["claim"]),
+        claim_ref=ClaimRef(fence=fence, path=row["s_path"], claim=row["claim"]),
     )
 
 

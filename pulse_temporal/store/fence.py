@@ -32,10 +32,10 @@ class Fence:
     @property
     def of_parent(self) -> Fence:
         """The fence of the execution that started this branch's."""
-        block = self.branch.rpartition("/")[0]
+        parallel = self.branch.rpartition("/")[0]
         return replace(
             self,
-            branch=block.rpartition("/")[0],
+            branch=parallel.rpartition("/")[0],
             temporal_run_id=self.parent_run_id or "",
             first_execution_run_id=self.parent_first_run_id or "",
             parent_run_id=None,

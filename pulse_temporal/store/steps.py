@@ -171,15 +171,15 @@ async def close_open(
     tenant_id: str,
     generation: int,
     reason: str,
-    block: str | None = None,
+    parallel: str | None = None,
 ) -> list[str]:
-    """Fail what is still at work in a run, or below a block; give the paths of those steps."""
+    """Fail what is still at work in a run, or below a parallel step; return those paths."""
     closed = await session.rows(
         "steps.close_open",
         run_id=run_id,
         tenant_id=tenant_id,
         generation=generation,
-        block=block,
+        parallel=parallel,
         reason=reason,
     )
     return [row["path"] for row in closed]

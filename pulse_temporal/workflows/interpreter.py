@@ -129,7 +129,7 @@ class Interpreter:
             case "action" | "condition":
                 return await self._open_with_call()
             case "parallel":
-                return await self._open_with_block()
+                return await self._open_with_parallel()
             case _:
                 return resume((await self._begin()).ended)
 
@@ -167,15 +167,15 @@ class Interpreter:
             return resume(beginning.ended)
         return await self._after(0, done, Progress())
 
-    async def _open_with_block(self) -> Progress:
+    async def _open_with_parallel(self) -> Progress:
         shape = self.job.steps[0]
-        block = ParallelInput(**dict(self.execution), path=self.path(0), begins=True)
+        parallel = ParallelInput(**dict(self.execution), path=self.path(0), begins=True)
         written = await write(
-            contract.START_PARALLEL, block, WriteAnswer, summary=f"fan out · {shape.name}"
+            contract.START_PARALLEL, parallel, WriteAnswer, summary=f"fan out · {shape.name}"
         )
         beginning = self._note(written.beginning) or await self._begin()
         progress = resume(beginning.ended)
-        if progress.index > 0:  # an execution before this one has joined the block already
+        if progress.index > 0:  # an execution before this one has joined the branches already
             return progress
         await self._fan_out(0, has_started=True)
         return progress.end([0])
@@ -304,9 +304,9 @@ class Interpreter:
         shape = self.job.steps[index]
         path, ends = self.path(index), self._ends_with(index)
         if not has_started:
-            block = ParallelInput(**dict(self.execution), path=path)
+            parallel = ParallelInput(**dict(self.execution), path=path)
             summary = f"fan out · {shape.name}"
-            await write(contract.START_PARALLEL, block, WriteAnswer, summary=summary)
+            await write(contract.START_PARALLEL, parallel, WriteAnswer, summary=summary)
         ended = self.beginning.ended_branches.get(index, ())
         open_branches = [n for n in range(len(shape.branches)) if n not in ended]
         # All of them end, also when one has failed: what a branch has begun must not be torn.
@@ -320,9 +320,9 @@ class Interpreter:
             if failure is not None:
                 failures.append(f"branch {number}: {failure[:BRANCH_ERROR_CHARS]}")
         error = "; ".join(failures) or None
-        block = ParallelInput(**dict(self.execution), path=path, error=error, ends=ends)
+        parallel = ParallelInput(**dict(self.execution), path=path, error=error, ends=ends)
         written = await write(
-            contract.FINISH_PARALLEL, block, WriteAnswer, summary=f"join · {shape.name}"
+            contract.FINISH_PARALLEL, parallel, WriteAnswer, summary=f"join · {shape.name}"
         )
         if error is not None:
             raise StepFailed(Failure(path=path, name=shape.name, message=error))

@@ -95,7 +95,7 @@ class Transactions:
         name = f"execution-{next(_executions)}"
         root = Fence(run_id, TENANT, 1, "", name, name, None, None)
         first = await self.ledger.open(root, "0", bound=BOUND)
-        await self.mirror.start_parallel(root, "1", begins=False)
+        await self.mirror.start_parallel(root, "1", opens_list=False)
         in_branch = await self.ledger.open(branch_of(root, 0), "1/b0/0", bound=BOUND)
         await self.mirror.begin(branch_of(root, 1))
         until = utc_now() + BOUND
@@ -112,7 +112,7 @@ class Transactions:
                 await session.connection.execute("INSERT INTO invoices VALUES ($1)", stage.run_id)
             await self.ledger.succeed(
                 session,
-                stage.first.ticket,
+                stage.first.claim_ref,
                 succeeded=Succeeded('{"n": 1}'),
                 logs=[log_line()],
                 ends=ends,
@@ -122,7 +122,7 @@ class Transactions:
         """Record a failed attempt."""
         failed = FailedAttempt(message="no", retryable=True)
         await self.ledger.fail(
-            stage.in_branch.ticket, failed=failed, policy=None, logs=[log_line()]
+            stage.in_branch.claim_ref, failed=failed, policy=None, logs=[log_line()]
         )
 
     async def fail_start(self, stage: Stage) -> None:
@@ -192,7 +192,7 @@ class Transactions:
                 s.branch(1), "1/b1/0", now=utc_now(), until=later
             ),
             "end delay": lambda s: mirror.end_delay(s.branch(1), "1/b1/0", now=utc_now()),
-            "start parallel": lambda s: mirror.start_parallel(s.root, "1", begins=True),
+            "start parallel": lambda s: mirror.start_parallel(s.root, "1", opens_list=True),
             "finish parallel": lambda s: mirror.finish_parallel(
                 s.root, "1", error=None, ends_run=True
             ),

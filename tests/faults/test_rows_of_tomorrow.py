@@ -220,12 +220,12 @@ async def begin(database: str, run: WorkflowRun, first: str, options: EngineOpti
     observers = Observers(store, RunWaiter(store), on_step=None, on_run=None)
     mirror = Mirror(store, Registry(), observers, options)
     fence = speaking(run)
-    terms = ClaimTerms("wrk_1", PATIENCE, begins=True)
+    terms = ClaimTerms("wrk_1", PATIENCE, opens_list=True)
     try:
         if first == "delay":
             return await mirror.begin(fence)
         if first == "parallel":
-            return await mirror.start_parallel(fence, "0", begins=True)
+            return await mirror.start_parallel(fence, "0", opens_list=True)
         async with store.session() as session:
             return await claims.claim(session, fence, "0", terms=terms)
     finally:

@@ -51,7 +51,7 @@ class Walk:
         """Claim a step, as the first of its list when it is."""
         branch = path.rpartition("/")[0]
         fence = Fence(self.run_id, TENANT, 1, branch, f"x{branch}", f"x{branch}", None, None)
-        terms = claims.ClaimTerms("wrk_1", BOUND, begins=branch not in self.begun)
+        terms = claims.ClaimTerms("wrk_1", BOUND, opens_list=branch not in self.begun)
         self.begun.add(branch)
         claimed = await claims.claim(self.session, fence, path, terms=terms, kept=kept)
         assert claimed is not None, path
@@ -65,7 +65,7 @@ class Walk:
         text = json.dumps(result or {"of": claimed.step.step_name})
         recorded = await attempts.record_success(
             self.session,
-            claimed.ticket,
+            claimed.claim_ref,
             succeeded=attempts.Succeeded(text),
             logs=[],
             context_bytes=10_000_000,

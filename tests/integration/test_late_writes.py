@@ -47,6 +47,6 @@ async def test_the_active_step_of_a_run_that_has_gone_on_is_not_set_back(
     again = await ledger.claim(fence, "0", bound=BOUND, waited_after=0)
     assert isinstance(again, StepDone)
     await mirror.start_delay(fence, "1", now=utc_now(), until=utc_now())
-    await mirror.start_parallel(fence, "2", begins=False)
+    await mirror.start_parallel(fence, "2", opens_list=False)
 
     assert await pulse.engine.get_run(run.id) == run

@@ -1,4 +1,4 @@
-"""What the application does to a connection that it is lent ends with the loan."""
+"""What the application does to a connection that it is lent ends with the lending."""
 
 from __future__ import annotations
 

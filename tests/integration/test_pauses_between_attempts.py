@@ -52,7 +52,7 @@ async def test_a_waited_out_pause_lets_the_next_attempt_begin_once(
     assert isinstance(second, Claimed)
     failed = FailedAttempt(message="no", retryable=True)
     policy = RetryPolicy(max_attempts=3, backoff_ms=PAUSE_MS)
-    await ledger.fail(second.ticket, failed=failed, policy=policy, logs=[])
+    await ledger.fail(second.claim_ref, failed=failed, policy=policy, logs=[])
 
     again = await ledger.claim(fence, "0", bound=BOUND, waited_after=1)
     assert isinstance(again, AttemptFailure)

@@ -133,7 +133,7 @@ class Subject:
             parent_run_id=None,
             parent_first_run_id=None,
         )
-        terms = claims.ClaimTerms(worker_id="wrk_1", bound=BOUND, waited_after=0, begins=True)
+        terms = claims.ClaimTerms(worker_id="wrk_1", bound=BOUND, waited_after=0, opens_list=True)
         async with self.database.session() as session:
             claimed = await claims.claim(session, fence, "0", terms=terms)
         assert claimed is not None
@@ -141,11 +141,11 @@ class Subject:
 
     async def record(self) -> None:
         """Record the result of the step that was taken last."""
-        ticket = self.claimed.pop().ticket
+        claim_ref = self.claimed.pop().claim_ref
         async with self.database.session() as session:
             recorded = await attempts.record_success(
                 session,
-                ticket,
+                claim_ref,
                 succeeded=attempts.Succeeded('{"paid":true}'),
                 logs=[],
                 context_bytes=CONTEXT_BYTES,

@@ -70,7 +70,11 @@ def test_every_call_passes_the_names_of_its_statement() -> None:
 
 def test_a_module_runs_the_statements_of_its_own_file() -> None:
     """Who looks for what changes a table finds it in one module and one file of SQL."""
-    also = {"emit_function": "migrations", "loan": "transactions", "migrate": "migrations"}
+    also = {
+        "borrowed_transaction": "transactions",
+        "emit_function": "migrations",
+        "migrate": "migrations",
+    }
     strangers = [
         f"{module.stem} runs {name}"
         for module in sorted(STORE.rglob("*.py"))

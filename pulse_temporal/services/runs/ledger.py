@@ -35,7 +35,7 @@ from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.services.runs.verdicts import judge_running
 from pulse_temporal.store import attempts, claims, steps, timeline
 from pulse_temporal.store.attempts import FailedAttempt, Succeeded
-from pulse_temporal.store.claims import Claimed, ClaimTerms, Ticket
+from pulse_temporal.store.claims import Claimed, ClaimRef, ClaimTerms
 from pulse_temporal.store.contexts import KeptResults
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.fence import Fence
@@ -115,7 +115,7 @@ class Ledger:
         Return None, and change nothing, when another execution has written for the list before:
         then the list must be begun by itself, which says which steps have ended.
         """
-        terms = ClaimTerms(self.worker_id, bound, begins=True)
+        terms = ClaimTerms(self.worker_id, bound, opens_list=True)
         async with self.database.session() as session:
             return await claims.claim(session, fence, path, terms=terms, kept=self.kept)
 
@@ -135,7 +135,7 @@ class Ledger:
     async def succeed(
         self,
         session: Session,
-        ticket: Ticket,
+        claim_ref: ClaimRef,
         *,
         succeeded: Succeeded,
         logs: Sequence[LogLine],
@@ -153,7 +153,7 @@ class Ledger:
         # The statement checks the control row and the claim once more: a cancel, a retry or a
         # newer delivery may have come while the handler ran without any lock.
         recording = await attempts.record_success(
-            session, ticket, succeeded=succeeded, logs=logs, context_bytes=limit, ends=ends
+            session, claim_ref, succeeded=succeeded, logs=logs, context_bytes=limit, ends=ends
         )
         if recording == "too_large":
             raise HandlerResultError(
@@ -165,17 +165,17 @@ class Ledger:
         done = self.done(succeeded.result, succeeded.answer)
         return done.model_copy(update={"ended": True}) if recording == "finished" else done
 
-    def succeeded(self, ticket: Ticket, done: StepDone) -> StepDone:
+    def succeeded(self, claim_ref: ClaimRef, done: StepDone) -> StepDone:
         """Tell the hooks of a success that is committed, and return the reply for it."""
-        fence = ticket.fence
-        self._tell(fence, ticket.path)
+        fence = claim_ref.fence
+        self._tell(fence, claim_ref.path)
         if done.ended:
             self.observers.run_ended(fence.run_id, tenant_id=fence.tenant_id)
         return done
 
     async def fail(
         self,
-        ticket: Ticket,
+        claim_ref: ClaimRef,
         *,
         failed: FailedAttempt,
         policy: RetryPolicy | None,
@@ -184,15 +184,15 @@ class Ledger:
         """Record a failed attempt; return whether another one follows, or what is on record."""
         async with self.database.session() as session:
             outcome = await attempts.record_failure(
-                session, ticket, failed=failed, policy=policy, logs=logs
+                session, claim_ref, failed=failed, policy=policy, logs=logs
             )
         if outcome is not None:
             # Hooks are told of steps that have ended, not of attempts.
             if outcome.retry_in_ms is None:
-                self._tell(ticket.fence, ticket.path)
+                self._tell(claim_ref.fence, claim_ref.path)
             return replies.failure(outcome)
         # The claim is no longer this delivery's: it was too slow, or its run has gone on.
-        return await self.standing(ticket.fence, ticket.path)
+        return await self.standing(claim_ref.fence, claim_ref.path)
 
     async def standing(self, fence: Fence, path: str) -> Recorded:
         """Return what is on record for a step whose write was refused.
@@ -281,7 +281,7 @@ class Ledger:
 
     async def note_late_finish(self, claimed: Claimed) -> None:
         """Write into the run's log that a handler finished after its run was canceled."""
-        fence, step_id = claimed.ticket.fence, claimed.step.id
+        fence, step_id = claimed.claim_ref.fence, claimed.step.id
         async with self.database.session() as session:
             message = "The handler finished after its run was canceled."
             await self._note(session, fence, step_id, message)

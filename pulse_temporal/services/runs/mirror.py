@@ -88,8 +88,10 @@ class Mirror:
 
         return await self._change(fence, change)
 
-    async def start_parallel(self, fence: Fence, path: str, *, begins: bool) -> Written | Refusal:
-        """Begin a parallel step; with ``begins`` its list begins along with it."""
+    async def start_parallel(
+        self, fence: Fence, path: str, *, opens_list: bool
+    ) -> Written | Refusal:
+        """Begin a parallel step; with ``opens_list`` its execution begins with it."""
         async with self.database.transaction() as session:
             refusal = await admit(session, fence)
             if refusal is not None:
@@ -97,7 +99,7 @@ class Mirror:
             await runs.lock_run(session, fence.run_id, tenant_id=fence.tenant_id)
             await runs.reach(session, fence, path)
             await steps.start_parallel(session, fence, path)
-            beginning = await self._resumed(session, fence) if begins else None
+            beginning = await self._resumed(session, fence) if opens_list else None
         return Written(beginning=beginning)
 
     async def finish_parallel(
@@ -111,7 +113,7 @@ class Mirror:
 
         async def change(session: Session) -> list[str]:
             nonlocal completed
-            closed = await self._close_open(session, fence, block=path) if error else []
+            closed = await self._close_open(session, fence, parallel=path) if error else []
             ended = closed + await steps.finish_parallel(session, fence, path, error=error)
             if ends_run and error is None:
                 completed = await runs.finish(session, fence, status="completed", error=None)
@@ -166,7 +168,7 @@ class Mirror:
         return Written(status=status)
 
     async def _close_open(
-        self, session: Session, fence: Fence, *, block: str | None = None
+        self, session: Session, fence: Fence, *, parallel: str | None = None
     ) -> list[str]:
         """Fail steps that a workflow left open when it ended from outside."""
         return await steps.close_open(
@@ -175,7 +177,7 @@ class Mirror:
             tenant_id=fence.tenant_id,
             generation=fence.generation,
             reason="its workflow ended in Temporal",
-            block=block,
+            parallel=parallel,
         )
 
     async def _change(

@@ -14,7 +14,7 @@ WITH control AS (
     -- transaction that it works in: what it did and the record would not commit together.
     SELECT c.run_id FROM pulse_run_control AS c
     WHERE {{control_is_open}}
-        AND (:mark::text IS NULL OR :mark::text = current_setting('pulse.loan', true))
+        AND (:mark::text IS NULL OR :mark::text = current_setting('pulse.borrowed', true))
     FOR SHARE
 ), room AS (
     -- Whether the result fits among the others: a worker must be able to load all of them.

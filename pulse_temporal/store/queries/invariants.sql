@@ -98,7 +98,7 @@ JOIN pulse_workflow_step_runs AS b
     AND b.branch_index IS NOT DISTINCT FROM s.branch_index
 WHERE s.started_at IS NOT NULL AND b.status NOT IN ('completed', 'skipped');
 
--- name: block_completed_before_its_branches
+-- name: parallel_completed_before_its_branches
 SELECT p.id FROM pulse_workflow_step_runs AS p
 JOIN pulse_workflow_step_runs AS c ON c.parent_step_run_id = p.id
 WHERE p.status = 'completed' AND c.status NOT IN ('completed', 'skipped');

@@ -38,7 +38,7 @@ WHERE id = :step_run_id AND status = 'running';
 
 -- name: reopen_all
 -- Give what has not ended well to the generation that goes on, with a fresh budget of attempts.
--- What completed or was skipped stays as it is; a block runs on, its branches start over at the
+-- What completed or was skipped stays as it is; a parallel step runs on, its branches start over at the
 -- step that had not ended. Workers that are still at it have lost the step.
 -- why: retry, reset or restart; source: who says so, NULL for the application; by: the person
 -- who retries, or NULL.
@@ -290,16 +290,16 @@ FROM step
 RETURNING seq;
 
 -- name: close_open
--- Fail what is still at work below a block or in a run that has failed: its workflow is gone.
--- The block's own row is locked too, because it comes first in the order of locks.
--- block: its path, NULL for the whole run.
+-- Fail what is still at work below a parallel step, or in a run that has failed: its workflow is
+-- gone. The row of that step is locked too, because it comes first in the order of locks.
+-- parallel: its path, NULL for the whole run.
 WITH open AS (
     -- Locked in document order, as everywhere: two that lock steps in other orders would wait for
     -- each other for ever.
     SELECT id, path, status FROM pulse_workflow_step_runs
     WHERE run_id = :run_id AND tenant_id = :tenant_id AND generation = :generation
         AND (status IN ('running', 'scheduled') OR blocked_reason IS NOT NULL)
-        AND (:block::text IS NULL OR path = :block OR path LIKE :block || '/%')
+        AND (:parallel::text IS NULL OR path = :parallel OR path LIKE :parallel || '/%')
     ORDER BY path_numbers
     FOR NO KEY UPDATE
 ), step AS (
@@ -309,14 +309,14 @@ WITH open AS (
         blocked_reason = NULL
     FROM open
     WHERE s.id = open.id AND open.status IN ('running', 'scheduled')
-        AND open.path IS DISTINCT FROM :block
+        AND open.path IS DISTINCT FROM :parallel
     RETURNING s.id, s.path, s.path_numbers
 ), unblocked AS (
     -- What could not begin is not asked for any more; else it would be told as held up for ever.
     UPDATE pulse_workflow_step_runs AS s
     SET blocked_reason = NULL
     FROM open
-    WHERE s.id = open.id AND open.status = 'pending' AND open.path IS DISTINCT FROM :block
+    WHERE s.id = open.id AND open.status = 'pending' AND open.path IS DISTINCT FROM :parallel
 ), attempt AS (
     -- A worker that is still at it has lost the step: it records nothing.
     UPDATE pulse_step_attempts AS a

@@ -1,6 +1,6 @@
 -- name: mark
--- What `SET LOCAL pulse.loan` said in this transaction; NULL or empty in any other.
-SELECT current_setting('pulse.loan', true) AS mark;
+-- What `SET LOCAL pulse.borrowed` said in this transaction; NULL or empty in any other.
+SELECT current_setting('pulse.borrowed', true) AS mark;
 
 -- name: default_setting
 -- What a setting is in this session when nobody has changed it.

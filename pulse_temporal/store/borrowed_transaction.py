@@ -21,7 +21,7 @@ from pulse_temporal.errors import (
 from pulse_temporal.store.failures import typed_errors
 from pulse_temporal.store.sessions import Session, transact
 
-MARK = "SET LOCAL pulse.loan = '{}'"
+MARK = "SET LOCAL pulse.borrowed = '{}'"
 """Ends with its transaction. No query, which would forbid the borrower SET TRANSACTION, and so
 without parameters."""
 
@@ -41,11 +41,11 @@ BY_AN_OPERATOR = "user request"
 BOUNDS = {"statement timeout": "statement_timeout", "lock timeout": "lock_timeout"}
 """The settings that call a statement off, by what Postgres says then."""
 
-_borrower: ContextVar[Loan | None] = ContextVar("pulse_borrower", default=None)
-"""The loan whose borrower runs; tasks that the borrower starts inherit it."""
+_borrower: ContextVar[BorrowedTransaction | None] = ContextVar("pulse_borrower", default=None)
+"""The transaction whose borrower runs; tasks that the borrower starts inherit it."""
 
 
-class Loan:
+class BorrowedTransaction:
     """A transaction on a connection with which foreign code may do what it likes.
 
     Args:
@@ -67,7 +67,7 @@ class Loan:
         self._is_thrown_away = False
 
     @contextmanager
-    def borrowed(self) -> Generator[None]:
+    def in_use(self) -> Generator[None]:
         """Let foreign code run in the block."""
         token = _borrower.set(self)
         try:
@@ -76,7 +76,7 @@ class Loan:
             _borrower.reset(token)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[None]:
+    async def open(self) -> AsyncGenerator[None]:
         """Make the block a transaction that commits when it ends well.
 
         Raises:
