@@ -219,7 +219,7 @@ async def eventually(
 async def checked_invariants(dsn: str) -> AsyncGenerator[None]:
     """Check after the block that the database contradicts itself nowhere."""
     yield
-    database = Database(dsn, prefix="pulse_", patience=PATIENCE)
+    database = Database(dsn, prefix="pulse_", timeout=PATIENCE)
     try:
         async with database.session() as session:
             broken = await violations(session)

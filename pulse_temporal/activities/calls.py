@@ -46,7 +46,7 @@ async def call(  # noqa: PLR0913 - all but two are given by name
     *,
     middleware: Sequence[Middleware],
     control: ContextControl,
-    bound: timedelta,
+    timeout: timedelta,
     limits: Limits,
     thread: HandlerThread | None,
     at_work: AtWork,
@@ -58,7 +58,7 @@ async def call(  # noqa: PLR0913 - all but two are given by name
         ctx: For the handler.
         middleware: Runs round the call, within its time; the first one is the outermost.
         control: What lies behind ``ctx``.
-        bound: Longest time; after it the handler is canceled and the attempt has failed.
+        timeout: Longest time; after it the handler is canceled and the attempt has failed.
         limits: Sizes of result and error.
         thread: Where to call it, and free; None: in the event loop.
         at_work: What the watchdog knows of it.
@@ -68,7 +68,7 @@ async def call(  # noqa: PLR0913 - all but two are given by name
     task = asyncio.ensure_future(calling)
     at_work.task = task if thread is None else None
     try:
-        is_done = await outlast(task, at_work, within=bound)
+        is_done = await outlast(task, at_work, timeout=timeout)
     except asyncio.CancelledError:
         # Temporal or the handover cuts the delivery off. The handler sees it in ctx.canceled, and
         # gets a moment to clean up; a thread cannot be stopped at all.
@@ -80,14 +80,14 @@ async def call(  # noqa: PLR0913 - all but two are given by name
     try:
         # A handler that held the event loop may be done by the time anybody can look at the clock.
         # Its time counts all the same: its heartbeats were missing, so it may run elsewhere too.
-        if not is_done or (at_work.blocked_for and took > bound.total_seconds()):
+        if not is_done or (at_work.blocked_for and took > timeout.total_seconds()):
             frames = frames_of_task(task)  # before the cancel, which unwinds them
             if thread is not None:
                 frames = chain(frames, frames_of_thread(thread.ident))
             stack = at_work.stack or stack_of(frames)
             control.cancel()
             await _stop(task)
-            return timed_out(bound, stack=stack, why=_blamed(at_work))
+            return timed_out(timeout, stack=stack, why=_blamed(at_work))
         return _outcome_of(task, handler, control, limits)
     finally:
         control.drop_emits()
@@ -108,7 +108,7 @@ def _outcome_of(
 
 
 async def outlast(
-    task: asyncio.Future[Answer], at_work: AtWork, *, within: timedelta | None = None
+    task: asyncio.Future[Answer], at_work: AtWork, *, timeout: timedelta | None = None
 ) -> bool:
     """Wait for a task, also when Temporal has given its delivery up meanwhile.
 
@@ -119,7 +119,7 @@ async def outlast(
         Whether the task is done.
     """
     clock = asyncio.get_running_loop().time
-    ends_at = None if within is None else clock() + within.total_seconds()
+    ends_at = None if timeout is None else clock() + timeout.total_seconds()
     while True:
         left = None if ends_at is None else max(ends_at - clock(), 0)
         try:

@@ -94,7 +94,7 @@ class Delivery:
         self.claimed = claimed
         self.claim_ref = claimed.claim_ref
         self.subject = subject_of(handler, claimed.step)
-        self.bound = timedelta(milliseconds=step.tried_for_ms or step.timeout_ms)
+        self.timeout = timedelta(milliseconds=step.tried_for_ms or step.timeout_ms)
         self.is_trial = step.tried_for_ms > 0
         self.ends = step.ends
         self.session = session
@@ -102,7 +102,7 @@ class Delivery:
         emits = StepEmits(
             services.emitter, run=claimed.run, trigger=claimed.trigger, path=self.claim_ref.path
         )
-        self.emits = HandlerEmits(emits, bound=self.bound)
+        self.emits = HandlerEmits(emits, timeout=self.timeout)
         defined = _step_of(claimed)
         self.policy = defined.retry_policy if defined else None
         limits = services.options.limits
@@ -166,7 +166,7 @@ class Delivery:
             self.ctx,
             middleware=self.services.middleware,
             control=self.control,
-            bound=self.bound,
+            timeout=self.timeout,
             limits=self.services.options.limits,
             thread=self.thread,
             at_work=self.at_work,

@@ -36,16 +36,16 @@ class HandlerEmits:
 
     Args:
         emits: Stores the signals of the step.
-        bound: Length of the attempt.
+        timeout: Length of the attempt.
 
     Attributes:
         connection: Of a transactional action; its signals join that transaction.
     """
 
-    def __init__(self, emits: StepEmits, *, bound: timedelta) -> None:
+    def __init__(self, emits: StepEmits, *, timeout: timedelta) -> None:
         self.emits = emits
         self.connection: Connection | None = None
-        self._slow_seconds = min(SLOW, bound / 2).total_seconds()
+        self._slow_seconds = min(SLOW, timeout / 2).total_seconds()
         self._begun: dict[object, float] = {}
         self._trouble: Exception | None = None
         self._is_over = False

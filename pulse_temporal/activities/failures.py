@@ -51,15 +51,15 @@ def failed_by(error: BaseException, *, max_bytes: int) -> FailedAttempt:
     )
 
 
-def timed_out(bound: timedelta, *, stack: str, why: str = "") -> FailedAttempt:
+def timed_out(timeout: timedelta, *, stack: str, why: str = "") -> FailedAttempt:
     """Describe an attempt whose time was over.
 
     Args:
-        bound: Its time.
+        timeout: Its time.
         stack: Where the handler was then; may be empty.
         why: A further sentence about the cause.
     """
-    error = HandlerTimeoutError(f"the attempt took longer than {bound}.{why}")
+    error = HandlerTimeoutError(f"the attempt took longer than {timeout}.{why}")
     if stack:
         error.add_note(f"When its time was over, the handler was here:\n{stack}")
     return FailedAttempt(

@@ -19,31 +19,31 @@ Answer = TypeVar("Answer")
 
 
 async def as_execution(
-    execution: ExecutionRef, say: Callable[[Fence], Awaitable[Answer]], *, patience: timedelta
+    execution: ExecutionRef, say: Callable[[Fence], Awaitable[Answer]], *, timeout: timedelta
 ) -> Answer | Refusal:
     """Write for a workflow execution; Temporal is asked when it is new in its place.
 
     Args:
         execution: Sent along by the workflow.
         say: What to do under the execution's fence; it may be called twice.
-        patience: Bound of a question to Temporal.
+        timeout: Bound of a question to Temporal.
     """
     fence = fence_of(execution)
     # Outside of any transaction: the control row must not be locked while Temporal is asked.
     try:
         return await say(fence)
     except NotKnownToBeCurrent:
-        if await _is_current(fence, patience=patience):
+        if await _is_current(fence, timeout=timeout):
             return await say(replace(fence, is_current=True))
     message = f"Execution {fence.temporal_run_id} is not the newest one of its workflow."
     return Refusal(reason="superseded", message=message)
 
 
-async def _is_current(fence: Fence, *, patience: timedelta) -> bool:
+async def _is_current(fence: Fence, *, timeout: timedelta) -> bool:
     """Ask Temporal about an execution, and for a branch about the one that started it."""
     for each in (fence, fence.of_parent) if fence.branch else (fence,):
         workflow_id = contract.branch_workflow_id(each.run_id, each.generation, each.branch)
-        current = await current_run_id(activity.client(), workflow_id, patience=patience)
+        current = await current_run_id(activity.client(), workflow_id, timeout=timeout)
         if current != each.temporal_run_id:
             return False
     return True

@@ -129,7 +129,7 @@ class MirrorActivities:
                 activity.client(),
                 contract.branch_workflow_id(scope.run_id, scope.generation, ending.path),
                 parent_run_id=activity.info().workflow_run_id or "",
-                patience=self.mirror.options.temporal_timeout,
+                timeout=self.mirror.options.temporal_timeout,
             )
         return WriteAnswer(answer)
 
@@ -168,9 +168,7 @@ class MirrorActivities:
         self, execution: ExecutionRef, say: Callable[[Fence], Awaitable[Answer]]
     ) -> Answer | Refusal:
         with doubting(self.doubt):
-            return await as_execution(
-                execution, say, patience=self.mirror.options.temporal_timeout
-            )
+            return await as_execution(execution, say, timeout=self.mirror.options.temporal_timeout)
 
     def all(self) -> list[Callable[..., object]]:
         """Return every activity of this class, for the worker."""

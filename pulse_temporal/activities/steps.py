@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 HEARTBEATS_IN_TIMEOUT = 3
 LONGEST_SILENCE = timedelta(seconds=1)
 """The answer to a heartbeat tells a handler that its run is canceled, or its worker shut down."""
-THREAD_PATIENCE = timedelta(seconds=1)
+THREAD_TIMEOUT = timedelta(seconds=1)
 """There are as many threads as handlers at work: one is missing only where handlers hang."""
 AROUND_THE_CALL = timedelta(seconds=10)
 """Heartbeats cover the claim and the record too, and end at Temporal's own backstop."""
@@ -101,7 +101,7 @@ class StepActivities:
             recorded = await as_execution(
                 step,
                 lambda fence: self._answer(step, fence),
-                patience=self.services.options.temporal_timeout,
+                timeout=self.services.options.temporal_timeout,
             )
         if isinstance(recorded, AttemptFailure):
             raise ApplicationError(
@@ -201,7 +201,7 @@ class StepActivities:
                 return await self._claim_with(step, fence, handler, session=session)
         if handler.is_async:
             return await self._claim_with(step, fence, handler)
-        async with self.threads.take(within=THREAD_PATIENCE) as thread:
+        async with self.threads.take(timeout=THREAD_TIMEOUT) as thread:
             if thread is None:  # not claimed, so another worker may take it
                 taken = self._begin(fence) if step.begins else self._threads_taken(step, fence)
                 return await taken
@@ -216,20 +216,20 @@ class StepActivities:
         session: Session | None = None,
         thread: HandlerThread | None = None,
     ) -> Recorded:
-        bound = timedelta(milliseconds=step.timeout_ms)
+        timeout = timedelta(milliseconds=step.timeout_ms)
         # From the claim on, the ledger waits for this delivery until its deadline, or until its
         # worker is seen to be gone. What can fail without the handler has to come before.
         if step.begins:
             await reach("begin.before_write")
         await reach("step.before_claim")
         if step.begins:
-            claimed = await self.services.ledger.open(fence, step.path, bound=bound)
+            claimed = await self.services.ledger.open(fence, step.path, timeout=timeout)
             if claimed is None:
                 return await self._begin(fence)
             await reach("begin.after_write")
         else:
             claimed = await self.services.ledger.claim(
-                fence, step.path, bound=bound, waited_after=step.waited_after
+                fence, step.path, timeout=timeout, waited_after=step.waited_after
             )
         if not isinstance(claimed, Claimed):
             return claimed

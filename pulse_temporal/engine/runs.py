@@ -230,7 +230,7 @@ class RunMethods(Methods):
     async def wait(
         self,
         run_id: str,
-        timeout: Duration | None = 30.0,  # noqa: ASYNC109 - the word users expect
+        timeout: Duration | None = 30.0,
         *,
         tenant_id: str | None = None,
     ) -> WorkflowRun:

@@ -82,7 +82,7 @@ def wire(
     database = Database(
         db,
         prefix=options.table_prefix,
-        patience=options.postgres_timeout,
+        timeout=options.postgres_timeout,
         statement_cache=options.statement_cache,
     )
     clock = ServerClock()

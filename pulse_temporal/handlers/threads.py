@@ -222,9 +222,9 @@ class HandlerThreads:
         self._is_closed = False
 
     @asynccontextmanager
-    async def take(self, *, within: timedelta) -> AsyncGenerator[HandlerThread | None]:
+    async def take(self, *, timeout: timedelta) -> AsyncGenerator[HandlerThread | None]:
         """Lend a thread for one call; yield None when none is free in time."""
-        if not await self._is_free(within):
+        if not await self._is_free(timeout):
             yield None
             return
         try:
@@ -245,10 +245,10 @@ class HandlerThreads:
         while self._idle:
             self._idle.pop().end()
 
-    async def _is_free(self, within: timedelta) -> bool:
+    async def _is_free(self, timeout: timedelta) -> bool:
         """Wait for a free place and take it; return False when there is none in time."""
         try:
-            async with asyncio.timeout(within.total_seconds()):
+            async with asyncio.timeout(timeout.total_seconds()):
                 return await self._free.acquire()
         except TimeoutError:
             return False

@@ -90,7 +90,9 @@ class BorrowedTransaction:
         try:
             async with transact(self._session, lent=True):
                 with typed_errors():
-                    await connection.execute(MARK.format(self.mark), timeout=self._session.seconds)
+                    await connection.execute(
+                        MARK.format(self.mark), timeout=self._session.timeout_seconds
+                    )
                 try:
                     yield
                 except asyncio.CancelledError:
@@ -145,7 +147,7 @@ class BorrowedTransaction:
         if self._is_closed:
             return
         try:
-            async with asyncio.timeout(self._session.seconds):
+            async with asyncio.timeout(self._session.timeout_seconds):
                 await self.check()
         except (StoreError, TimeoutError, asyncpg.PostgresError) as error:
             reason = _reason(error)
@@ -207,7 +209,7 @@ class BorrowedTransaction:
         text = str(reason)
         names = [setting for said, setting in BOUNDS.items() if said in text]
         with suppress(StoreError, TimeoutError, asyncpg.PostgresError):
-            async with asyncio.timeout(self._session.seconds):
+            async with asyncio.timeout(self._session.timeout_seconds):
                 for name in names:
                     row = await self._session.row("transactions.default_setting", setting=name)
                     return row is not None and row["value"] == "0"

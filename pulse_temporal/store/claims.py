@@ -73,13 +73,13 @@ class ClaimTerms:
 
     Attributes:
         worker_id: Who claims it.
-        bound: Length of the attempt that begins with the claim.
+        timeout: Length of the attempt that begins with the claim.
         waited_after: Number of the failed attempt whose pause the execution has waited out.
         opens_list: The execution begins with it: it must be the first to speak for the list.
     """
 
     worker_id: str
-    bound: timedelta
+    timeout: timedelta
     waited_after: int = 0
     opens_list: bool = False
 
@@ -116,7 +116,7 @@ async def claim(
         branch=fence.branch,
         temporal_run_id=fence.temporal_run_id,
         worker_id=terms.worker_id,
-        bound=terms.bound,
+        timeout=terms.timeout,
         waited_after=terms.waited_after,
         first_execution_run_id=fence.first_execution_run_id if terms.opens_list else None,
         known_depth=known.depth,

@@ -81,7 +81,7 @@ def rights_of(*, user: str, role: str) -> str:
 
 async def _reset(session: Session, text: str) -> None:
     try:
-        await session.connection.execute(text, timeout=session.seconds)
+        await session.connection.execute(text, timeout=session.timeout_seconds)
     except BaseException as error:
         with suppress(asyncpg.InterfaceError):  # the pool has taken back what was closed
             session.connection.terminate()

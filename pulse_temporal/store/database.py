@@ -69,7 +69,7 @@ class Database:
     Args:
         source: A DSN, or a pool of the application, which is used and never closed.
         prefix: What table names begin with.
-        patience: Bound of connecting, of waiting for a connection and of each statement.
+        timeout: Bound of connecting, of waiting for a connection and of each statement.
         bounded: Whether statements are bounded; those of transactional actions are not.
         size: Connections of a pool that is opened here, at most.
         turns: Connections in use at the same time, at most; for a part of a shared pool.
@@ -84,7 +84,7 @@ class Database:
         source: str | Pool,
         *,
         prefix: str,
-        patience: timedelta,
+        timeout: timedelta,
         bounded: bool = True,
         size: int = POOL_SIZE,
         turns: int | None = None,
@@ -93,7 +93,7 @@ class Database:
         self.source = source
         self.prefix = prefix
         self.id: str | None = None
-        self.timeout = patience.total_seconds()
+        self.timeout = timeout.total_seconds()
         self.bounded = bounded
         self.size = size
         self.statement_cache = statement_cache

@@ -82,7 +82,7 @@ async def savepoint(session: Session) -> AsyncGenerator[None]:
         TransactionFailedError: An earlier statement of the transaction has failed.
     """
     with typed_errors(conflicts_pass=session.is_joined):
-        await session.connection.execute("SAVEPOINT pulse_emit", timeout=session.seconds)
+        await session.connection.execute("SAVEPOINT pulse_emit", timeout=session.timeout_seconds)
     try:
         yield
     except BaseException:
@@ -90,11 +90,13 @@ async def savepoint(session: Session) -> AsyncGenerator[None]:
         with suppress(*AWAY, asyncpg.PostgresError):
             await session.connection.execute(
                 "ROLLBACK TO SAVEPOINT pulse_emit; RELEASE SAVEPOINT pulse_emit",
-                timeout=session.seconds,
+                timeout=session.timeout_seconds,
             )
         raise
     with typed_errors(conflicts_pass=session.is_joined):
-        await session.connection.execute("RELEASE SAVEPOINT pulse_emit", timeout=session.seconds)
+        await session.connection.execute(
+            "RELEASE SAVEPOINT pulse_emit", timeout=session.timeout_seconds
+        )
 
 
 def way(connection: object, *, prefix: str) -> str:

@@ -32,7 +32,7 @@ NAME = re.compile(r"^(\d{4})_(?:pre|post)_\w+\.sql$")
 ADDITIVE = "_pre_"
 """Migrations of this name only add; an older release works on what they leave."""
 
-PATIENCE = timedelta(hours=1)
+TIMEOUT = timedelta(hours=1)
 """Bound of one migration, and of waiting for another process that migrates."""
 
 
@@ -87,7 +87,7 @@ async def migrate(database: Database, *, task_queue: str) -> list[str]:
     async with database.transaction() as session:
         await session.rows("migrations.lift_bounds")
         await session.rows_within(
-            "migrations.lock", PATIENCE, tables=f"{database.prefix}migrations"
+            "migrations.lock", TIMEOUT, tables=f"{database.prefix}migrations"
         )
         await install(
             session,
@@ -133,7 +133,7 @@ async def missing(session: Session) -> list[str]:
 
 async def _apply(session: Session, migration: Migration, *, prefix: str) -> bool:
     await session.rows("migrations.lift_bounds")
-    await session.rows_within("migrations.lock", PATIENCE, tables=f"{prefix}migrations")
+    await session.rows_within("migrations.lock", TIMEOUT, tables=f"{prefix}migrations")
     await session.run("migrations.create_ledger")
     done = await session.rows("migrations.applied")
     _compare(done)
@@ -142,7 +142,7 @@ async def _apply(session: Session, migration: Migration, *, prefix: str) -> bool
     text = RELATION.sub(prefix, migration.text)
     try:
         with typed_errors():
-            await session.connection.execute(text, timeout=PATIENCE.total_seconds())
+            await session.connection.execute(text, timeout=TIMEOUT.total_seconds())
     except asyncpg.CheckViolationError as error:
         raise MigrationError(
             f"Migration {migration.name!r} was not applied: a row has a value that Pulse never"

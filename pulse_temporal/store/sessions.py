@@ -42,7 +42,7 @@ class Session:
     default is another. A statement of its own that Postgres undoes is sent again.
 
     Attributes:
-        seconds: Bound of beginning and of undoing a transaction.
+        timeout_seconds: Of beginning and of undoing a transaction.
         is_read_committed: Whether that is the default of the connection.
         is_joined: The transaction is the caller's, and so are its level and its repetition.
         rights: SQL that gives a lent transaction the rights back that it began with.
@@ -50,7 +50,7 @@ class Session:
 
     connection: Connection
     statements: Mapping[str, Statement]
-    seconds: float
+    timeout_seconds: float
     is_read_committed: bool = True
     is_joined: bool = False
     rights: str = ""
@@ -66,11 +66,11 @@ class Session:
         return await self._send(text, lambda: self.connection.fetch(text, *values))
 
     async def rows_within(
-        self, name: str, patience: timedelta | None, /, **arguments: object
+        self, name: str, timeout: timedelta | None, /, **arguments: object
     ) -> list[Record]:
         """Do as ``rows``, with a bound of its own; None: the connection's."""
         text, values = self._prepared(name, arguments)
-        seconds = patience.total_seconds() if patience else None
+        seconds = timeout.total_seconds() if timeout else None
         return await self._send(
             text, lambda: self.connection.fetch(text, *values, timeout=seconds)
         )
@@ -104,7 +104,7 @@ class Session:
         text = self.statements[name].text.replace("$1", f"'{{{','.join(map(str, numbers))}}}'")
         with typed_errors(text):
             tag = await self.connection.execute(
-                self.rights + text if numbers else "SELECT", timeout=self.seconds
+                self.rights + text if numbers else "SELECT", timeout=self.timeout_seconds
             )
         return int(tag.rpartition(" ")[2]) if numbers else 0
 
@@ -203,7 +203,7 @@ async def transact(session: Session, *, lent: bool = False) -> AsyncGenerator[No
             if lent
             else _OwnTransaction(connection)
         )
-        async with asyncio.timeout(session.seconds):
+        async with asyncio.timeout(session.timeout_seconds):
             await transaction.start()
     try:
         yield
@@ -213,7 +213,7 @@ async def transact(session: Session, *, lent: bool = False) -> AsyncGenerator[No
         # The pool cuts what does not answer, and has taken back what broke meanwhile. Bounded
         # here: a connection whose statements may take their time would wait for ever.
         with suppress(*AWAY, asyncpg.PostgresError):
-            async with asyncio.timeout(session.seconds):
+            async with asyncio.timeout(session.timeout_seconds):
                 if not connection.is_closed():
                     await transaction.rollback()
         raise

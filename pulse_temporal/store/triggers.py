@@ -159,11 +159,11 @@ async def emit_all(
     signals: Sequence[NewTrigger],
     *,
     lease: timedelta | None,
-    patience: timedelta | None = None,
+    timeout: timedelta | None = None,
 ) -> list[Emitted | None]:
     """Store any number of signals, with statements of at most ``TOGETHER``; as ``emit_signals``.
 
-    Several need a session in a transaction; ``patience`` is of each statement.
+    Several need a session in a transaction; ``timeout`` is of each statement.
 
     Raises:
         EmitBusyError: Another open transaction uses a key. Of one signal with a key every
@@ -174,26 +174,26 @@ async def emit_all(
     has_keys = any(each.key is not None for each in signals)
     if len(signals) == 1:
         with _told_apart(has_keys=has_keys, number=1):
-            return await emit_signals(session, signals, lease=lease, patience=patience)
+            return await emit_signals(session, signals, lease=lease, timeout=timeout)
     before = None
     if has_keys:
-        seconds = patience.total_seconds() if patience else session.seconds
-        bound_ms = max(1, int(seconds * LOCK_SHARE * 1000))
-        before = await _bound_waits(session, str(bound_ms), patience=patience)
+        seconds = timeout.total_seconds() if timeout else session.timeout_seconds
+        lock_timeout_ms = max(1, int(seconds * LOCK_SHARE * 1000))
+        before = await _set_lock_timeout(session, str(lock_timeout_ms), timeout=timeout)
     emitted: list[Emitted | None] = [None] * len(signals)
     for part in _parts(signals):
         with _told_apart(has_keys=has_keys, number=len(signals)):
             own = [signals[index] for index in part]
-            found = await emit_signals(session, own, lease=lease, patience=patience)
+            found = await emit_signals(session, own, lease=lease, timeout=timeout)
         for index, stored in zip(part, found, strict=True):
             emitted[index] = stored
     if before is not None:  # the transaction may be the caller's
-        await _bound_waits(session, before, patience=patience)
+        await _set_lock_timeout(session, before, timeout=timeout)
     return emitted
 
 
-async def _bound_waits(session: Session, bound: str, *, patience: timedelta | None) -> str:
-    found = await session.rows_within("triggers.bound_waits", patience, bound=bound)
+async def _set_lock_timeout(session: Session, value: str, *, timeout: timedelta | None) -> str:
+    found = await session.rows_within("triggers.set_lock_timeout", timeout, timeout=value)
     return found[0]["before"]
 
 
@@ -238,7 +238,7 @@ async def emit_signals(
     signals: Sequence[NewTrigger],
     *,
     lease: timedelta | None,
-    patience: timedelta | None = None,
+    timeout: timedelta | None = None,
 ) -> list[Emitted | None]:
     """Store signals with all runs they start, all or none of them, in one statement.
 
@@ -246,12 +246,12 @@ async def emit_signals(
         session: Any connection; on one in a transaction everything joins it.
         signals: At least one. Cause, owner, task queue and the flags are those of the first.
         lease: For how long the relay leaves the starts to the caller; None: not at all.
-        patience: Bound of the statement; the caller's connection may have none.
+        timeout: Bound of the statement; the caller's connection may have none.
 
     Returns:
         What became of each, in the order given; None where the idempotency key is taken.
     """
-    found = await send_signals(session, signals, lease=lease, patience=patience)
+    found = await send_signals(session, signals, lease=lease, timeout=timeout)
     return read_emitted(signals, found)
 
 
@@ -260,7 +260,7 @@ async def send_signals(
     signals: Sequence[NewTrigger],
     *,
     lease: timedelta | None,
-    patience: timedelta | None = None,
+    timeout: timedelta | None = None,
 ) -> list[Record]:
     """Do as ``emit_signals``, and give what ``read_emitted`` reads.
 
@@ -274,7 +274,7 @@ async def send_signals(
     try:
         return await session.rows_within(
             _statement(signals),
-            patience,
+            timeout,
             ids=[each.id for each in signals],
             tenant_ids=[each.signal.tenant_id for each in signals],
             sources=[each.signal.source for each in signals],
@@ -340,14 +340,14 @@ async def send_again(
     signals: Sequence[NewTrigger],
     *,
     lease: timedelta | None,
-    patience: timedelta | None,
+    timeout: timedelta | None,
 ) -> list[Record]:
     """Send signals of one statement again whose answer is lost; by their ids they are stored once.
 
     What was stored comes without commands, which are left to the relay.
     """
     try:
-        return await send_signals(session, signals, lease=lease, patience=patience)
+        return await send_signals(session, signals, lease=lease, timeout=timeout)
     except asyncpg.UniqueViolationError:
         found = await session.rows(
             "triggers.find_stored", trigger_ids=[each.id for each in signals]

@@ -78,7 +78,7 @@ def _short(value: str) -> str:
     return value if is_short else sha256(value.encode()).hexdigest()
 
 
-async def ensure_search_attributes(client: Client, *, patience: timedelta) -> None:
+async def ensure_search_attributes(client: Client, *, timeout: timedelta) -> None:
     """Register the search attributes that are missing; only warn where we may not ask.
 
     Registering does not tell of a wrong type: Temporal accepts a name that it already has
@@ -90,7 +90,7 @@ async def ensure_search_attributes(client: Client, *, patience: timedelta) -> No
         RPCError: Temporal does not answer.
     """
     try:
-        flaws = await attribute_flaws(client, patience=patience)
+        flaws = await attribute_flaws(client, timeout=timeout)
     except RPCError as error:
         if error.status not in MAY_NOT_ASK:
             raise
@@ -109,21 +109,21 @@ async def ensure_search_attributes(client: Client, *, patience: timedelta) -> No
             f" see {HANDBOOK}."
         )
     if flaws.missing:
-        await _create(client, flaws.missing, patience=patience)
+        await _create(client, flaws.missing, timeout=timeout)
 
 
-async def _create(client: Client, missing: tuple[str, ...], *, patience: timedelta) -> None:
+async def _create(client: Client, missing: tuple[str, ...], *, timeout: timedelta) -> None:
     """Register attributes as Keyword; raise ConfigurationError when Temporal refuses that."""
     request = AddSearchAttributesRequest(
         namespace=client.namespace, search_attributes=dict.fromkeys(missing, KEYWORD)
     )
     try:
-        await client.operator_service.add_search_attributes(request, timeout=patience)
+        await client.operator_service.add_search_attributes(request, timeout=timeout)
     except RPCError as error:
         # Another process may have created them since we looked; then nothing is missing.
         if error.status not in CANNOT_CREATE:
             raise
-        if not (await attribute_flaws(client, patience=patience)).missing:
+        if not (await attribute_flaws(client, timeout=timeout)).missing:
             return
         raise ConfigurationError(
             f"Search attributes are missing in namespace {client.namespace!r} and cannot be"
@@ -132,7 +132,7 @@ async def _create(client: Client, missing: tuple[str, ...], *, patience: timedel
         ) from error
 
 
-async def attribute_flaws(client: Client, *, patience: timedelta) -> AttributeFlaws:
+async def attribute_flaws(client: Client, *, timeout: timedelta) -> AttributeFlaws:
     """Return which of our search attributes are missing or have another type than Keyword.
 
     Raises:
@@ -140,7 +140,7 @@ async def attribute_flaws(client: Client, *, patience: timedelta) -> AttributeFl
     """
     request = ListSearchAttributesRequest(namespace=client.namespace)
     try:
-        known = await client.operator_service.list_search_attributes(request, timeout=patience)
+        known = await client.operator_service.list_search_attributes(request, timeout=timeout)
     except RPCError as error:
         # Temporal's test server cannot list them, but it can create them.
         if error.status == RPCStatusCode.UNIMPLEMENTED:

@@ -25,7 +25,7 @@ from pulse_temporal.temporal.attributes import HANDBOOK, MAY_NOT_ASK
 log = logging.getLogger(__name__)
 
 LOCAL = "localhost:7233"
-CONNECT_PATIENCE = timedelta(seconds=10)
+CONNECT_TIMEOUT = timedelta(seconds=10)
 REASON = re.compile(r'message: "([^"]+)"')
 """Finds the readable part of the SDK's long text about a failed connection."""
 
@@ -57,7 +57,7 @@ class PayloadConverter(CompositePayloadConverter):
 
 
 async def connect(
-    target: str | Client | None, *, namespace: str, patience: timedelta = CONNECT_PATIENCE
+    target: str | Client | None, *, namespace: str, timeout: timedelta = CONNECT_TIMEOUT
 ) -> Client:
     """Connect to Temporal, or copy the application's client with our payload converter.
 
@@ -66,7 +66,7 @@ async def connect(
             what the environment and ``temporal.toml`` say (address, TLS, API key).
         namespace: Must exist. A client keeps its own; ``default`` gives way to the
             environment's when ``target`` is None.
-        patience: Bound of the connection attempt.
+        timeout: Bound of the connection attempt.
 
     Raises:
         TemporalUnavailableError: Temporal does not answer.
@@ -90,11 +90,11 @@ async def connect(
         settings["namespace"] = namespace
     address = settings["target_host"] = target or settings.get("target_host") or LOCAL
     try:
-        async with asyncio.timeout(patience.total_seconds()):
+        async with asyncio.timeout(timeout.total_seconds()):
             converter = DataConverter(payload_converter_class=PayloadConverter)
             return await Client.connect(**settings, data_converter=converter, runtime=_runtime())
     except TimeoutError as error:
-        seconds = f"{patience.total_seconds():g} s"
+        seconds = f"{timeout.total_seconds():g} s"
         raise TemporalUnavailableError(
             f"Temporal at {address} does not answer within {seconds}."
         ) from error
@@ -125,7 +125,7 @@ def _failed_connection(text: str, address: str) -> ConfigurationError | Temporal
     return TemporalUnavailableError(f"Temporal at {address} does not answer: {reason}.{hint}")
 
 
-async def check_namespace(client: Client, *, patience: timedelta) -> None:
+async def check_namespace(client: Client, *, timeout: timedelta) -> None:
     """Check that the client's namespace exists and may be used, as far as we may ask.
 
     Raises:
@@ -135,7 +135,7 @@ async def check_namespace(client: Client, *, patience: timedelta) -> None:
     where = f"Temporal at {address_of(client)}"
     request = DescribeNamespaceRequest(namespace=client.namespace)
     try:
-        await client.workflow_service.describe_namespace(request, timeout=patience)
+        await client.workflow_service.describe_namespace(request, timeout=timeout)
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
             raise ConfigurationError(

@@ -65,7 +65,7 @@ def temporal_answers() -> Generator[None]:
         raise TemporalUnavailableError(f"Temporal does not answer: {error}") from error
 
 
-async def namespace_id(client: Client, *, patience: timedelta) -> str:
+async def namespace_id(client: Client, *, timeout: timedelta) -> str:
     """Return Temporal's own id of the client's namespace, which a wiped server makes anew.
 
     Where we may not ask for it, return the namespace's name instead.
@@ -75,7 +75,7 @@ async def namespace_id(client: Client, *, patience: timedelta) -> str:
     """
     try:
         answer = await client.workflow_service.describe_namespace(
-            DescribeNamespaceRequest(namespace=client.namespace), timeout=patience
+            DescribeNamespaceRequest(namespace=client.namespace), timeout=timeout
         )
     except RPCError as error:
         if error.status not in (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED):
@@ -84,7 +84,7 @@ async def namespace_id(client: Client, *, patience: timedelta) -> str:
     return answer.namespace_info.id
 
 
-async def look_up(client: Client, workflow_id: str, *, patience: timedelta) -> Execution | None:
+async def look_up(client: Client, workflow_id: str, *, timeout: timedelta) -> Execution | None:
     """Return the newest execution of a workflow; None when Temporal has none.
 
     Raises:
@@ -92,7 +92,7 @@ async def look_up(client: Client, workflow_id: str, *, patience: timedelta) -> E
     """
     handle = client.get_workflow_handle(workflow_id)
     try:
-        found = await handle.describe(rpc_timeout=patience)
+        found = await handle.describe(rpc_timeout=timeout)
         state = STATES.get(found.status) if found.status else None
         if state is None:
             asked = found.raw_description.workflow_extended_info.cancel_requested
@@ -100,7 +100,7 @@ async def look_up(client: Client, workflow_id: str, *, patience: timedelta) -> E
         # By run id: a reset since the first call would make another execution the newest.
         closed = client.get_workflow_handle(workflow_id, run_id=found.run_id)
         events = closed.fetch_history_events(
-            event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT, rpc_timeout=patience
+            event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT, rpc_timeout=timeout
         )
         async for event in events:
             failure = event.workflow_execution_failed_event_attributes.failure.message
@@ -136,8 +136,8 @@ async def open_workflows(
     )
     if before is not None:
         query += f" AND StartTime < '{before.isoformat()}'"
-    patience = timedelta(seconds=LISTED_SECONDS)
-    listed = client.list_workflows(query, limit=limit, rpc_timeout=patience)
+    timeout = timedelta(seconds=LISTED_SECONDS)
+    listed = client.list_workflows(query, limit=limit, rpc_timeout=timeout)
     page = [(execution.id, execution.start_time) async for execution in listed]
     oldest = min((start for _, start in page), default=None)
     more = oldest is not None and len(page) == limit

@@ -105,7 +105,7 @@ async def start_run(
         raise
 
 
-async def cancel_run(client: Client, run_id: str, *, generation: int, patience: timedelta) -> bool:
+async def cancel_run(client: Client, run_id: str, *, generation: int, timeout: timedelta) -> bool:
     """Ask Temporal to cancel a run's workflow; return False when there is no such workflow.
 
     Raises:
@@ -113,7 +113,7 @@ async def cancel_run(client: Client, run_id: str, *, generation: int, patience: 
     """
     handle = client.get_workflow_handle(contract.workflow_id(run_id, generation))
     try:
-        await handle.cancel(rpc_timeout=patience)
+        await handle.cancel(rpc_timeout=timeout)
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
             return False
@@ -121,14 +121,14 @@ async def cancel_run(client: Client, run_id: str, *, generation: int, patience: 
     return True
 
 
-async def current_run_id(client: Client, workflow_id: str, *, patience: timedelta) -> str | None:
+async def current_run_id(client: Client, workflow_id: str, *, timeout: timedelta) -> str | None:
     """Return the Temporal run id of a workflow's newest execution; None when there is none.
 
     Raises:
         RPCError: Any failure but NOT_FOUND; try again.
     """
     try:
-        found = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=patience)
+        found = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=timeout)
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise
@@ -137,7 +137,7 @@ async def current_run_id(client: Client, workflow_id: str, *, patience: timedelt
 
 
 async def end_branch(
-    client: Client, workflow_id: str, *, parent_run_id: str, patience: timedelta
+    client: Client, workflow_id: str, *, parent_run_id: str, timeout: timedelta
 ) -> None:
     """Terminate the workflow of a branch that another execution than ``parent_run_id`` started.
 
@@ -148,12 +148,12 @@ async def end_branch(
         RPCError: Any failure but NOT_FOUND; try again.
     """
     try:
-        found = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=patience)
+        found = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=timeout)
         if found.raw_description.workflow_execution_info.parent_execution.run_id == parent_run_id:
             return
         # By run id: a branch that is started in the meantime must not be hit.
         handle = client.get_workflow_handle(workflow_id, run_id=found.run_id)
-        await handle.terminate(reason="its parent was reset", rpc_timeout=patience)
+        await handle.terminate(reason="its parent was reset", rpc_timeout=timeout)
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise

@@ -69,7 +69,7 @@ class Activities:
         return Database(
             self.database.source,
             prefix=self.options.table_prefix,
-            patience=self.options.postgres_timeout,
+            timeout=self.options.postgres_timeout,
             bounded=False,
             size=self.options.concurrency,
             # A pool of the application has a fixed size: leave half of it to everything else.
@@ -90,14 +90,14 @@ class Activities:
             return Database(
                 source,
                 prefix=options.table_prefix,
-                patience=options.postgres_timeout,
+                timeout=options.postgres_timeout,
                 size=1,
                 statement_cache=options.statement_cache,
             )
 
         # Before Temporal counts the worker as dead and gives its steps to others.
-        patience = min(BLOCKED_AFTER, options.heartbeat_timeout / 3)
-        return Watchdog(connect if isinstance(source, str) else None, patience=patience)
+        blocked_after = min(BLOCKED_AFTER, options.heartbeat_timeout / 3)
+        return Watchdog(connect if isinstance(source, str) else None, blocked_after=blocked_after)
 
     def all(
         self,

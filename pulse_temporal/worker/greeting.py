@@ -62,7 +62,7 @@ class Greeting:
                 client,
                 task_queue=self.options.task_queue,
                 database=database,
-                patience=self.options.temporal_timeout,
+                timeout=self.options.temporal_timeout,
             )
         except RPCError:  # perhaps not permitted; Strangers also warns, when it meets a task
             return

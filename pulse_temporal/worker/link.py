@@ -155,10 +155,10 @@ class Link:
         The checks come before the dispatcher has the client: with a namespace or a search
         attribute missing, every start would fail.
         """
-        patience = self.options.temporal_timeout
+        timeout = self.options.temporal_timeout
         client = await connect(self.target, namespace=self.options.namespace)
-        await check_namespace(client, patience=patience)
-        await ensure_search_attributes(client, patience=patience)
+        await check_namespace(client, timeout=timeout)
+        await ensure_search_attributes(client, timeout=timeout)
         await self.greet(client, work=work)
         self.dispatcher.client = client
         if work:

@@ -100,7 +100,7 @@ async def write_locally(
         raise TryElsewhere(f"{activity} does not succeed here: {cause or error}") from None
 
 
-async def attempt_locally(step: StepInput, *, bound: timedelta, summary: str) -> StepDone | None:
+async def attempt_locally(step: StepInput, *, timeout: timedelta, summary: str) -> StepDone | None:
     """Deliver a step for the first time, inside the workflow's own worker.
 
     Return None when the delivery ended without anything on record; it is delivered again then,
@@ -115,7 +115,7 @@ async def attempt_locally(step: StepInput, *, bound: timedelta, summary: str) ->
             step.handler,
             step,
             result_type=StepAnswer,
-            start_to_close_timeout=bound + BACKSTOP,
+            start_to_close_timeout=timeout + BACKSTOP,
             retry_policy=ONCE,  # attempts are counted by the ledger, not by Temporal
             summary=summary,
         )
@@ -128,7 +128,7 @@ async def attempt_locally(step: StepInput, *, bound: timedelta, summary: str) ->
 
 
 async def attempt_queued(
-    step: StepInput, *, bound: timedelta, heartbeat: timedelta, summary: str
+    step: StepInput, *, timeout: timedelta, heartbeat: timedelta, summary: str
 ) -> StepDone:
     """Deliver a step through the task queue, again and again while workers are lost.
 
@@ -140,7 +140,7 @@ async def attempt_queued(
         step.handler,
         step,
         result_type=StepAnswer,
-        start_to_close_timeout=bound + BACKSTOP,
+        start_to_close_timeout=timeout + BACKSTOP,
         heartbeat_timeout=heartbeat,
         # For deliveries that were lost, and for steps that could not start where they came to; an
         # attempt that has failed is raised as not retryable.

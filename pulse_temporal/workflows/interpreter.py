@@ -236,12 +236,12 @@ class Interpreter:
     async def _attempt(self, step: StepInput, shape: StepSkeleton, *, local: bool) -> StepDone:
         summary = f"{step.type} · {shape.name}"
         if local:
-            tried, bound = step, step.timeout_ms
+            tried, timeout_ms = step, step.timeout_ms
             if shape.timeout_ms is None:
-                bound = self._terms.local_limit_ms
-                tried = step.model_copy(update={"tried_for_ms": bound})
+                timeout_ms = self._terms.local_limit_ms
+                tried = step.model_copy(update={"tried_for_ms": timeout_ms})
             done = await attempt_locally(
-                tried, bound=timedelta(milliseconds=bound), summary=summary
+                tried, timeout=timedelta(milliseconds=timeout_ms), summary=summary
             )
             # Nothing is on record. Said along, because where signals could not be stored, the next
             # delivery waits until they can, instead of being lost as well.
@@ -253,7 +253,7 @@ class Interpreter:
                 return done
         return await attempt_queued(
             step,
-            bound=timedelta(milliseconds=step.timeout_ms),
+            timeout=timedelta(milliseconds=step.timeout_ms),
             heartbeat=timedelta(milliseconds=self._terms.heartbeat_timeout_ms),
             summary=summary,
         )

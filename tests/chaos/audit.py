@@ -44,7 +44,7 @@ async def audit_postgres(dsn: str, *, entries: Sequence[Entry], effects: Path) -
         entries: The emitter's journal.
         effects: Folder in which the handlers wrote.
     """
-    database = Database(dsn, prefix="pulse_", patience=PATIENCE * 10, size=1)
+    database = Database(dsn, prefix="pulse_", timeout=PATIENCE * 10, size=1)
     try:
         async with database.session() as session:
             await _load(session.connection, entries, effects)

@@ -72,7 +72,7 @@ class Transactions:
 
     def __init__(self, pulse: PulseTest) -> None:
         self.pulse = pulse
-        self.database = Database(pulse.dsn, prefix="pulse_", patience=timedelta(seconds=30))
+        self.database = Database(pulse.dsn, prefix="pulse_", timeout=timedelta(seconds=30))
         observers = Observers(self.database, RunWaiter(self.database), on_step=None, on_run=None)
         options = pulse.engine.options
         self.ledger = Ledger(self.database, observers, options, worker_id="wrk_1", clock=utc_now)
@@ -94,9 +94,9 @@ class Transactions:
         await connection.execute("DELETE FROM pulse_outbox WHERE run_id = $1", run_id)
         name = f"execution-{next(_executions)}"
         root = Fence(run_id, TENANT, 1, "", name, name, None, None)
-        first = await self.ledger.open(root, "0", bound=BOUND)
+        first = await self.ledger.open(root, "0", timeout=BOUND)
         await self.mirror.start_parallel(root, "1", opens_list=False)
-        in_branch = await self.ledger.open(branch_of(root, 0), "1/b0/0", bound=BOUND)
+        in_branch = await self.ledger.open(branch_of(root, 0), "1/b0/0", timeout=BOUND)
         await self.mirror.begin(branch_of(root, 1))
         until = utc_now() + BOUND
         await self.mirror.start_delay(branch_of(root, 1), "1/b1/0", now=utc_now(), until=until)
@@ -173,9 +173,9 @@ class Transactions:
         ledger, mirror, later = self.ledger, self.mirror, utc_now() + BOUND
         return {
             "begin": lambda s: mirror.begin(s.branch(3)),
-            "open": lambda s: ledger.open(s.branch(3), "1/b3/0", bound=BOUND),
-            "claim": lambda s: ledger.claim(s.root, "2", bound=BOUND, waited_after=0),
-            "claim again": lambda s: ledger.claim(s.root, "0", bound=BOUND, waited_after=0),
+            "open": lambda s: ledger.open(s.branch(3), "1/b3/0", timeout=BOUND),
+            "claim": lambda s: ledger.claim(s.root, "2", timeout=BOUND, waited_after=0),
+            "claim again": lambda s: ledger.claim(s.root, "0", timeout=BOUND, waited_after=0),
             "succeed": self.succeed,
             "succeed as the last": lambda s: self.succeed(s, ends=True),
             "succeed transactionally": lambda s: self.succeed(s, invoices=True),

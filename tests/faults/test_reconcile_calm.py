@@ -109,7 +109,7 @@ async def test_a_run_that_ends_while_temporal_is_asked_is_no_difference(
     run = await pulse.emit_and_wait("calm.kept")
     await operator.ended(run.id)
     stale = OpenRun(run.id, TENANT, generation=1, has_begun=True)
-    database = Database(pulse.dsn, prefix="pulse_", patience=timedelta(seconds=10))
+    database = Database(pulse.dsn, prefix="pulse_", timeout=timedelta(seconds=10))
     comparison = Comparison(database, pulse.engine.options, operator.client, ComparisonScope())
     await comparison.compare_runs([stale])
     await database.close()

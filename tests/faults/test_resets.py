@@ -291,7 +291,7 @@ async def test_a_reset_that_was_reset_before_it_spoke_takes_nothing_over(
     environment.info = replace(
         environment.info, workflow_id=run_id, workflow_run_id=silent, is_local=True
     )
-    database = Database(pulse.dsn, prefix="pulse_", patience=timedelta(seconds=10))
+    database = Database(pulse.dsn, prefix="pulse_", timeout=timedelta(seconds=10))
     observers = Observers(database, RunWaiter(database), on_step=None, on_run=None)
     mirror = Mirror(database, pulse.engine.registry, observers, pulse.engine.options)
     activities = MirrorActivities(mirror, RunControl(database, observers), lambda: None)

@@ -216,7 +216,7 @@ def speaking(run: WorkflowRun) -> Fence:
 
 async def begin(database: str, run: WorkflowRun, first: str, options: EngineOptions) -> object:
     """Begin a run as a worker does, by its first step."""
-    store = Database(database, prefix="pulse_", patience=PATIENCE)
+    store = Database(database, prefix="pulse_", timeout=PATIENCE)
     observers = Observers(store, RunWaiter(store), on_step=None, on_run=None)
     mirror = Mirror(store, Registry(), observers, options)
     fence = speaking(run)

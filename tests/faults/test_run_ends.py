@@ -58,7 +58,7 @@ async def test_a_run_whose_next_generation_cannot_start(
         "UPDATE pulse_workflow_step_runs SET status = 'completed', completed_at = now(),"
         " started_at = now(), result = '{\"paid\": 1}', result_bytes = 10"
     )
-    store = Database(database, prefix="pulse_", patience=PATIENCE)
+    store = Database(database, prefix="pulse_", timeout=PATIENCE)
     async with store.session() as session:
         failed = await runs.fail_unstarted(
             session,

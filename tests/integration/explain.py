@@ -83,7 +83,7 @@ class Recorder:
         self,
         text: str,
         *arguments: object,
-        timeout: float | None = None,  # noqa: ASYNC109 - asyncpg's name
+        timeout: float | None = None,
     ) -> list[asyncpg.Record]:
         """Run a statement and give its rows."""
         self.sent.append((text, arguments))

@@ -19,7 +19,7 @@ TOMORROW = DIALECT + 1
 @pytest.fixture
 async def store(database: str) -> AsyncGenerator[Database]:
     """Give the engine's own way to the test's database."""
-    opened = Database(database, prefix="pulse_", patience=PATIENCE)
+    opened = Database(database, prefix="pulse_", timeout=PATIENCE)
     yield opened
     await opened.close()
 

@@ -25,7 +25,7 @@ BOUND = timedelta(seconds=10)
 @pytest.fixture
 async def opened(pulse: PulseTest) -> AsyncGenerator[Database]:
     """Give the tables as another worker sees them."""
-    database = Database(pulse.dsn, prefix="pulse_", patience=BOUND)
+    database = Database(pulse.dsn, prefix="pulse_", timeout=BOUND)
     yield database
     await database.close()
 
@@ -44,7 +44,7 @@ async def test_the_active_step_of_a_run_that_has_gone_on_is_not_set_back(
     ledger = Ledger(opened, observers, options, worker_id="wrk_late", clock=utc_now)
     mirror = Mirror(opened, pulse.engine.registry, observers, options)
 
-    again = await ledger.claim(fence, "0", bound=BOUND, waited_after=0)
+    again = await ledger.claim(fence, "0", timeout=BOUND, waited_after=0)
     assert isinstance(again, StepDone)
     await mirror.start_delay(fence, "1", now=utc_now(), until=utc_now())
     await mirror.start_parallel(fence, "2", opens_list=False)

@@ -32,10 +32,10 @@ async def test_a_run_that_begins_between_two_statements_is_listed(
 ) -> None:
     await idle_pulse.define("order.paid")
     (run_id,) = (await idle_pulse.emit("order.paid")).run_ids
-    store = Database(database, prefix="pulse_", patience=timedelta(seconds=10))
+    store = Database(database, prefix="pulse_", timeout=timedelta(seconds=10))
 
     async with store.session() as session:
-        reading = RunsGoOn(session.connection, session.statements, session.seconds)
+        reading = RunsGoOn(session.connection, session.statements, session.timeout_seconds)
         found = await runs.list_places(reading, RunFilter(), after=NEWEST, limit=10)
 
     await store.close()

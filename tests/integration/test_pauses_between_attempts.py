@@ -34,7 +34,7 @@ async def test_a_waited_out_pause_lets_the_next_attempt_begin_once(
     (run_id,) = trigger.run_ids
     await pulse.wait_for_step(run_id, "0", "scheduled")
     fence = await root_fence(connection, run_id)
-    database = Database(pulse.dsn, prefix="pulse_", patience=BOUND)
+    database = Database(pulse.dsn, prefix="pulse_", timeout=BOUND)
     ledger = Ledger(
         database,
         Observers(database, RunWaiter(database), on_step=None, on_run=None),
@@ -43,18 +43,18 @@ async def test_a_waited_out_pause_lets_the_next_attempt_begin_once(
         clock=utc_now,
     )
 
-    early = await ledger.claim(fence, "0", bound=BOUND, waited_after=0)
+    early = await ledger.claim(fence, "0", timeout=BOUND, waited_after=0)
     assert isinstance(early, AttemptFailure)
     assert early.retry_in_ms is not None
     assert 0 < early.retry_in_ms <= PAUSE_MS
 
-    second = await ledger.claim(fence, "0", bound=BOUND, waited_after=1)
+    second = await ledger.claim(fence, "0", timeout=BOUND, waited_after=1)
     assert isinstance(second, Claimed)
     failed = FailedAttempt(message="no", retryable=True)
     policy = RetryPolicy(max_attempts=3, backoff_ms=PAUSE_MS)
     await ledger.fail(second.claim_ref, failed=failed, policy=policy, logs=[])
 
-    again = await ledger.claim(fence, "0", bound=BOUND, waited_after=1)
+    again = await ledger.claim(fence, "0", timeout=BOUND, waited_after=1)
     assert isinstance(again, AttemptFailure)
     assert again.attempt == 2
 

@@ -198,7 +198,9 @@ def recording(known: Known) -> Ask:
     """Claim a step and record its result."""
 
     async def ask(session: Session) -> None:
-        terms = claims.ClaimTerms(worker_id="wrk_1", bound=BOUND, waited_after=0, opens_list=False)
+        terms = claims.ClaimTerms(
+            worker_id="wrk_1", timeout=BOUND, waited_after=0, opens_list=False
+        )
         claimed = await claims.claim(session, known.fence, "3", terms=terms)
         assert claimed is not None
         recorded = await attempts.record_success(

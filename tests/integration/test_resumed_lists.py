@@ -40,7 +40,7 @@ async def test_a_false_condition_that_has_passed_over_nothing_is_asked_again(
         parent_run_id=None,
         parent_first_run_id=None,
     )
-    opened = Database(database, prefix="pulse_", patience=timedelta(seconds=4))
+    opened = Database(database, prefix="pulse_", timeout=timedelta(seconds=4))
 
     with suppress(Undone):
         async with opened.transaction() as session:

@@ -28,7 +28,7 @@ LEASE = timedelta(seconds=15)
 @pytest.fixture
 async def store(database: str) -> AsyncGenerator[Database]:
     """Give the engine's own way to the test's database."""
-    opened = Database(database, prefix="pulse_", patience=PATIENCE)
+    opened = Database(database, prefix="pulse_", timeout=PATIENCE)
     yield opened
     await opened.close()
 

@@ -66,7 +66,7 @@ class World:
         self._loop = loop
         self._doors: dict[tuple[str, int], Door] = defaultdict(Door)
         self._back: PulseTest | None = None
-        self._database = Database(dsn, prefix="pulse_", patience=PATIENCE)
+        self._database = Database(dsn, prefix="pulse_", timeout=PATIENCE)
         self.front = self.do(self._open(dsn, temporal_address))
         self.operator = self.do(self._hire(temporal_address))
 

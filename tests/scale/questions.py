@@ -133,7 +133,9 @@ class Subject:
             parent_run_id=None,
             parent_first_run_id=None,
         )
-        terms = claims.ClaimTerms(worker_id="wrk_1", bound=BOUND, waited_after=0, opens_list=True)
+        terms = claims.ClaimTerms(
+            worker_id="wrk_1", timeout=BOUND, waited_after=0, opens_list=True
+        )
         async with self.database.session() as session:
             claimed = await claims.claim(session, fence, "0", terms=terms)
         assert claimed is not None
@@ -167,7 +169,7 @@ async def subject(dsn: str, history: History, *, seed: int) -> AsyncGenerator[Su
     engine.register_trigger("unheard", source="shop")
     for number in range(history.of_each):
         engine.register_trigger(f"type_{number}", source="shop")
-    database = Database(dsn, prefix=PREFIX, patience=PATIENCE)
+    database = Database(dsn, prefix=PREFIX, timeout=PATIENCE)
     try:
         ids = await Ids.read(dsn)
         yield Subject(history, engine, database, ids, Random(seed), [], [])  # noqa: S311 - chooses rows

@@ -16,7 +16,7 @@ async def test_dropped_events_are_told_once(caplog: pytest.LogCaptureFixture) ->
     def on_step(event: StepCompleteEvent) -> None:
         raise AssertionError(event)
 
-    database = Database("postgresql://nowhere", prefix="pulse_", patience=timedelta(seconds=1))
+    database = Database("postgresql://nowhere", prefix="pulse_", timeout=timedelta(seconds=1))
     observers = Observers(database, RunWaiter(database), on_step=on_step, on_run=None)
 
     paths = [f"{number}" for number in range(QUEUE_LIMIT + 3)]

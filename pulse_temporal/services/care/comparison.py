@@ -266,7 +266,7 @@ class Comparison:
 
     async def _look_up(self, workflow_id: str) -> Execution | None:
         async with self._slots:
-            return await look_up(self.client, workflow_id, patience=self.options.temporal_timeout)
+            return await look_up(self.client, workflow_id, timeout=self.options.temporal_timeout)
 
     async def _standing(self, run_ids: Sequence[str], *, age: timedelta) -> dict[str, StandingRun]:
         async with self.database.session() as session:

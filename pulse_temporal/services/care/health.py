@@ -159,17 +159,17 @@ class HealthChecks:
 
     async def _temporal(self, connect: Connect) -> tuple[Client | None, list[HealthCheck]]:
         """Return a client and the checks that Temporal answers; no client if it cannot be used."""
-        patience = self.options.temporal_timeout
+        timeout = self.options.temporal_timeout
         try:
             client = await connect()
-            await namespace_id(client, patience=patience)
+            await namespace_id(client, timeout=timeout)
         except (TemporalUnavailableError, ConfigurationError) as error:
             return None, [temporal_failed(str(error))]
         except RPCError as error:
             return None, [temporal_failed(refusal(error))]
         return client, [
             judge_temporal(client),
-            await check_attributes(client, patience=patience),
+            await check_attributes(client, timeout=timeout),
         ]
 
     async def _mirror(self, client: Client) -> HealthCheck:

@@ -48,5 +48,5 @@ class Maintenance:
     async def _client(self) -> Client:
         """Return the engine's client while it is connected, or else a new one."""
         return self.dispatcher.client or await connect(
-            self.target, namespace=self.options.namespace, patience=self.options.temporal_timeout
+            self.target, namespace=self.options.namespace, timeout=self.options.temporal_timeout
         )

@@ -27,7 +27,7 @@ def identity_of(worker_id: str, database: str) -> str:
 
 
 async def other_databases(
-    client: Client, *, task_queue: str, database: str | None, patience: timedelta
+    client: Client, *, task_queue: str, database: str | None, timeout: timedelta
 ) -> dict[str, int]:
     """Return how many workers of other databases poll a task queue, by database id.
 
@@ -39,7 +39,7 @@ async def other_databases(
         task_queue=TaskQueue(name=task_queue),
         task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     )
-    answer = await client.workflow_service.describe_task_queue(request, timeout=patience)
+    answer = await client.workflow_service.describe_task_queue(request, timeout=timeout)
     # Compared with each other, not with this machine's clock, which may be wrong.
     newest = max((poller.last_access_time.seconds for poller in answer.pollers), default=0)
     found: dict[str, set[str]] = {}

@@ -154,7 +154,7 @@ class Reconciler:
         new namespace stays unaccepted.
         """
         with temporal_answers():
-            namespace = await namespace_id(client, patience=self.options.temporal_timeout)
+            namespace = await namespace_id(client, timeout=self.options.temporal_timeout)
             moved = before.namespace_id not in (None, namespace)
             # A namespace that changed is accepted only if all runs are in it. So everything is
             # compared: a single page of the wrong Temporal might happen to have no runs.

@@ -43,10 +43,10 @@ def refusal(error: RPCError) -> str:
     return f"Temporal does not answer: {error.message}"
 
 
-async def check_attributes(client: Client, *, patience: timedelta) -> HealthCheck:
+async def check_attributes(client: Client, *, timeout: timedelta) -> HealthCheck:
     """Return whether the search attributes are registered, and with the right type."""
     try:
-        flaws = await attribute_flaws(client, patience=patience)
+        flaws = await attribute_flaws(client, timeout=timeout)
     except RPCError as error:
         return HealthCheck(
             name="search_attributes",
@@ -96,11 +96,11 @@ async def check_sharing(
     """
     if database is None:
         return _sharing("ok", "Not looked at: the id of this database is not known.")
-    patience = options.temporal_timeout
+    timeout = options.temporal_timeout
     queue = options.task_queue
     try:
         others = await other_databases(
-            client, task_queue=queue, database=database, patience=patience
+            client, task_queue=queue, database=database, timeout=timeout
         )
     except RPCError as error:
         return _sharing("ok", f"Temporal does not say who polls: {error.message}")

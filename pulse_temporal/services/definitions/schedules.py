@@ -254,15 +254,15 @@ class Schedules:
             is_same = await _is_same(client, found.description.schedule, wanted, clock)
             return None if is_same else ScheduleUpdate(wanted)
 
-        patience = self.options.temporal_timeout
+        timeout = self.options.temporal_timeout
         handle = client.get_schedule_handle(self._id(owner.id))
         try:
-            await handle.update(change, rpc_timeout=patience)
+            await handle.update(change, rpc_timeout=timeout)
         except RPCError as error:
             if error.status != RPCStatusCode.NOT_FOUND:
                 raise
             await client.create_schedule(
-                handle.id, wanted, search_attributes=labels, rpc_timeout=patience
+                handle.id, wanted, search_attributes=labels, rpc_timeout=timeout
             )
 
     def _schedule(

@@ -307,7 +307,7 @@ class Dispatcher:
                 client,
                 command.subject_id,
                 generation=command.generation,
-                patience=self.options.temporal_timeout,
+                timeout=self.options.temporal_timeout,
             )
         except RPCError as error:
             await self._postpone(command.id, error, tries=command.tries)

@@ -85,17 +85,17 @@ class Ledger:
         self.kept = KeptResults()
 
     async def claim(
-        self, fence: Fence, path: str, *, bound: timedelta, waited_after: int
+        self, fence: Fence, path: str, *, timeout: timedelta, waited_after: int
     ) -> Claimed | Recorded:
         """Take a step, or learn what is on record for it.
 
         Args:
             fence: The execution that asks.
             path: The step.
-            bound: Length of the attempt that begins with the claim.
+            timeout: Length of the attempt that begins with the claim.
             waited_after: Number of the failed attempt whose pause the execution has waited out.
         """
-        terms = ClaimTerms(self.worker_id, bound, waited_after=waited_after)
+        terms = ClaimTerms(self.worker_id, timeout, waited_after=waited_after)
         # Two transactions a round, so another delivery may come between them: it claims what was
         # just settled, and the next round settles that one. More rounds would be a delivery that
         # never ends; Temporal's own pauses are the better wait.
@@ -109,13 +109,13 @@ class Ledger:
                 return recorded
         raise StoreError(f"Step {path} of {fence.run_id} is contended; the claim is tried again.")
 
-    async def open(self, fence: Fence, path: str, *, bound: timedelta) -> Claimed | None:
+    async def open(self, fence: Fence, path: str, *, timeout: timedelta) -> Claimed | None:
         """Begin a list and claim its first step, in one statement.
 
         Return None, and change nothing, when another execution has written for the list before:
         then the list must be begun by itself, which says which steps have ended.
         """
-        terms = ClaimTerms(self.worker_id, bound, opens_list=True)
+        terms = ClaimTerms(self.worker_id, timeout, opens_list=True)
         async with self.database.session() as session:
             return await claims.claim(session, fence, path, terms=terms, kept=self.kept)
 

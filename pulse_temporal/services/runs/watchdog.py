@@ -60,12 +60,14 @@ class Watchdog:
     Args:
         connect: Makes a way to Postgres for the thread; None: there is none, so that the log is
             all that it can write.
-        patience: Time after which the loop counts as blocked.
+        blocked_after: Time after which the loop counts as blocked.
     """
 
-    def __init__(self, connect: Callable[[], Database] | None, *, patience: timedelta) -> None:
+    def __init__(
+        self, connect: Callable[[], Database] | None, *, blocked_after: timedelta
+    ) -> None:
         self._connect = connect
-        self._patience = patience.total_seconds()
+        self._blocked_after_seconds = blocked_after.total_seconds()
         self._at_work: dict[AtWork, None] = {}
         self._is_answered = True
         self._repeats = Repeats()
@@ -109,7 +111,7 @@ class Watchdog:
                 if now - looked_at > LONGEST_GAP.total_seconds():
                     asked_at = now
                 looked_at = now
-                if not self._is_answered and now - asked_at >= self._patience:
+                if not self._is_answered and now - asked_at >= self._blocked_after_seconds:
                     self._note(loop, ident, timedelta(seconds=now - asked_at), tell=not is_told)
                     if not is_told:  # the first mark must come before Temporal misses a heartbeat
                         marked_at = now - MARK_EVERY.total_seconds()

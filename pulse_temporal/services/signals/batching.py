@@ -203,8 +203,8 @@ class EmitBatcher:
         """Store signals; if an earlier statement has stored them already, read what it stored."""
         send = triggers.send_again if together[0].is_again else triggers.send_signals
         signals = [each.trigger for each in together]
-        patience = timedelta(seconds=seconds) if seconds else None
-        return await send(session, signals, lease=together[0].lease, patience=patience)
+        timeout = timedelta(seconds=seconds) if seconds else None
+        return await send(session, signals, lease=together[0].lease, timeout=timeout)
 
     def _learn(self, together: Sequence[Waiting], *, seconds: float, is_apart: bool) -> None:
         if is_apart:

@@ -132,7 +132,7 @@ class SignalWriter:
         lease = self._lease if starts is not None else None
         async with savepoint(session):
             emitted = await triggers.emit_all(
-                session, signals, lease=lease, patience=self.options.postgres_timeout
+                session, signals, lease=lease, timeout=self.options.postgres_timeout
             )
             envelopes = await _envelopes(session, signals, emitted)
         await reach("emit.before_commit")

@@ -4,7 +4,7 @@
 -- Take a step that nobody works on, and load all that its handler needs. No row: it is being
 -- worked on, has ended, is canceled, this execution does not speak for the run, or the run needs a
 -- newer release.
--- bound: time until the attempt's deadline. waited_after: failed attempt whose pause Temporal's
+-- timeout: time until the attempt's deadline. waited_after: failed attempt whose pause Temporal's
 -- timer has let pass, 0 for none. first_execution_run_id: of an execution that begins with this
 -- step, as the first to speak for its run or branch and generation; NULL: it has begun.
 -- known_depth, known_index: place before which the results are known to the caller, its depth in
@@ -94,7 +94,7 @@ WITH control AS (
         started_at, deadline_at
     )
     SELECT id, claim, run_id, tenant_id, generation, epoch, attempt, :worker_id, now(),
-        now() + :bound
+        now() + :timeout
     FROM step
 ), event AS (
     -- Told with the claim, so that no attempt is without its beginning.

@@ -189,11 +189,11 @@ LEFT JOIN matched AS m ON m.trigger_id = t.id
 LEFT JOIN outbox AS o ON o.run_id = m.run_id
 ORDER BY t.position, m.position;
 
--- name: bound_waits
+-- name: set_lock_timeout
 -- Let no statement of this transaction wait longer for a lock of another one; gives the bound that
 -- held before.
--- bound: as Postgres writes it; a number alone is milliseconds.
-SELECT current_setting('lock_timeout') AS before, set_config('lock_timeout', :bound::text, true);
+-- timeout: as Postgres writes it; a number alone is milliseconds.
+SELECT current_setting('lock_timeout') AS before, set_config('lock_timeout', :timeout::text, true);
 
 -- name: find_by_keys
 -- The triggers that idempotency keys belong to.
