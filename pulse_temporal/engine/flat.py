@@ -268,7 +268,7 @@ class FlatMethods(Methods):
     async def wait_for_run(
         self,
         run_id: str,
-        timeout: Duration | None = 30.0,  # noqa: ASYNC109 - the word users expect
+        timeout: Duration | None = 30.0,
         *,
         tenant_id: str | None = None,
     ) -> WorkflowRun:
