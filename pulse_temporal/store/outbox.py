@@ -24,8 +24,9 @@ class OutboxCommand:
 
     Attributes:
         subject_id: A run; the definition when it is about a schedule.
+        dialect: The one that it needs.
         tries: How often it was leased, this time included.
-        share: Most commands that a tenant could have in this lease.
+        share: Most commands that a tenant could have in this lease, its dialects together.
         last_turn: The tenant that had the last turn in it.
     """
 
@@ -34,12 +35,13 @@ class OutboxCommand:
     tenant_id: str
     subject_id: str
     generation: int
+    dialect: int
     tries: int
     share: int
     last_turn: str
 
 
-async def lease(
+async def lease(  # noqa: PLR0913 - all but two are given by name
     session: Session,
     subject: Subject,
     *,
@@ -47,6 +49,7 @@ async def lease(
     length: timedelta,
     limit: int,
     after: str = "",
+    passed_over: Sequence[str] = (),
 ) -> list[OutboxCommand]:
     """Take due commands of one queue: of each tenant an equal share, in order within a run.
 
@@ -60,6 +63,7 @@ async def lease(
         limit: Most commands.
         after: The tenant after which the turns begin; with more tenants than ``limit`` the next
             ones have their turn.
+        passed_over: Tenants that have no turn now, because nobody could execute theirs.
     """
     found = await session.rows(
         "outbox.lease",
@@ -69,6 +73,7 @@ async def lease(
         dialect=DIALECT,
         subject=subject,
         after_tenant=after,
+        passed_over=list(passed_over),
     )
     return _commands(found)
 
@@ -89,7 +94,7 @@ async def lease_new(
         subject: What they are about.
         task_queue: Whose commands.
         length: Of the lease.
-        share: Most commands of each tenant.
+        share: Most commands of each tenant and dialect.
         turns: Tenants, and the id of a command after which theirs go on.
     """
     tenants, after = list(turns), list(turns.values())
@@ -116,7 +121,11 @@ async def newcomers(
 ) -> dict[str, int]:
     """Read which tenants have new commands after an id, and after which id theirs begin."""
     found = await session.rows(
-        "outbox.newcomers", task_queue=task_queue, subject=subject, after_id=since
+        "outbox.newcomers",
+        task_queue=task_queue,
+        subject=subject,
+        after_id=since,
+        dialect=DIALECT,
     )
     return {row["tenant_id"]: row["after"] for row in found}
 

@@ -324,7 +324,7 @@ WORK: Mapping[str, Callable[[Known], Ask]] = {
         lambda session: health.blocked_steps(session, task_queue=QUEUE, limit=50)
     ),
 }
-GROUPS = {"list": (LISTS, 300), "read": (READS, 80), "work": (WORK, 1_500)}
+GROUPS = {"list": (LISTS, 300), "read": (READS, 80), "work": (WORK, 1_750)}
 QUESTIONS = {
     f"{group}: {name}": (ask, pages)
     for group, (asks, pages) in GROUPS.items()

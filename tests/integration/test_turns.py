@@ -11,6 +11,7 @@ import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from pulse_temporal.model.dialect import DIALECT
 from pulse_temporal.services.outbox.dispatch import Dispatcher
 from pulse_temporal.services.outbox.relay import Relay
 from pulse_temporal.services.runs.control import RunControl
@@ -26,6 +27,9 @@ QUEUE = "turns"
 LEASE = timedelta(minutes=5)
 DEAD = 20_000
 FEW_PAGES = 60
+PAGES_OF_TAKEN = 20
+"""Pages that one command costs at most: its own, those of its index entries, old and new."""
+
 PUT = """
 INSERT INTO pulse_outbox (kind, tenant_id, definition_id, task_queue)
 SELECT $1, $2, $2 || n, $3 FROM generate_series(1, $4::int) AS n
@@ -106,6 +110,88 @@ async def test_a_lease_reads_nothing_of_a_backlog_but_what_it_takes(
         scanned = {node.kind for node in plan.root.walk() if node.relation == "pulse_outbox"}
         assert "Seq Scan" not in scanned
         assert plan.pages < 1_000
+
+
+async def test_commands_of_a_newer_dialect_take_no_share_and_are_not_read(
+    store: Database, connection: asyncpg.Connection
+) -> None:
+    """Also where they are due longest, and where their tenant has others too."""
+    for tenant_id in ("newer", "noisy"):
+        await connection.execute(PUT, "start", tenant_id, QUEUE, 20_000)
+    await connection.execute("UPDATE pulse_outbox SET dialect = $1", DIALECT + 1)
+    await connection.execute(PUT, "start", "noisy", QUEUE, 5_000)
+    await connection.execute(PUT, "start", "quiet", QUEUE, 1)
+    await connection.execute("VACUUM (ANALYZE) pulse_outbox")
+
+    async def ask(session: Session) -> object:
+        return await outbox.lease(session, "runs", task_queue=QUEUE, length=LEASE, limit=20)
+
+    for planning in ("force_generic_plan", "force_custom_plan"):
+        (plan,) = await explain(connection, ask, planning=planning)
+        assert plan.pages < FEW_PAGES + PAGES_OF_TAKEN * 20
+    assert await lease(store) == {"noisy": 50, "quiet": 1}
+
+
+async def test_dialects_share_the_share_of_their_tenant(
+    store: Database, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "DIALECT", DIALECT + 1)
+    await connection.execute(PUT, "start", "two", QUEUE, 1_000)
+    await connection.execute("UPDATE pulse_outbox SET dialect = $1", DIALECT + 1)
+    for tenant_id in ("two", "one"):
+        await connection.execute(PUT, "start", tenant_id, QUEUE, 1_000)
+
+    async with store.session() as session:
+        found = await outbox.lease(session, "runs", task_queue=QUEUE, length=LEASE, limit=100)
+        turns = await outbox.newcomers(session, "runs", task_queue=QUEUE, since=0)
+        new = await outbox.lease_new(
+            session, "runs", task_queue=QUEUE, length=LEASE, share=10, turns=turns
+        )
+
+    assert Counter((each.tenant_id, each.dialect) for each in found) == {
+        ("one", DIALECT): 50,
+        ("two", DIALECT): 25,
+        ("two", DIALECT + 1): 25,
+    }
+    assert Counter((each.tenant_id, each.dialect) for each in new) == {
+        ("one", DIALECT): 10,
+        ("two", DIALECT): 10,
+        ("two", DIALECT + 1): 10,
+    }
+
+
+async def test_of_more_dialects_than_a_share_has_room_for_the_oldest_command_is_taken(
+    store: Database, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "DIALECT", DIALECT + 1)
+    await connection.execute(PUT, "start", "two", QUEUE, 1)
+    await connection.execute("UPDATE pulse_outbox SET dialect = $1", DIALECT + 1)
+    await connection.execute(PUT, "start", "two", QUEUE, 10)
+    async with store.session() as session:
+        found = [
+            await outbox.lease(session, "runs", task_queue=QUEUE, length=LEASE, limit=1)
+            for _ in range(3)
+        ]
+
+    assert [[each.dialect for each in part] for part in found] == [
+        [DIALECT + 1],
+        [DIALECT],
+        [DIALECT],
+    ]
+
+
+async def test_tenants_that_are_passed_over_take_no_share(
+    store: Database, connection: asyncpg.Connection
+) -> None:
+    for tenant_id in ("first", "full", "last"):
+        await connection.execute(PUT, "start", tenant_id, QUEUE, 100)
+
+    async with store.session() as session:
+        found = await outbox.lease(
+            session, "runs", task_queue=QUEUE, length=LEASE, limit=100, passed_over=["full"]
+        )
+
+    assert Counter(command.tenant_id for command in found) == {"first": 50, "last": 50}
 
 
 @pytest.mark.usefixtures("long_transaction")

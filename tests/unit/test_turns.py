@@ -16,7 +16,7 @@ def commands(
 ) -> list[OutboxCommand]:
     """Make leased commands of tenants."""
     made = [
-        OutboxCommand(id_, "start", tenant, f"run_{id_}", 1, 1, share, last_turn)
+        OutboxCommand(id_, "start", tenant, f"run_{id_}", 1, 1, 1, share, last_turn)
         for tenant, all_ids in ids.items()
         for id_ in all_ids
     ]
@@ -122,3 +122,27 @@ def test_a_full_look_goes_on_after_the_tenant_that_came_last() -> None:
     assert turns.after == "b"
     turns.looked_at_all(commands({"c": [3]}, share=2, last_turn="c"), began=1.0, now=1.0)
     assert turns.after == ""
+
+
+def test_who_is_passed_over_keeps_its_place() -> None:
+    turns = Turns(batch=4)
+    turns.looked_at_all(commands({"a": [1, 2], "b": [7, 8]}, share=2), began=1.0, now=1.0)
+
+    chosen, share = turns.next(passed_over={"a"})
+    assert (chosen, share) == ({"b": 8}, 4)
+    turns.looked_at_new(chosen, [], began=1.0)
+    turns.looked_at_all([], began=1.0, now=1.0, passed_over={"a"})
+
+    assert turns.next() == ({"a": 2}, 4)
+
+
+def test_a_tenant_goes_on_after_the_dialect_that_has_come_less_far() -> None:
+    turns = Turns(batch=4)
+    made = [
+        OutboxCommand(id_, "start", "a", f"run_{id_}", 1, dialect, 1, 4, "")
+        for id_, dialect in ((1, 1), (2, 1), (8, 2), (9, 2))
+    ]
+
+    turns.looked_at_all(made, began=1.0, now=1.0)
+
+    assert turns.next()[0] == {"a": 2}

@@ -8,7 +8,7 @@ get slow they are made less often, and between them the relay looks only at what
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
 from pulse_temporal.store.outbox import OutboxCommand
@@ -69,16 +69,28 @@ class Turns:
         for tenant_id, after in newcomers.items():
             self.heads[tenant_id] = min(after, self.heads.get(tenant_id, after))
 
-    def next(self) -> tuple[dict[str, int], int]:
-        """Return the tenants whose turn it is, with their heads, and the share of each."""
+    def next(self, passed_over: Collection[str] = ()) -> tuple[dict[str, int], int]:
+        """Return the tenants whose turn it is, with their heads, and the share of each.
+
+        Args:
+            passed_over: Tenants that have no turn now.
+        """
         self.more = False
-        chosen = dict(list(self.heads.items())[: self.batch])
+        waiting = [(name, head) for name, head in self.heads.items() if name not in passed_over]
+        chosen = dict(waiting[: self.batch])
         return chosen, max(1, self.batch // max(1, len(chosen)))
 
-    def looked_at_all(self, leased: Sequence[OutboxCommand], *, began: float, now: float) -> None:
-        """Note what a full look has brought and how long it took."""
+    def looked_at_all(
+        self,
+        leased: Sequence[OutboxCommand],
+        *,
+        began: float,
+        now: float,
+        passed_over: Collection[str] = (),
+    ) -> None:
+        """Note what a full look has brought, how long it took and who had no turn in it."""
         self._full_look_at, self._looked_at = now + FULL_LOOKS * (now - began), began
-        self.heads = {}
+        self.heads = {name: head for name, head in self.heads.items() if name in passed_over}
         self._keep_heads(leased)
         self.after = leased[0].last_turn if leased and leased[0].share == 1 else ""
 
@@ -94,12 +106,19 @@ class Turns:
         self.more = self.more or is_left
 
     def _keep_heads(self, leased: Sequence[OutboxCommand]) -> None:
-        """Let tenants go on that had their share; the commands come in the order of their ids."""
-        counts = Counter(command.tenant_id for command in leased)
-        full = {
-            command.tenant_id: command.id
+        """Let tenants go on that had their share; the commands come in the order of their ids.
+
+        A tenant's dialects share what it has and are read apart, so it goes on after the command
+        of the one that has come less far.
+        """
+        counts = Counter((command.tenant_id, command.dialect) for command in leased)
+        dialects = Counter(tenant_id for tenant_id, _ in counts)
+        ends = {
+            (command.tenant_id, command.dialect): command.id
             for command in leased
-            if counts[command.tenant_id] >= command.share
+            if counts[command.tenant_id, command.dialect]
+            >= max(1, command.share // dialects[command.tenant_id])
         }
-        self.heads |= full
-        self.more = bool(full)
+        for (tenant_id, _), end in ends.items():
+            self.heads[tenant_id] = min(end, self.heads.get(tenant_id, end))
+        self.more = bool(ends)

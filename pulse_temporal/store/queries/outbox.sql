@@ -5,42 +5,46 @@
 -- when it has found enough; nobody's commands are read but those that are taken. Commands of one
 -- run are taken in the order they were given. They are found first and then looked up by id:
 -- joined, a long outbox would be read as a whole.
+-- Each dialect that the process knows is asked for by itself: a comparison would read past the
+-- commands of newer ones. Who has due commands of several shares its share between them.
 -- dialect: the newest that the process knows; subject: runs or schedules; after_tenant: the walk
--- begins after it.
-WITH RECURSIVE walk (tenant_id, first_due, is_second_half) AS (
+-- begins after it; passed_over: tenants that have no turn now.
+WITH RECURSIVE walk (tenant_id, is_turn, is_second_half) AS (
     -- What is left over of unknown definitions belongs to the tenant '', which comes first.
-    SELECT :after_tenant::text, (
-        SELECT d.leased_until FROM pulse_outbox AS d
-        WHERE d.task_queue = :task_queue AND d.subject = :subject AND d.tenant_id = ''
-            AND :after_tenant = ''
-        ORDER BY d.leased_until
-        LIMIT 1
-    ), false
+    SELECT :after_tenant::text, :after_tenant = '', false
     UNION ALL
-    SELECT next.tenant_id, next.first_due, next.is_second_half
+    SELECT next.tenant_id, true, next.is_second_half
     FROM walk AS w
     CROSS JOIN LATERAL (
         (
-            SELECT d.tenant_id, d.leased_until, w.is_second_half FROM pulse_outbox AS d
+            SELECT d.tenant_id, w.is_second_half FROM pulse_outbox AS d
             WHERE d.task_queue = :task_queue AND d.subject = :subject AND d.tenant_id > w.tenant_id
                 AND (NOT w.is_second_half OR d.tenant_id <= :after_tenant)
-            ORDER BY d.tenant_id, d.leased_until
+            ORDER BY d.tenant_id
             LIMIT 1
         )
         UNION ALL
-        SELECT '', (
-            SELECT d.leased_until FROM pulse_outbox AS d
-            WHERE d.task_queue = :task_queue AND d.subject = :subject AND d.tenant_id = ''
-            ORDER BY d.leased_until
-            LIMIT 1
-        ), true
-        WHERE NOT w.is_second_half AND :after_tenant <> ''
-        ORDER BY 3
+        SELECT '', true WHERE NOT w.is_second_half AND :after_tenant <> ''
+        ORDER BY 2
         LIMIT 1
-    ) AS next (tenant_id, first_due, is_second_half)
+    ) AS next (tenant_id, is_second_half)
 ), turn AS MATERIALIZED (
-    SELECT tenant_id, row_number() OVER () AS number FROM walk
-    WHERE first_due < now()
+    SELECT walk.tenant_id, due.dialects, row_number() OVER () AS number
+    FROM walk
+    CROSS JOIN LATERAL (
+        SELECT array_agg(known.dialect ORDER BY head.leased_until, head.id) AS dialects
+        FROM generate_series(1, :dialect) AS known (dialect)
+        CROSS JOIN LATERAL (
+            SELECT d.leased_until, d.id FROM pulse_outbox AS d
+            WHERE d.task_queue = :task_queue AND d.subject = :subject
+                AND d.tenant_id = walk.tenant_id AND d.dialect = known.dialect
+            ORDER BY d.leased_until, d.id
+            LIMIT 1
+        ) AS head
+        WHERE head.leased_until < now()
+    ) AS due
+    WHERE walk.is_turn AND due.dialects IS NOT NULL
+        AND walk.tenant_id <> ALL (:passed_over::text[])
     LIMIT :command_limit
 ), share AS MATERIALIZED (
     SELECT greatest(1, :command_limit / greatest(1, count(*))) AS size FROM turn
@@ -48,37 +52,41 @@ WITH RECURSIVE walk (tenant_id, first_due, is_second_half) AS (
 UPDATE pulse_outbox AS o
 SET leased_until = now() + :length, tries = o.tries + 1
 WHERE o.id = ANY (ARRAY(
-    SELECT found.id FROM turn CROSS JOIN share CROSS JOIN LATERAL (
+    SELECT found.id FROM turn CROSS JOIN share
+    -- Of more dialects than the share has room for, those whose first command is due longest.
+    CROSS JOIN LATERAL unnest(turn.dialects[1:share.size]) AS known (dialect)
+    CROSS JOIN LATERAL (
         SELECT d.id FROM pulse_outbox AS d
         WHERE d.task_queue = :task_queue AND d.subject = :subject AND d.tenant_id = turn.tenant_id
-            AND d.leased_until < now() AND d.dialect <= :dialect
+            AND d.dialect = known.dialect AND d.leased_until < now()
             AND NOT EXISTS (
                 SELECT 1 FROM pulse_outbox AS earlier
                 WHERE earlier.run_id = d.run_id AND earlier.id < d.id
             )
         ORDER BY d.leased_until, d.id
-        LIMIT share.size
+        LIMIT greatest(1, share.size / cardinality(turn.dialects))
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS found
 ))
 RETURNING
     o.id, o.kind, o.tenant_id, coalesce(o.run_id, o.definition_id) AS subject_id,
-    o.generation, o.tries, (SELECT size FROM share) AS share,
+    o.generation, o.dialect, o.tries, (SELECT size FROM share) AS share,
     (SELECT tenant_id FROM turn ORDER BY number DESC LIMIT 1) AS last_turn;
 
 -- name: lease_new
 -- Take commands that nobody has leased yet, of some tenants, from an id of each on. What is behind
 -- that id is not read: rows that are deleted and that vacuum cannot remove yet.
--- share: commands of each tenant; dialect: the newest that the process knows; after_ids: the id to
--- go on after, of each of the tenants.
+-- share: commands of each tenant and dialect; dialect: the newest that the process knows;
+-- after_ids: the id to go on after, of each of the tenants.
 UPDATE pulse_outbox AS o
 SET leased_until = now() + :length, tries = o.tries + 1
 WHERE o.id = ANY (ARRAY(
     SELECT found.id FROM unnest(:tenants::text[], :after_ids::bigint[]) AS turn (tenant_id, after)
+    CROSS JOIN generate_series(1, :dialect) AS known (dialect)
     CROSS JOIN LATERAL (
         SELECT d.id FROM pulse_outbox AS d
         WHERE d.task_queue = :task_queue AND d.subject = :subject AND d.tenant_id = turn.tenant_id
-            AND d.leased_until = '-infinity' AND d.id > turn.after AND d.dialect <= :dialect
+            AND d.dialect = known.dialect AND d.leased_until = '-infinity' AND d.id > turn.after
             AND NOT EXISTS (
                 SELECT 1 FROM pulse_outbox AS earlier
                 WHERE earlier.run_id = d.run_id AND earlier.id < d.id
@@ -90,7 +98,7 @@ WHERE o.id = ANY (ARRAY(
 ))
 RETURNING
     o.id, o.kind, o.tenant_id, coalesce(o.run_id, o.definition_id) AS subject_id,
-    o.generation, o.tries, :share AS share, '' AS last_turn;
+    o.generation, o.dialect, o.tries, :share AS share, '' AS last_turn;
 
 -- name: newest
 -- The newest id that was given out; NULL: this role may not read the sequence.
@@ -102,9 +110,10 @@ FROM (SELECT pg_get_serial_sequence('pulse_outbox', 'id')::regclass AS sequence)
 
 -- name: newcomers
 -- Tenants whose commands, after an id, nobody has leased yet; and after which id theirs begin.
+-- dialect: the newest that the process knows.
 SELECT tenant_id, min(id) - 1 AS after FROM pulse_outbox
 WHERE id > :after_id AND task_queue = :task_queue AND subject = :subject
-    AND leased_until = '-infinity'
+    AND leased_until = '-infinity' AND dialect <= :dialect
 GROUP BY tenant_id;
 
 -- name: done
