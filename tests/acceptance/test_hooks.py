@@ -88,6 +88,31 @@ async def test_a_cancel_is_told_by_the_process_that_canceled(
     assert told == ["0 skipped", "1 skipped", "run canceled"]
 
 
+async def test_tenants_take_turns_in_being_told(servers: EmbeddedServices, database: str) -> None:
+    """The end of a quiet tenant's run does not wait for those of another one's many runs."""
+    told: list[str] = []
+    is_called, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def on_run(event: RunCompleteEvent) -> None:
+        told.append(event.run.tenant_id)
+        is_called.set()
+        await may_go_on.wait()
+
+    async with hooked(servers, database, on_run=on_run) as pulse:
+        signal = {"source": "test", "type": "alert"}
+        for tenant_id, number in (("noisy", 10), ("quiet", 1)):
+            await pulse.define("alert", tenant_id=tenant_id)
+            for trigger in await pulse.engine.emit_many(
+                [signal | {"tenantId": tenant_id}] * number
+            ):
+                await pulse.engine.wait_for_run(trigger.run_ids[0])
+        async with asyncio.timeout(10):
+            await is_called.wait()
+        may_go_on.set()
+    assert len(told) == 11
+    assert told.index("quiet") <= 2
+
+
 async def test_a_hook_that_fails_hurts_nothing(
     servers: EmbeddedServices, database: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,8 +1,8 @@
 """Tell the application's hooks that steps and runs have ended, without being hurt by them.
 
 The process whose transaction ended a step or a run tells its own hooks, once. Events wait in a
-bounded queue; a hook that hangs is given up, one that raises is logged, and what does not find
-room in the queue is dropped and counted.
+line for each tenant, bounded together; a hook that hangs is given up, one that raises is logged,
+and what finds no room is dropped and counted: events of the tenant that has most of them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.handlers.threads import HandlerThreads
 from pulse_temporal.model.runs import RunCompleteEvent, StepCompleteEvent
 from pulse_temporal.notices import Repeats
+from pulse_temporal.services.lines import Lines
 from pulse_temporal.services.runs.waiting import RunWaiter
 from pulse_temporal.store import runs, steps
 from pulse_temporal.store.database import Database
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 Event = TypeVar("Event", StepCompleteEvent, RunCompleteEvent)
 
-QUEUE_LIMIT = 1_000
+MOST_WAITING = 1_000
 HOOK_THREAD_TIMEOUT = timedelta(seconds=10)
 DRAIN_PATIENCE = timedelta(seconds=5)
 HOOK_THREADS = 4
@@ -74,7 +75,8 @@ class Observers:
         self.on_run = on_run
         self.dropped = 0
         self._repeats = Repeats()
-        self._queue: asyncio.Queue[Ended] = asyncio.Queue(QUEUE_LIMIT)
+        self._waiting = Lines[Ended](MOST_WAITING)
+        self._is_idle = asyncio.Event()
         self._threads = HandlerThreads(HOOK_THREADS)
 
     def steps_ended(self, run_id: str, *, tenant_id: str, paths: Iterable[str]) -> None:
@@ -92,12 +94,15 @@ class Observers:
     def begin(self) -> None:
         """Move into the running event loop, with the events that wait.
 
-        A queue belongs to the first loop that used it, and an engine may be started in another.
+        Lines belong to the first loop that waited for them, and an engine may be started in
+        another.
         """
         self._threads = HandlerThreads(HOOK_THREADS)
-        waiting, self._queue = self._queue, asyncio.Queue(QUEUE_LIMIT)
-        while not waiting.empty():
-            self._queue.put_nowait(waiting.get_nowait())
+        self._is_idle = asyncio.Event()
+        waiting, self._waiting = self._waiting, Lines[Ended](MOST_WAITING)
+        for _ in range(len(waiting)):
+            self._put(waiting.take())
+        self._note_idleness()
 
     async def run(self) -> None:
         """Call hooks until canceled."""
@@ -106,7 +111,8 @@ class Observers:
 
     async def tick(self) -> None:
         """Wait for one event and tell it to its hook."""
-        ended = await self._queue.get()
+        await self._waiting.wait()
+        ended = self._waiting.take()
         try:
             await self._tell(ended)
         except PulseError as error:
@@ -122,14 +128,14 @@ class Observers:
                     extra=facts,
                 )
         finally:
-            self._queue.task_done()  # else drain() would wait for an event that is told
+            self._note_idleness()  # else drain() would wait for an event that is told
 
     async def drain(self) -> None:
         """Tell the events that wait, for a few seconds at most."""
         try:
-            await asyncio.wait_for(self._queue.join(), DRAIN_PATIENCE.total_seconds())
+            await asyncio.wait_for(self._is_idle.wait(), DRAIN_PATIENCE.total_seconds())
         except TimeoutError:
-            facts = {"events": self._queue.qsize(), "seconds": DRAIN_PATIENCE.total_seconds()}
+            facts = {"events": len(self._waiting), "seconds": DRAIN_PATIENCE.total_seconds()}
             log.warning(
                 "Hooks did not end within %(seconds)g s after the stop; %(events)d events are not"
                 " told to them.",
@@ -138,17 +144,27 @@ class Observers:
             )
         self._threads.close()
 
+    def _note_idleness(self) -> None:
+        """Let ``drain`` end when nothing waits and nobody is being told."""
+        if not self._waiting:
+            self._is_idle.set()
+
     def _put(self, ended: Ended) -> None:
-        try:
-            self._queue.put_nowait(ended)
-        except asyncio.QueueFull:
+        self._is_idle.clear()
+        dropped = self._waiting.put(ended.tenant_id, ended)
+        if dropped is not None:
             self.dropped += 1
-            facts = {"limit": QUEUE_LIMIT, "dropped": self.dropped, "run_id": ended.run_id}
+            facts = {
+                "limit": MOST_WAITING,
+                "dropped": self.dropped,
+                "run_id": dropped.run_id,
+                "tenant_id": dropped.tenant_id,
+            }
             if self._repeats.is_due("lag"):
                 log.warning(
-                    "Hooks lag behind: %(limit)d events wait for them, so the one of run"
-                    " %(run_id)s is dropped (%(dropped)d since the start). Let hooks return"
-                    " sooner.",
+                    "Hooks lag behind: %(limit)d events wait for them, so one of run %(run_id)s of"
+                    " tenant %(tenant_id)s, which has most of them, is dropped (%(dropped)d since"
+                    " the start). Let hooks return sooner.",
                     facts,
                     extra=facts,
                 )
