@@ -10,7 +10,7 @@ lists ``FAILPOINT=ACTION``, separated by commas:
 ``sleep:SECONDS``   pause the task that came here
 
 An action applies to every arrival; ``:once`` after it limits it to the first, ``@N`` to the Nth:
-``step.after_handler=kill,relay.before_done=raise:once,emit.after_commit=sleep:0.5@3``.
+``step.after_handler=kill,dispatch.before_done=raise:once,emit.after_commit=sleep:0.5@3``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Failpoint: TypeAlias = Literal[
     "dispatch.before_start",  # a start command is leased and read; Temporal has not been asked
     "dispatch.after_start",  # Temporal has the run; its command is still in the outbox
     "relay.after_lease",  # commands are leased by the relay, none is executed
-    "relay.before_done",  # commands are executed; all are still in the outbox
+    "dispatch.before_done",  # commands are executed; all are still in the outbox
     "schedule.before_sync",  # a definition's row is read under its lock; its schedule is as it was
     "schedule.after_sync",  # the schedule equals the row; the lock is held, the command is there
     "cron.before_emit",  # a tick has been accepted; its signal is not stored

@@ -33,6 +33,15 @@ class Lines(Generic[Item]):
         """Return how many items of a tenant wait."""
         return len(self._lines.get(tenant_id, ()))
 
+    @property
+    def tenants(self) -> int:
+        """How many tenants wait."""
+        return len(self._lines)
+
+    def longer_than(self, number: int) -> list[str]:
+        """Return the tenants of whom more items wait than that."""
+        return [tenant_id for tenant_id, line in self._lines.items() if len(line) > number]
+
     def put(self, tenant_id: str, item: Item) -> Item | None:
         """Let an item wait; return the one that finds no room, which may be another's."""
         pushed_out: Item | None = None

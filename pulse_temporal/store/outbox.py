@@ -17,6 +17,9 @@ CommandKind = Literal["start", "cancel", "schedule"]
 RunCommandKind = Literal["start", "cancel"]
 Subject = Literal["runs", "schedules"]
 
+BUSY = timedelta(milliseconds=200)
+"""A handler that has worked for so long will probably go on for a while."""
+
 
 @dataclass(frozen=True, slots=True)
 class OutboxCommand:
@@ -39,6 +42,21 @@ class OutboxCommand:
     tries: int
     share: int
     last_turn: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartedRun:
+    """How a run stands that has begun.
+
+    Attributes:
+        run_id: Which.
+        begun_for_s: How long ago it began.
+        is_at_rest: It is over, it waits, or a handler of it has worked for ``BUSY``.
+    """
+
+    run_id: str
+    begun_for_s: float
+    is_at_rest: bool
 
 
 async def lease(  # noqa: PLR0913 - all but two are given by name
@@ -148,6 +166,12 @@ async def give_back(session: Session, ids: Sequence[int]) -> None:
 async def postpone(session: Session, command_id: int, *, pause: timedelta, error: str) -> None:
     """Give a command back after a failure."""
     await session.run("outbox.postpone", id=command_id, pause=pause, error=error)
+
+
+async def standings(session: Session, run_ids: Sequence[str]) -> list[StartedRun]:
+    """Read how runs stand whose workflows were started; those that have not begun are missing."""
+    found = await session.rows("outbox.standings", run_ids=run_ids, busy=BUSY)
+    return [StartedRun(**dict(row.items())) for row in found]
 
 
 async def put(session: Session, kind: RunCommandKind, *, run_id: str, control: Control) -> None:

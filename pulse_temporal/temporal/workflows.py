@@ -42,7 +42,12 @@ class StartRefusedError(Exception):
 
 
 async def start_run(
-    client: Client, start: StartableRun, options: EngineOptions, *, database: str | None
+    client: Client,
+    start: StartableRun,
+    options: EngineOptions,
+    *,
+    database: str | None,
+    eager: bool,
 ) -> None:
     """Start a run's workflow; a second start of the same generation does nothing.
 
@@ -51,6 +56,7 @@ async def start_run(
         start: The run.
         options: Of the engine.
         database: Id of the database that has the run.
+        eager: Let this process's worker begin it at once, past Temporal's fair queue.
 
     Raises:
         StartRefusedError: Temporal refuses it for good.
@@ -94,7 +100,7 @@ async def start_run(
             priority=Priority(fairness_key=contract.fairness_key(start.tenant_id)),
             static_summary=f"{snapshot.name} · {snapshot.trigger_type}",
             static_details=_details(start),
-            request_eager_start=True,  # no first trip through the queue; refused harmlessly
+            request_eager_start=eager,  # no first trip through the queue; refused harmlessly
             rpc_timeout=options.temporal_timeout,
         )
     except WorkflowAlreadyStartedError:  # and closed: this start came too late

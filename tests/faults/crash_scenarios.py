@@ -326,7 +326,7 @@ async def _is_found(asked: Awaitable[object]) -> bool:
 
 BREAKS = action("breaks", uses="broken", timeoutMs=SHORT)
 START = "emit.after_commit dispatch.before_start dispatch.after_start"
-RELAY = "relay.after_lease relay.before_done"
+RELAY = "relay.after_lease dispatch.before_done"
 END = "finish_run.before_write finish_run.after_write"
 RUN = f"begin.before_write begin.after_write {END}"
 CALL = "step.before_claim step.after_claim step.after_handler step.after_record"

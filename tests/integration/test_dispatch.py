@@ -12,7 +12,7 @@ from temporalio.client import Client
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.model.starts import StartableRun
-from pulse_temporal.services.outbox import dispatch
+from pulse_temporal.services.outbox import commands, starts
 from pulse_temporal.temporal.workflows import StartRefusedError
 from tests.harness import SOURCE, TENANT, PulseTest, eventually, make_pulse
 
@@ -31,7 +31,7 @@ async def test_a_refused_start_fails_the_run_also_after_a_retry(
     work = pulse.action("work")
     await pulse.define("order.paid", "work")
     with monkeypatch.context() as patch:
-        patch.setattr(dispatch, "start_run", refuse)
+        patch.setattr(commands, "start_run", refuse)
         run = await pulse.emit_and_wait("order.paid")
         assert (run.status, run.error_message) == (
             "failed",
@@ -53,7 +53,7 @@ async def test_a_burst_beyond_the_queue_loses_no_run_and_leaves_no_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What finds no room in the process is left to the relay, however long it was leased."""
-    monkeypatch.setattr(dispatch, "QUEUE_LIMIT", 5)
+    monkeypatch.setattr(starts, "LONGEST_LINE", 5)
     pulse = make_pulse(database, servers.temporal_address, emit_lease=timedelta(minutes=5))
     await pulse.engine.start()
     await pulse.define("order.paid")
@@ -78,17 +78,22 @@ async def test_a_start_that_hangs_holds_up_no_other(
 ) -> None:
     """Runs start past one that Temporal does not answer for, in any number."""
     hung = asyncio.Event()
-    start_run = dispatch.start_run
+    start_run = commands.start_run
 
     async def start(
-        client: Client, start: StartableRun, options: EngineOptions, *, database: str | None
+        client: Client,
+        start: StartableRun,
+        options: EngineOptions,
+        *,
+        database: str | None,
+        eager: bool,
     ) -> None:
         if start.tenant_id == "hangs":
             hung.set()
             await asyncio.Event().wait()
-        await start_run(client, start, options, database=database)
+        await start_run(client, start, options, database=database, eager=eager)
 
-    monkeypatch.setattr(dispatch, "start_run", start)
+    monkeypatch.setattr(commands, "start_run", start)
     await pulse.define("order.paid", tenant_id="hangs")
     await pulse.define("order.paid")
     await pulse.emit("order.paid", tenant_id="hangs")

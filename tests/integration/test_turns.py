@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator
 from datetime import timedelta
@@ -20,7 +21,7 @@ from pulse_temporal.services.runs.waiting import RunWaiter
 from pulse_temporal.store import outbox
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.sessions import Session
-from tests.harness import SOURCE, PulseTest
+from tests.harness import SOURCE, PulseTest, eventually
 from tests.integration.explain import explain
 
 QUEUE = "turns"
@@ -232,6 +233,11 @@ async def test_a_relay_whose_full_looks_are_rare_finds_what_is_new(
         idle_pulse.temporal_address, data_converter=pydantic_data_converter
     )
     relay = Relay(store, dispatcher, options, subject="runs")
+    dispatching = asyncio.ensure_future(dispatcher.run())
+
+    async def no_command_is_left() -> bool:
+        return await connection.fetchval("SELECT count(*) FROM pulse_outbox") == 0
+
     assert await relay.tick() == 0
     async with store.session() as session:
         relay.turns.mark(await outbox.newest(session), now=0.0)
@@ -247,11 +253,12 @@ async def test_a_relay_whose_full_looks_are_rare_finds_what_is_new(
 
     relay.begin()
     assert await relay.tick() == 1
-    assert await connection.fetchval("SELECT count(*) FROM pulse_outbox") == 0
+    await eventually(no_command_is_left)
     control = RunControl(store, observers)
     for started in (run_id, put_off):
         await control.cancel(started, tenant_id=None, reason=None, by=None)
     assert await relay.tick() == 2
+    dispatching.cancel()
 
 
 async def test_a_quiet_tenants_run_starts_before_a_noisy_ones_backlog(

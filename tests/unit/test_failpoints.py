@@ -45,10 +45,10 @@ def test_an_action_is_read(text: str, armed: Armed) -> None:
 
 
 def test_several_are_separated_by_commas() -> None:
-    text = "step.after_handler=kill, relay.before_done = raise:once ,"
+    text = "step.after_handler=kill, dispatch.before_done = raise:once ,"
     assert parse(text) == {
         "step.after_handler": Armed("kill"),
-        "relay.before_done": Armed("raise", only=1),
+        "dispatch.before_done": Armed("raise", only=1),
     }
 
 

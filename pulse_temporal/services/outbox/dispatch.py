@@ -1,4 +1,4 @@
-"""Execute commands to Temporal: at once after an emit, or from the outbox.
+"""Execute commands to Temporal: starts in turn between tenants, everything else at once.
 
 A command is deleted after Temporal has answered. Whoever dies in between leaves a leased row,
 and the next relay executes the command again; Temporal makes the second start a no-op.
@@ -8,27 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Sequence
+from contextlib import suppress
 
 from temporalio.client import Client
-from temporalio.service import RPCError
 
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import NotUnderstoodError, PulseError
 from pulse_temporal.failpoints import reach
-from pulse_temporal.model.runs import TERMINAL_RUN_STATUSES
-from pulse_temporal.model.starts import StartableRun
 from pulse_temporal.notices import Repeats
-from pulse_temporal.services.definitions.schedules import Schedules
-from pulse_temporal.services.runs.control import RunControl
+from pulse_temporal.services.outbox.commands import Commands
+from pulse_temporal.services.outbox.starts import LeasedStart, PlannedStart, Starts
+from pulse_temporal.services.outbox.window import Window
 from pulse_temporal.services.runs.observers import Observers
-from pulse_temporal.store import outbox, runs
+from pulse_temporal.store import outbox
 from pulse_temporal.store.database import Database
-from pulse_temporal.store.outbox import OutboxCommand
-from pulse_temporal.temporal.workflows import StartRefusedError, cancel_run, start_run
+from pulse_temporal.store.outbox import OutboxCommand, StartedRun
 
 log = logging.getLogger(__name__)
 
@@ -36,86 +31,57 @@ LEFT_TO_THE_RELAY = "A start is left to the relay: %(error)s"
 NOT_FORGOTTEN = "Runs have started, but the relay will look at them once more: %(error)s"
 NOT_GIVEN_BACK = "Starts that found no room wait until their leases end: %(error)s"
 
-BATCH = 100
-"""Commands that a relay leases and executes together."""
-
-LANES = 32
-"""Offered starts under way at the same time; more only make Temporal answer each one later."""
-
-QUEUE_LIMIT = 1_000
-"""Offered starts that wait; beyond them emits leave theirs to the relay."""
-
-FIRST_PAUSE = timedelta(milliseconds=500)
-LONGEST_PAUSE = timedelta(seconds=30)
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedStart:
-    """A start command that the emitting process has leased."""
-
-    command_id: int
-    start: StartableRun
-
-
-@dataclass(frozen=True, slots=True)
-class _Offered:
-    """A start in the queue; from ``until`` on (time of the event loop) it may be the relay's."""
-
-    planned: PlannedStart
-    until: float
+SHORT_LOOK_S = 0.03
+LONG_LOOK_S = 0.2
+"""Pauses between two looks at the runs that are ahead: while others wait for them, and else."""
 
 
 class Dispatcher:
-    """Executes commands with one client; shared by the emitter and the relay.
+    """Starts runs in turn between tenants; executes the relay's other commands at once.
 
-    A start that this process has emitted itself is leased by it, and does not wait for a relay::
-
-        emit --offer--> _queue --a lane--> started in Temporal --> _done --> row deleted
-                  |        |
-                  |        +--lease over: the relay may have it
-                  +--no room--> _left --> lease ended: the relay may have it at once
-
-    ``_held`` are the commands whose leases are this process's to end when it stops. Whatever is
-    lost on the way, the row is still there, and its lease runs out.
+    The emitter and the relay offer it what they have leased. ``Starts`` says how that stands,
+    ``Window`` how many runs may be ahead of the workers.
 
     Attributes:
         client: None until Temporal is connected; commands stay in the outbox till then.
+        starts: Of this process.
+        window: How far they may be ahead.
     """
 
     def __init__(self, database: Database, observers: Observers, options: EngineOptions) -> None:
         self.database = database
         self.options = options
-        self.control = RunControl(database, observers)
-        self.schedules = Schedules(database, options)
         self.client: Client | None = None
-        self._queue: asyncio.Queue[_Offered] = asyncio.Queue(QUEUE_LIMIT)
-        self._done: asyncio.Queue[int] = asyncio.Queue(QUEUE_LIMIT)
-        self._left: asyncio.Queue[_Offered] = asyncio.Queue()
-        self._held: set[int] = set()
-        self._under_way: set[asyncio.Future[None]] = set()
+        self.starts = Starts()
+        self.window = Window()
+        self._commands = Commands(database, observers, options)
         self._running = False
         self._repeats = Repeats()
 
-    @property
-    def accepts(self) -> bool:
-        """Whether an emit may lease its own starts: connected, running, and not behind."""
-        return self._running and self.client is not None and not self._queue.full()
+    def accepts(self, tenant_id: str) -> bool:
+        """Return whether an emit may lease a tenant's start: connected, and not far behind."""
+        return self._running and self.client is not None and self.starts.has_room(tenant_id)
 
-    def offer(self, starts: Sequence[PlannedStart]) -> None:
+    def offer(self, planned: Sequence[PlannedStart]) -> None:
         """Start runs soon, in the background; what finds no room is left to the relay, at once."""
         until = asyncio.get_running_loop().time() + self.options.emit_lease.total_seconds()
-        for start in starts:
-            queue = self._left if self._queue.full() else self._queue
-            queue.put_nowait(_Offered(start, until))
-            self._held.add(start.command_id)
+        for each in planned:
+            run = each.start
+            self.starts.offer(
+                LeasedStart(
+                    each.command_id,
+                    run.run_id,
+                    run.tenant_id,
+                    generation=run.generation,
+                    tries=1,
+                    until=until,
+                    run=run,
+                )
+            )
 
     def begin(self) -> None:
         """Move into the running event loop; what an earlier one left waits in the outbox."""
-        self._queue = asyncio.Queue(QUEUE_LIMIT)
-        self._done = asyncio.Queue(QUEUE_LIMIT)
-        self._left = asyncio.Queue()
-        self._held.clear()
-        self._under_way.clear()
+        self.starts = Starts()
 
     async def rest(self) -> None:
         """Begin nothing more; return when what is under way has ended, or is overdue.
@@ -124,226 +90,163 @@ class Dispatcher:
         ``task_timeout`` when that worker no longer listens.
         """
         self.client = None
-        if self._under_way:
-            patience = self.options.temporal_timeout.total_seconds()
-            await asyncio.wait(self._under_way, timeout=patience)
+        await self.starts.settle(timeout=self.options.temporal_timeout.total_seconds())
         with suppress(PulseError):  # else another process starts them once more, for nothing
-            await self._forget(self._take_done())
+            await self._forget(self.starts.take_started())
 
     async def give_back(self) -> None:
         """Let other processes start at once what this one has leased and will not start."""
-        held, self._held = list(self._held), set[int]()
+        held = self.starts.take_held()
         if held:
             async with self.database.session() as session:
                 await outbox.give_back(session, held)
 
     async def run(self) -> None:
-        """Start offered runs until canceled, ``LANES`` at the same time."""
+        """Start offered runs until canceled, as many at the same time as the window allows."""
         self._running = True
+        self.window = Window()
         try:
-            async with asyncio.TaskGroup() as lanes:
-                lanes.create_task(self._keep_forgetting(), name="pulse-started")
-                lanes.create_task(self._keep_giving_back(), name="pulse-left")
-                for _ in range(LANES):
-                    lanes.create_task(self._keep_starting(), name="pulse-start")
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_forgetting(), name="pulse-started")
+                group.create_task(self._keep_giving_back(), name="pulse-left")
+                group.create_task(self._keep_looking(), name="pulse-ahead")
+                while True:
+                    start = await self._next()
+                    group.create_task(self._take_up(start), name="pulse-start")
         finally:
             self._running = False
 
-    async def tick(self) -> int:
-        """Start the next offered run, waiting for it; give how many started (0 or 1).
+    async def _next(self) -> LeasedStart:
+        """Wait until a run may be started, and return the one whose turn it is."""
+        while True:
+            await self.window.wait_for_room()
+            await self.starts.wait()
+            start = self.starts.take(now=asyncio.get_running_loop().time())
+            if start is not None:
+                self.window.enter(start.run_id)
+                return start
+
+    async def _take_up(self, start: LeasedStart) -> None:
+        """Start a run, and let it be ahead.
 
         One that fails unexpectedly keeps its lease and comes again; it holds up no other.
         """
-        offered = await self._queue.get()
-        planned = offered.planned
-        # After its lease a relay may be starting it too. Temporal would make that one start, but
-        # all the work would be done twice.
-        if asyncio.get_running_loop().time() >= offered.until:
-            self._held.discard(planned.command_id)
-            return 0
-        done = None
-        with self._working():
+        is_ahead = is_done = False
+        with self.starts.under_way():
             try:
-                done = await self._start(planned.command_id, planned.start, tries=1)
+                is_ahead, is_done = await self._start(start)
             except PulseError as error:
                 self._tell(LEFT_TO_THE_RELAY, error)
-            except Exception as error:  # noqa: BLE001 - logged; the lane goes on
-                self._tell_of_failure(planned.command_id, error)
-        if done is not None:
+            except Exception as error:  # noqa: BLE001 - logged; the others go on
+                self._tell_of_failure(start.command_id, error)
+        if is_ahead:
+            self.window.started(start.run_id, now=asyncio.get_running_loop().time())
+        else:
+            self.window.leave(start.run_id)
+        if is_done:
             # The row goes in a statement with others. Until then a crash means a second start of
             # the same workflow id, which Temporal turns into none (tests/faults/crash_scenarios).
-            await self._done.put(done)
-            return 1
-        if self.client is not None:  # else it was not tried
-            self._held.discard(planned.command_id)
-        return 0
+            await self.starts.started(start.command_id)
+        elif self.client is not None:  # else it was not tried
+            self.starts.no_longer_held([start.command_id])
 
-    async def _keep_starting(self) -> None:
+    async def _start(self, start: LeasedStart) -> tuple[bool, bool]:
+        """Start a run; return whether Temporal has it, and whether the command is done with."""
+        try:
+            run = await self._commands.read(start)
+        except NotUnderstoodError as error:
+            await self._commands.postpone(start.command_id, error, tries=start.tries)
+            return False, False
+        if run is None:
+            return False, True
+        client = self.client
+        if client is None:
+            return False, False
+        # An eager start takes a slot of this process's worker past Temporal's queue, in which the
+        # tenants have their turns: only where nobody waits for one.
+        is_done = await self._commands.start(client, start, run, eager=not self.starts)
+        return is_done, is_done
+
+    async def _keep_looking(self) -> None:
+        """Ask how the runs stand that are ahead, often while other starts wait for them."""
         while True:
-            await self.tick()
+            await self.window.wait_for_some()
+            is_urgent = bool(self.starts) or self.window.is_half_full
+            await asyncio.sleep(SHORT_LOOK_S if is_urgent else LONG_LOOK_S)
+            found: list[StartedRun] = []
+            run_ids = self.window.unknown()
+            with suppress(PulseError):  # a run is ahead for a while only, whatever is known of it
+                if run_ids:
+                    async with self.database.session() as session:
+                        found = await outbox.standings(session, run_ids)
+            self.window.look(found, now=asyncio.get_running_loop().time())
 
     async def _keep_forgetting(self) -> None:
         """Delete the commands of started runs, with one statement those of many."""
         while True:
-            done = [await self._done.get(), *self._take_done()]
+            done = await self.starts.next_started()
             try:
-                with self._working():
+                with self.starts.under_way():
                     await self._forget(done)
             except PulseError as error:
                 self._tell(NOT_FORGOTTEN, error)
-                self._held.difference_update(done)
+                self.starts.no_longer_held(done)
 
     async def _keep_giving_back(self) -> None:
-        """End the leases of starts that found no room; one that has ended may be the relay's."""
+        """End the leases of starts that found no room."""
         loop = asyncio.get_running_loop()
         while True:
-            left = [await self._left.get()]
-            left += [self._left.get_nowait() for _ in range(self._left.qsize())]
-            ids = [each.planned.command_id for each in left if loop.time() < each.until]
+            left = await self.starts.next_left(now=loop.time())
             try:
-                if ids:
+                if left:
                     async with self.database.session() as session:
-                        await outbox.give_back(session, ids)
+                        await outbox.give_back(session, left)
             except PulseError as error:
                 self._tell(NOT_GIVEN_BACK, error)
-            self._held.difference_update(each.planned.command_id for each in left)
+            self.starts.no_longer_held(left)
 
-    def _take_done(self) -> list[int]:
-        return [self._done.get_nowait() for _ in range(self._done.qsize())]
+    async def execute(self, commands: Sequence[OutboxCommand], *, until: float) -> None:
+        """Let leased starts wait for their turns, and execute all other commands.
 
-    @contextmanager
-    def _working(self) -> Generator[None]:
-        """Let ``rest`` wait for the block."""
-        end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._under_way.add(end)
-        try:
-            yield
-        finally:
-            self._under_way.discard(end)
-            end.cancel()
-
-    async def execute(self, commands: Sequence[OutboxCommand]) -> int:
-        """Execute leased commands; give how many are done."""
-        done = await self._outcomes(commands)
-        await reach("relay.before_done")
-        return await self._forget(done)
+        Args:
+            commands: Of the relay.
+            until: Time of the event loop at which their leases end.
+        """
+        others: list[OutboxCommand] = []
+        for command in commands:
+            if command.kind == "start":
+                self.starts.feed(_leased(command, until=until))
+            else:
+                others.append(command)
+        if others:
+            await self._forget(await self._outcomes(others))
 
     async def _outcomes(self, commands: Sequence[OutboxCommand]) -> list[int]:
         """Execute commands together; return those that are done with.
 
         One that fails unexpectedly keeps its lease and comes again; it holds up no other.
         """
-        with self._working():
+        client = self.client
+        if client is None:
+            return []
+        with self.starts.under_way():
             results = await asyncio.gather(
-                *(self._execute(command) for command in commands), return_exceptions=True
+                *(self._commands.execute(client, command) for command in commands),
+                return_exceptions=True,
             )
         for command, result in zip(commands, results, strict=True):
             if isinstance(result, BaseException):
                 self._tell_of_failure(command.id, result)
-        return [result for result in results if isinstance(result, int)]
+        pairs = zip(commands, results, strict=True)
+        return [command.id for command, result in pairs if result is True]
 
-    async def _forget(self, done: Sequence[int]) -> int:
-        """Delete the commands that are done with; give how many."""
+    async def _forget(self, done: Sequence[int]) -> None:
+        """Delete the commands that are done with."""
         if done:
+            await reach("dispatch.before_done")
             async with self.database.session() as session:
                 await outbox.done(session, done)
-            self._held.difference_update(done)
-        return len(done)
-
-    async def _execute(self, command: OutboxCommand) -> int | None:
-        if command.kind == "cancel":
-            return await self._cancel(command)
-        if command.kind == "schedule":
-            return await self._sync_schedule(command)
-        try:
-            async with self.database.session() as session:
-                run = await runs.for_start(
-                    session, command.subject_id, tenant_id=command.tenant_id
-                )
-        except NotUnderstoodError as error:
-            await self._postpone(command.id, error, tries=command.tries)
-            return None
-        # Canceled before it started, or retried since: the later command starts what is to run.
-        if run is None or run.status in TERMINAL_RUN_STATUSES:
-            return command.id
-        if run.generation != command.generation:
-            return command.id
-        return await self._start(command.id, run, tries=command.tries)
-
-    async def _start(self, command_id: int, start: StartableRun, *, tries: int) -> int | None:
-        """Start one run; give the command's id when it is done with, else put it off."""
-        client = self.client
-        if client is None:
-            return None
-        await reach("dispatch.before_start")
-        try:
-            await start_run(client, start, self.options, database=self.database.id)
-            await reach("dispatch.after_start")
-        except StartRefusedError as error:
-            # To try again would never end. The run fails, and with a retry the user decides.
-            await self.control.fail_unstarted(
-                start.run_id,
-                tenant_id=start.tenant_id,
-                generation=start.generation,
-                error=str(error),
-            )
-            facts = {"run_id": start.run_id, "tenant_id": start.tenant_id, "error": str(error)}
-            log.error(  # noqa: TRY400 - the cause is in the text; the trace says nothing more
-                "Run %(run_id)s of tenant %(tenant_id)s cannot start and has failed: %(error)s",
-                facts,
-                extra=facts,
-            )
-        except RPCError as error:
-            await self._postpone(command_id, error, tries=tries)
-            return None
-        return command_id
-
-    async def _cancel(self, command: OutboxCommand) -> int | None:
-        client = self.client
-        if client is None:
-            return None
-        try:
-            await cancel_run(
-                client,
-                command.subject_id,
-                generation=command.generation,
-                timeout=self.options.temporal_timeout,
-            )
-        except RPCError as error:
-            await self._postpone(command.id, error, tries=command.tries)
-            return None
-        return command.id
-
-    async def _sync_schedule(self, command: OutboxCommand) -> int | None:
-        client = self.client
-        if client is None:
-            return None
-        try:
-            await self.schedules.sync(client, command.subject_id, tenant_id=command.tenant_id)
-        except RPCError as error:
-            await self._postpone(command.id, error, tries=command.tries)
-            return None
-        return command.id
-
-    async def _postpone(
-        self, command_id: int, error: RPCError | NotUnderstoodError, *, tries: int
-    ) -> None:
-        pause = min(FIRST_PAUSE * 2 ** min(tries - 1, 10), LONGEST_PAUSE)
-        if self._repeats.is_due(f"{error}"):
-            facts = {
-                "outbox_id": command_id,
-                "tries": tries,
-                "pause_s": pause.total_seconds(),
-                "error": str(error),
-            }
-            log.warning(
-                "Command %(outbox_id)d of the outbox is put off for %(pause_s)g s, after try"
-                " %(tries)d: %(error)s",
-                facts,
-                extra=facts,
-            )
-        async with self.database.session() as session:
-            await outbox.postpone(session, command_id, pause=pause, error=str(error)[:1000])
+            self.starts.no_longer_held(done)
 
     def _tell(self, message: str, error: PulseError) -> None:
         """Warn of what the relay makes up for; of the same cause only after growing pauses."""
@@ -361,3 +264,14 @@ class Dispatcher:
                 extra=facts,
                 exc_info=error,
             )
+
+
+def _leased(command: OutboxCommand, *, until: float) -> LeasedStart:
+    return LeasedStart(
+        command.id,
+        command.subject_id,
+        command.tenant_id,
+        generation=command.generation,
+        tries=command.tries,
+        until=until,
+    )

@@ -12,7 +12,7 @@ from pulse_temporal.errors import PulseError
 from pulse_temporal.failpoints import reach
 from pulse_temporal.notices import Repeats
 from pulse_temporal.services.definitions.schedules import AT_ONCE
-from pulse_temporal.services.outbox.dispatch import BATCH, Dispatcher
+from pulse_temporal.services.outbox.dispatch import Dispatcher
 from pulse_temporal.services.outbox.turns import Turns
 from pulse_temporal.store import outbox
 from pulse_temporal.store.database import Database
@@ -21,6 +21,9 @@ from pulse_temporal.store.sessions import Session
 
 log = logging.getLogger(__name__)
 
+BATCH = 100
+"""Commands about runs that a relay leases together."""
+
 LEASE = timedelta(seconds=15)
 LONGEST_PAUSE = timedelta(seconds=5)
 BATCHES: dict[Subject, int] = {"runs": BATCH, "schedules": AT_ONCE}
@@ -28,6 +31,10 @@ BATCHES: dict[Subject, int] = {"runs": BATCH, "schedules": AT_ONCE}
 
 class Relay:
     """Looks at the outbox again and again; every worker process has one for each subject.
+
+    What it leases about runs waits in the dispatcher for its tenant's turn, as starts of this
+    process's emits do. A tenant of whom enough waits there has no turn here, and keeps none from
+    another.
 
     Several relays share the work: a command is leased before it is executed, and a lease
     that runs out (its relay died) lets another relay take the command. Schedules have a relay
@@ -89,8 +96,10 @@ class Relay:
             )
 
     async def tick(self) -> int:
-        """Lease and execute one batch; return how many commands it took (0 to ``BATCHES``)."""
+        """Lease and hand on one batch; return how many commands it took (0 to ``BATCHES``)."""
         if self.dispatcher.client is None:
+            return 0
+        if self.subject == "runs" and self.dispatcher.starts.room < self.turns.batch:
             return 0
         turns, now = self.turns, asyncio.get_running_loop().time()
         async with self.database.session() as session:
@@ -100,11 +109,12 @@ class Relay:
             commands = await look(session, began=now)
         if commands:
             await reach("relay.after_lease")
-            await self.dispatcher.execute(commands)
+            await self.dispatcher.execute(commands, until=now + LEASE.total_seconds())
         return len(commands)
 
     async def _lease(self, session: Session, *, began: float) -> list[OutboxCommand]:
         """Lease whatever is due."""
+        passed_over = self._passed_over()
         leased = await outbox.lease(
             session,
             self.subject,
@@ -112,8 +122,10 @@ class Relay:
             length=LEASE,
             limit=self.turns.batch,
             after=self.turns.after,
+            passed_over=passed_over,
         )
-        self.turns.looked_at_all(leased, began=began, now=asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        self.turns.looked_at_all(leased, began=began, now=now, passed_over=passed_over)
         return leased
 
     async def _lease_new(self, session: Session, *, began: float) -> list[OutboxCommand]:
@@ -121,7 +133,7 @@ class Relay:
         queue, turns = self.options.task_queue, self.turns
         since = turns.seen() or 0
         turns.welcome(await outbox.newcomers(session, self.subject, task_queue=queue, since=since))
-        chosen, share = turns.next()
+        chosen, share = turns.next(self._passed_over())
         if not chosen:
             turns.looked_at_new(chosen, [], began=began)
             return []
@@ -130,3 +142,7 @@ class Relay:
         )
         turns.looked_at_new(chosen, leased, began=began)
         return leased
+
+    def _passed_over(self) -> list[str]:
+        """Return the tenants of whom enough starts wait here; a schedule waits for no start."""
+        return self.dispatcher.starts.full_lines() if self.subject == "runs" else []

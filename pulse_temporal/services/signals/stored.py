@@ -8,7 +8,7 @@ from pydantic_core import from_json
 
 from pulse_temporal.model.signals import TriggerEnvelope
 from pulse_temporal.model.starts import StartableRun
-from pulse_temporal.services.outbox.dispatch import PlannedStart
+from pulse_temporal.services.outbox.starts import PlannedStart
 from pulse_temporal.store.triggers import Emitted, NewTrigger
 
 

@@ -21,7 +21,8 @@ from datetime import timedelta
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.failpoints import reach
 from pulse_temporal.model.signals import TriggerEnvelope
-from pulse_temporal.services.outbox.dispatch import Dispatcher, PlannedStart
+from pulse_temporal.services.outbox.dispatch import Dispatcher
+from pulse_temporal.services.outbox.starts import PlannedStart
 from pulse_temporal.services.signals.batching import EmitBatcher
 from pulse_temporal.services.signals.known import known
 from pulse_temporal.services.signals.stored import envelope_of, starts_of
@@ -66,7 +67,7 @@ class SignalWriter:
         if connection is not None or not trigger.may_gather:
             (envelope,) = await self.store_all([trigger], connection=connection)
             return envelope
-        lease = self._lease
+        lease = self._lease_of([trigger])
         emitted = await self._batcher_here().store(trigger, lease=lease)
         await self._committed([trigger], [emitted], lease=lease)
         return envelope_of(trigger, emitted)
@@ -83,7 +84,7 @@ class SignalWriter:
         """
         if connection is not None:
             return await self._store_joined(signals, connection)
-        lease = self._lease
+        lease = self._lease_of(signals)
         emitted, envelopes = await repeated(lambda: self._store_alone(signals, lease=lease))
         await self._committed(signals, emitted, lease=lease)
         return envelopes
@@ -129,7 +130,7 @@ class SignalWriter:
         # Only a transaction of ours tells when it commits. After the commit of any other one, the
         # relay starts the runs.
         starts = self._joined.get(id(connection))
-        lease = self._lease if starts is not None else None
+        lease = self._lease_of(signals) if starts is not None else None
         async with savepoint(session):
             emitted = await triggers.emit_all(
                 session, signals, lease=lease, timeout=self.options.postgres_timeout
@@ -152,10 +153,15 @@ class SignalWriter:
         if lease is not None:
             self.dispatcher.offer(starts_of(signals, emitted))
 
-    @property
-    def _lease(self) -> timedelta | None:
-        """How long the relay leaves starts to this process; None when it cannot start any."""
-        return self.options.emit_lease if self.dispatcher.accepts else None
+    def _lease_of(self, signals: Sequence[NewTrigger]) -> timedelta | None:
+        """Return how long the relay leaves starts to this process; None: it cannot make any soon.
+
+        What finds no room in the end is given back.
+        """
+        tenants = {trigger.signal.tenant_id for trigger in signals}
+        if any(self.dispatcher.accepts(tenant_id) for tenant_id in tenants):
+            return self.options.emit_lease
+        return None
 
     def _batcher_here(self) -> EmitBatcher:
         """Return the batcher of the running event loop; an engine may be used in several."""

@@ -120,6 +120,20 @@ GROUP BY tenant_id;
 -- ids: of executed commands.
 DELETE FROM pulse_outbox WHERE id = ANY (:ids::bigint[]);
 
+-- name: standings
+-- How runs stand that were started; those that have not begun are missing.
+-- busy: a handler that has worked for so long asks nothing of workflow workers for a while.
+SELECT
+    r.id AS run_id,
+    -- One that was canceled before it began has no such moment.
+    extract(epoch FROM now() - coalesce(r.started_at, now()))::float8 AS begun_for_s,
+    r.status <> 'running' OR EXISTS (
+        SELECT 1 FROM pulse_step_attempts AS a
+        WHERE a.run_id = r.id AND a.status = 'open' AND a.started_at < now() - :busy::interval
+    ) AS is_at_rest
+FROM pulse_workflow_runs AS r
+WHERE r.id = ANY (:run_ids::text[]) AND r.status <> 'pending';
+
 -- name: postpone
 -- Give a command back after a failure.
 UPDATE pulse_outbox SET leased_until = now() + :pause, last_error = :error WHERE id = :id;

@@ -1,0 +1,145 @@
+"""Bound how far the starts of a process may be ahead of the workers, by what the workers show.
+
+What has been started and not begun waits in Temporal and in the workers, first come, first
+served. Nobody's turn counts there, so only a few runs may be there at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pulse_temporal.store.outbox import StartedRun
+
+FIRST_SIZE = 8.0
+LEAST_SIZE = 2.0
+LARGEST_SIZE = 256.0
+
+MOST_NOT_BEGUN = 24
+"""Runs that Temporal has and no worker has begun; a worker takes them in without a wait."""
+
+PROMPT_S = 0.15
+"""A run that begins within that found no queue before it."""
+
+GROWTH = 1.0
+SHRINKING = 0.7
+
+PATIENCE_S = 3.0
+"""A run is ahead so long at most: retries, blocked steps and missing workers hold up no start."""
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """A run that is ahead; ``since``: when Temporal had it, by the clock of the event loop."""
+
+    since: float | None = None
+    has_begun: bool = False
+
+
+class Window:
+    """The runs that are ahead, and how many there may be.
+
+    A run is *ahead* from the moment its start is taken up until it is at rest, and for
+    ``PATIENCE_S`` at most. The size follows the workers as a congestion window follows a network:
+    runs that begin promptly let it grow while it is full, one that does not lets it shrink, at
+    most once for all that were started before it had shrunk. So it fits workers of any size and
+    handlers of any length, and nobody has to choose a number.
+
+    Attributes:
+        size: How many runs may be ahead.
+    """
+
+    def __init__(self) -> None:
+        self.size = FIRST_SIZE
+        self._ahead: dict[str, _Ahead] = {}
+        self._shrunk_at = float("-inf")
+        self._has_room = asyncio.Event()
+        self._has_some = asyncio.Event()
+        self._note()
+
+    def __len__(self) -> int:
+        """Return how many runs are ahead."""
+        return len(self._ahead)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another run may be started."""
+        return self._has_room.is_set()
+
+    async def wait_for_room(self) -> None:
+        """Return when another run may be started."""
+        await self._has_room.wait()
+
+    async def wait_for_some(self) -> None:
+        """Return when a run is ahead."""
+        await self._has_some.wait()
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether it matters soon that a run is no longer ahead."""
+        return len(self._ahead) * 2 >= self.size
+
+    def enter(self, run_id: str) -> None:
+        """Take up a run's start."""
+        self._ahead[run_id] = _Ahead()
+        self._note()
+
+    def started(self, run_id: str, *, now: float) -> None:
+        """Note that Temporal has the run."""
+        if ahead := self._ahead.get(run_id):
+            ahead.since = now
+
+    def leave(self, run_id: str) -> None:
+        """Note that a run is not ahead: it was not started, or there was nothing to start."""
+        self._ahead.pop(run_id, None)
+        self._note()
+
+    def unknown(self) -> list[str]:
+        """Return the runs to ask about: those that Temporal has."""
+        return [run_id for run_id, ahead in self._ahead.items() if ahead.since is not None]
+
+    def look(self, standings: Iterable[StartedRun], *, now: float) -> None:
+        """Learn how runs stand that are ahead."""
+        was_full = len(self._ahead) >= int(self.size)
+        for standing in standings:
+            ahead = self._ahead.get(standing.run_id)
+            if ahead is None or ahead.since is None:
+                continue
+            if not ahead.has_begun:
+                ahead.has_begun = True
+                waited = max(0.0, now - standing.begun_for_s - ahead.since)
+                if waited > PROMPT_S:
+                    self._shrink(since=ahead.since, now=now)
+                elif was_full:
+                    self.size = min(LARGEST_SIZE, self.size + GROWTH)
+            if standing.is_at_rest:
+                del self._ahead[standing.run_id]
+        self._give_up(now)
+        self._note()
+
+    def _give_up(self, now: float) -> None:
+        """Let go of the runs that have been ahead for long."""
+        for run_id, ahead in list(self._ahead.items()):
+            if ahead.since is not None and now - ahead.since >= PATIENCE_S:
+                del self._ahead[run_id]
+                if not ahead.has_begun:
+                    self._shrink(since=ahead.since, now=now)
+
+    def _shrink(self, *, since: float, now: float) -> None:
+        """Shrink, unless that run was started before the window shrank last."""
+        if since > self._shrunk_at:
+            self.size = max(LEAST_SIZE, self.size * SHRINKING)
+            self._shrunk_at = now
+
+    def _note(self) -> None:
+        not_begun = sum(1 for ahead in self._ahead.values() if not ahead.has_begun)
+        _set(self._has_room, len(self._ahead) < int(self.size) and not_begun < MOST_NOT_BEGUN)
+        _set(self._has_some, bool(self._ahead))
+
+
+def _set(event: asyncio.Event, is_set: bool) -> None:
+    if is_set:
+        event.set()
+    else:
+        event.clear()
