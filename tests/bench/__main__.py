@@ -3,6 +3,7 @@
     make bench                              all that is compared, some twenty minutes
     make bench ARGS=--short                 the same in less than three
     make bench ARGS='--only growth'         what grows with steps, tenants, delays: a quarter hour
+    make bench ARGS='--only fairness'       a quiet tenant beside a noisy one: a quarter hour
     make bench ARGS='--json figures.json'   keeps the figures, for tests.bench.page
 
 Everything runs in this process and on this machine, in interleaved rounds: compare the ratios
@@ -27,6 +28,7 @@ from random import Random
 from pulse_temporal.embedded import EmbeddedServices, embedded_services, scratch_database
 from tests.bench.dbos_group import MISSING, dbos, is_there
 from tests.bench.emits import emits
+from tests.bench.fairness import fairness
 from tests.bench.groups import branches, latency, runs, sandbox
 from tests.bench.growth import growth
 from tests.bench.history import history
@@ -46,9 +48,13 @@ GROUPS: Mapping[str, Group] = {
     "sandbox": sandbox,
     "dbos": dbos,
     "growth": growth,
+    "fairness": fairness,
 }
-LONG = frozenset({"sandbox", "growth"})
-"""Not of the short mode, unless asked for by name; growth not of the usual one either."""
+LONG = frozenset({"sandbox", "growth", "fairness"})
+"""Not of the short mode, unless asked for by name."""
+
+ASKED_FOR = frozenset({"growth", "fairness"})
+"""Not of the usual mode either."""
 
 QUIET_PERCENT = 10
 LIBRARIES = ("temporalio", "asyncpg", "pydantic")
@@ -85,7 +91,7 @@ def measure_all(names: Sequence[str], size: Size, seed: int) -> tuple[Found, dic
 
 def chosen(only: Sequence[str], *, short: bool) -> list[str]:
     """Give the groups to measure, in their order; say which cannot be."""
-    usual = [name for name in GROUPS if name != "growth" and not (short and name in LONG)]
+    usual = [name for name in GROUPS if name not in ASKED_FOR and not (short and name in LONG)]
     names = [name for name in GROUPS if name in (only or usual)]
     if "dbos" in names and not is_there():
         say(MISSING)

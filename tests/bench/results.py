@@ -30,6 +30,10 @@ class Size:
         delays: Runs that sleep, on one server.
         giant_steps: Steps of the largest definition.
         giant_branches: Branches of the largest block.
+        flood: Runs of a noisy tenant.
+        samples: Runs of a quiet one beside it, at most.
+        alone: Runs of a tenant that is alone.
+        slots: Of a worker whose handlers take two seconds.
     """
 
     rounds: int
@@ -46,6 +50,10 @@ class Size:
     delays: tuple[int, ...]
     giant_steps: int
     giant_branches: int
+    flood: int
+    samples: int
+    alone: int
+    slots: int
 
 
 SHORT = Size(
@@ -63,6 +71,10 @@ SHORT = Size(
     delays=(0, 200),
     giant_steps=100,
     giant_branches=20,
+    flood=600,
+    samples=12,
+    alone=400,
+    slots=50,
 )
 FULL = Size(
     rounds=7,
@@ -79,6 +91,10 @@ FULL = Size(
     delays=(0, 1_000, 5_000, 20_000),
     giant_steps=1_000,
     giant_branches=100,
+    flood=5_000,
+    samples=40,
+    alone=1_500,
+    slots=200,
 )
 
 
