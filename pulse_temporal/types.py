@@ -25,7 +25,7 @@ from pulse_temporal.model.runs import (
 from pulse_temporal.model.steps import OnFalse, StepType
 from pulse_temporal.model.timeline import TimelineEntryType
 from pulse_temporal.model.values import JsonObject
-from pulse_temporal.store.connection import Connection, Pool
+from pulse_temporal.postgres.connection import Connection, Pool
 
 __all__ = [
     "ActionHandler",

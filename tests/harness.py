@@ -25,7 +25,7 @@ from pulse_temporal import (
 )
 from pulse_temporal.config import EngineSettings
 from pulse_temporal.handlers.hooks import RunHook, StepHook
-from pulse_temporal.store.connection import Pool
+from pulse_temporal.postgres.connection import Pool
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.invariants import violations
 from pulse_temporal.testing import Gate, Probe, StepLike

@@ -32,14 +32,14 @@ from pulse_temporal.handlers.threads import HandlerThread
 from pulse_temporal.model.canonical import scrub_text
 from pulse_temporal.model.steps import HandlerStep, walk
 from pulse_temporal.model.values import JsonObject, copied
+from pulse_temporal.postgres.borrowed_transaction import BorrowedTransaction, ended
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.services.runs.ledger import Ledger, Recorded
 from pulse_temporal.services.runs.watchdog import Watchdog
 from pulse_temporal.services.signals.chaining import StepEmits
 from pulse_temporal.services.signals.emit import Emitter
 from pulse_temporal.store.attempts import FailedAttempt, Succeeded
-from pulse_temporal.store.borrowed_transaction import BorrowedTransaction, ended
 from pulse_temporal.store.claims import Claimed
-from pulse_temporal.store.sessions import Session
 
 REASON_BYTES = 1_000
 

@@ -15,8 +15,8 @@ from pulse_temporal.errors import (
     TransactionFailedError,
 )
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
+from pulse_temporal.postgres.connection import Connection
 from pulse_temporal.services.signals.chaining import StepEmits
-from pulse_temporal.store.connection import Connection
 
 SLOW = timedelta(seconds=1)
 """An emit that has no answer for so long is held up by Postgres."""

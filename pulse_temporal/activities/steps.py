@@ -25,12 +25,12 @@ from pulse_temporal.failpoints import reach
 from pulse_temporal.handlers.registry import Action, Condition, Registry
 from pulse_temporal.handlers.threads import HandlerThread, HandlerThreads
 from pulse_temporal.notices import Repeats
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.services.runs.ledger import Recorded
 from pulse_temporal.services.runs.mirror import Mirror
 from pulse_temporal.store.claims import Claimed
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.fence import Fence
-from pulse_temporal.store.sessions import Session
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from pulse_temporal.errors import ConfigurationError
 from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.handlers.middleware import Middleware
 from pulse_temporal.handlers.registry import Registry
-from pulse_temporal.store.connection import Pool
+from pulse_temporal.postgres.connection import Pool
 
 
 def create_engine(  # noqa: PLR0913 - all but two are options, given by name

@@ -32,7 +32,7 @@ from pulse_temporal.model.runs import (
 )
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.model.timeline import RunTimelineEntry
-from pulse_temporal.store.connection import Connection
+from pulse_temporal.postgres.connection import Connection
 
 
 class FlatMethods(Methods):

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pulse_temporal.errors import ConfigurationError
 from pulse_temporal.handlers.threads import LoopThread, refuse_event_loop, run_on_loop
-from pulse_temporal.store.joining import from_sql
+from pulse_temporal.postgres.joining import from_sql
 from pulse_temporal.worker.process import Process
 
 Answer = TypeVar("Answer")

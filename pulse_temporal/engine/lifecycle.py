@@ -10,7 +10,7 @@ from typing import Self
 from pulse_temporal.engine.operations import Methods, operation
 from pulse_temporal.model.health import HealthReport
 from pulse_temporal.model.reconcile import ReconcileReport
-from pulse_temporal.store.connection import Connection
+from pulse_temporal.postgres.connection import Connection
 from pulse_temporal.store.migrate import migrate
 
 

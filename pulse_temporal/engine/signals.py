@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pulse_temporal.engine.operations import Awaited, Blocking, Methods, operation
 from pulse_temporal.model.runs import WorkflowRun
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
+from pulse_temporal.postgres.connection import Connection
 from pulse_temporal.services.signals.many import emit_many
 from pulse_temporal.services.signals.replay import replay
-from pulse_temporal.store.connection import Connection
 
 
 class SignalMethods(Methods):

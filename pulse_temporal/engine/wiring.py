@@ -12,6 +12,7 @@ from pulse_temporal.engine.home import HomeLoop
 from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.ids import new_id
+from pulse_temporal.postgres.connection import Pool
 from pulse_temporal.services.care.maintenance import Maintenance
 from pulse_temporal.services.care.reconcile import Reconciler
 from pulse_temporal.services.definitions.definitions import Definitions
@@ -22,7 +23,6 @@ from pulse_temporal.services.runs.history import History
 from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.services.runs.waiting import RunWaiter
 from pulse_temporal.services.signals.emit import Emitter
-from pulse_temporal.store.connection import Pool
 from pulse_temporal.store.database import Database
 from pulse_temporal.worker.activities import Activities
 from pulse_temporal.worker.greeting import Greeting

@@ -10,8 +10,8 @@ from typing import Literal
 from pulse_temporal.model.logs import LogLine
 from pulse_temporal.model.runs import StepAttempt
 from pulse_temporal.model.steps import RetryPolicy
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store.claims import Claimed, ClaimRef
-from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.steps import LockedStep, Outcome
 
 DEFAULT_POLICY = RetryPolicy(max_attempts=1, backoff_ms=1_000)

@@ -11,12 +11,12 @@ from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.dialect import DIALECT
 from pulse_temporal.model.runs import WorkflowRun, WorkflowStepRun
 from pulse_temporal.model.signals import TriggerEnvelope
+from pulse_temporal.postgres.connection import Record
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store import rows
-from pulse_temporal.store.connection import Record
 from pulse_temporal.store.contexts import KeptResults, KnownResults
 from pulse_temporal.store.fence import Fence
 from pulse_temporal.store.runs import check_dialect
-from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.snapshots import own_snapshot, snapshot
 
 

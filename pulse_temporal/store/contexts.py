@@ -12,7 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from pulse_temporal.model.values import JsonObject
-from pulse_temporal.store.connection import Record
+from pulse_temporal.postgres.connection import Record
 from pulse_temporal.store.json_columns import json_object
 
 KEPT_CHARS = 32 * 1024 * 1024

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store import runs, steps
-from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.steps import Reopening
 
 

@@ -12,13 +12,14 @@ import asyncpg
 from typing_extensions import override
 
 from pulse_temporal.errors import ConfigurationError, PostgresUnavailableError
-from pulse_temporal.store.cleansing import cleansed, rights_of
-from pulse_temporal.store.connection import Connection, Pool
-from pulse_temporal.store.dsn import Target, read_dsn
-from pulse_temporal.store.failures import AWAY, connect_errors, typed_errors
+from pulse_temporal.postgres.cleansing import cleansed, rights_of
+from pulse_temporal.postgres.connection import Connection, Pool
+from pulse_temporal.postgres.dsn import Target, read_dsn
+from pulse_temporal.postgres.failures import AWAY, connect_errors, typed_errors
+from pulse_temporal.postgres.sessions import Session, transact
+from pulse_temporal.postgres.statement import Statement
 from pulse_temporal.store.rows import required
-from pulse_temporal.store.sessions import Session, transact
-from pulse_temporal.store.statements import Statement, statements
+from pulse_temporal.store.statements import statements
 
 POOL_SIZE = 20
 CACHED_STATEMENTS = 100

@@ -13,9 +13,9 @@ from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowInput
 from pulse_temporal.model.paths import parent_of, path_numbers
 from pulse_temporal.model.steps import HandlerStep, WorkflowStep, walk
 from pulse_temporal.model.values import JsonObject
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store import outbox, rows
 from pulse_temporal.store.places import PAGE_BYTES, KeysetPosition
-from pulse_temporal.store.sessions import Session
 
 VersionKind = Literal["content", "enabled", "disabled", "deleted"]
 """What a version of a definition has changed; ``deleted`` is the last one."""

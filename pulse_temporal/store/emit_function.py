@@ -12,9 +12,9 @@ import hashlib
 import re
 from importlib.resources import files
 
-from pulse_temporal.store.failures import typed_errors
+from pulse_temporal.postgres.failures import typed_errors
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store.rows import required
-from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.statements import Statement, relations_in, statements
 
 STATEMENT = re.compile(r"^-- statement: ([\w.]+)$", re.MULTILINE)

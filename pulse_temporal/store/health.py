@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from pulse_temporal.errors import MissingRightError
 from pulse_temporal.model.dialect import DIALECT
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store.rights import needed_rights
 from pulse_temporal.store.rows import required
-from pulse_temporal.store.sessions import Session
 
 
 @dataclass(frozen=True, slots=True)

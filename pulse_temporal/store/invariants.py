@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pulse_temporal.store.sessions import Session
+from pulse_temporal.postgres.sessions import Session
 
 PREFIX = "invariants."
 

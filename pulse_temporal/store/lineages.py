@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.dialect import DIALECT
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store.fence import Fence
 from pulse_temporal.store.rows import required
 from pulse_temporal.store.runs import check_dialect
-from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.snapshots import snapshot
 
 

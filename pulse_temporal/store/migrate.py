@@ -18,12 +18,12 @@ from importlib.resources import files
 import asyncpg
 
 from pulse_temporal.errors import MigrationError, SchemaError
+from pulse_temporal.postgres.connection import Record
+from pulse_temporal.postgres.failures import typed_errors
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store import definitions
-from pulse_temporal.store.connection import Record
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.emit_function import install
-from pulse_temporal.store.failures import typed_errors
-from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.statements import RELATION
 
 log = logging.getLogger(__name__)

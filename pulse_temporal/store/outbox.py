@@ -8,10 +8,10 @@ from datetime import timedelta
 from typing import Literal
 
 from pulse_temporal.model.dialect import DIALECT
-from pulse_temporal.store.connection import Record
+from pulse_temporal.postgres.connection import Record
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store.control import Control
 from pulse_temporal.store.rows import required
-from pulse_temporal.store.sessions import Session
 
 CommandKind = Literal["start", "cancel", "schedule"]
 RunCommandKind = Literal["start", "cancel"]

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from pulse_temporal.model.reconcile import ReconcileReport
 from pulse_temporal.model.runs import RunStatus
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store.rows import required
-from pulse_temporal.store.sessions import Session
 
 
 @dataclass(frozen=True, slots=True)

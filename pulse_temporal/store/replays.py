@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pulse_temporal.store.sessions import Session
+from pulse_temporal.postgres.sessions import Session
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pulse_temporal.model.runs import ExecutionLog, WorkflowRun, WorkflowStepRun
 from pulse_temporal.model.signals import TriggerEnvelope
 from pulse_temporal.model.steps import WorkflowStep
 from pulse_temporal.model.timeline import TimelineEvent
-from pulse_temporal.store.connection import Record
+from pulse_temporal.postgres.connection import Record
 from pulse_temporal.store.json_columns import json_object, json_value
 from pulse_temporal.store.snapshots import reason, shown_snapshot
 

@@ -9,11 +9,11 @@ from pulse_temporal.errors import NotUnderstoodError
 from pulse_temporal.model.dialect import DIALECT
 from pulse_temporal.model.runs import RUN_TRANSITIONS, RunFilter, RunStatus, WorkflowRun
 from pulse_temporal.model.starts import StartableRun
+from pulse_temporal.postgres.connection import Record
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store import rows
-from pulse_temporal.store.connection import Record
 from pulse_temporal.store.fence import Fence
 from pulse_temporal.store.places import PAGE_BYTES, KeysetPosition
-from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.snapshots import snapshot
 
 

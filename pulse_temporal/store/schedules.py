@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store.rows import required
-from pulse_temporal.store.sessions import Session
 
 
 @dataclass(frozen=True, slots=True)

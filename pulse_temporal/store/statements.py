@@ -18,12 +18,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
+from pulse_temporal.postgres.statement import Statement
 from pulse_temporal.store.fragments import FILE as FRAGMENTS_FILE
 from pulse_temporal.store.fragments import expanded, fragments
 
@@ -42,34 +42,6 @@ PARAMETER = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 """A parameter, or something in which a colon begins none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """A statement as Postgres takes it.
-
-    Attributes:
-        name: As in ``session.row``.
-        text: SQL with numbered parameters.
-        parameters: Their names, in the order of the numbers.
-    """
-
-    name: str
-    text: str
-    parameters: tuple[str, ...]
-
-    def arguments(self, given: Mapping[str, object]) -> list[object]:
-        """Return values in the order of the numbers.
-
-        Raises:
-            TypeError: A name is missing, or is none of this statement's.
-        """
-        if set(given) != set(self.parameters):
-            raise TypeError(
-                f"The statement {self.name} takes {', '.join(self.parameters) or 'nothing'}; "
-                f"given: {', '.join(given) or 'nothing'}."
-            )
-        return [given[name] for name in self.parameters]
 
 
 @cache

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from pulse_temporal.model.runs import StepStatus, WorkflowStepRun
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store import rows
 from pulse_temporal.store.fence import Fence
-from pulse_temporal.store.sessions import Session
 
 Reopening = Literal["retry", "reset", "restart"]
 

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from pulse_temporal.model.logs import LogLine
 from pulse_temporal.model.runs import ExecutionLog, LogLevel
 from pulse_temporal.model.timeline import TimelineEvent
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store import rows
-from pulse_temporal.store.sessions import Session
 
 
 async def events(session: Session, run_id: str, *, tenant_id: str | None) -> list[TimelineEvent]:

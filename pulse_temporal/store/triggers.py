@@ -20,9 +20,9 @@ from pulse_temporal.errors import (
 from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.dialect import DIALECT
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
+from pulse_temporal.postgres.connection import Record
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store import rows
-from pulse_temporal.store.connection import Record
-from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.snapshots import snapshot as snapshot_of
 
 TOGETHER = 100

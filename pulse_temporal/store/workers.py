@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pulse_temporal.model.dialect import DIALECT
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store.rows import required
-from pulse_temporal.store.sessions import Session
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from pulse_temporal import (
     TransactionFailedError,
     TransactionInDoubtError,
 )
-from pulse_temporal.store.connection import Connection
-from pulse_temporal.store.failures import AWAY
+from pulse_temporal.postgres.connection import Connection
+from pulse_temporal.postgres.failures import AWAY
 from tests.conftest import run_sql
 from tests.harness import SOURCE, TENANT, PulseTest
 

@@ -20,7 +20,7 @@ import asyncpg
 
 from pulse_temporal import Engine, WorkflowContext, create_engine
 from pulse_temporal.embedded import EmbeddedServices
-from pulse_temporal.store.connection import Connection
+from pulse_temporal.postgres.connection import Connection
 from tests.bench.contenders import PATIENCE_SECONDS, chain, define
 from tests.bench.measure import percentile
 from tests.bench.results import Found, Row, Size

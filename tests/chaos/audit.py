@@ -8,10 +8,10 @@ from typing import get_args
 
 import asyncpg
 
-from pulse_temporal.store.connection import Connection
+from pulse_temporal.postgres.connection import Connection
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.invariants import violations
-from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.statements import NAME
 from tests.chaos.findings import Finding, Kind
 from tests.chaos.journal import Entry

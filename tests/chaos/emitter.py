@@ -24,7 +24,7 @@ from pulse_temporal.errors import (
     RunTransitionError,
     TransactionFailedError,
 )
-from pulse_temporal.store.connection import Connection
+from pulse_temporal.postgres.connection import Connection
 from tests.chaos.journal import Entry, Journal
 from tests.chaos.stage import Errand, start
 from tests.chaos.workload import PATIENCE, TENANTS, make_engine, make_signal

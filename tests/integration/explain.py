@@ -13,7 +13,7 @@ from typing import Literal
 import asyncpg
 from pydantic import BaseModel, ConfigDict, Field
 
-from pulse_temporal.store.sessions import Session
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store.statements import statements
 
 _names = count()

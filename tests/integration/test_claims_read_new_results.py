@@ -11,11 +11,11 @@ import asyncpg
 import pytest
 from typing_extensions import override
 
+from pulse_temporal.postgres.connection import Record
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store import attempts, claims
-from pulse_temporal.store.connection import Record
 from pulse_temporal.store.contexts import KeptResults, KnownResults
 from pulse_temporal.store.fence import Fence
-from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.statements import statements
 from pulse_temporal.testing import StepLike, action, parallel
 from tests.harness import TENANT, PulseTest

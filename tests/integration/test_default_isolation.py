@@ -11,7 +11,7 @@ import pytest
 
 from pulse_temporal import WorkflowContext
 from pulse_temporal.embedded import EmbeddedServices
-from pulse_temporal.store.connection import Connection
+from pulse_temporal.postgres.connection import Connection
 from pulse_temporal.store.migrate import migrations
 from pulse_temporal.testing import condition, delay, parallel
 from tests.harness import SOURCE, TENANT, PulseTest, eventually, make_pulse

@@ -10,7 +10,7 @@ import pytest
 
 from pulse_temporal import ConfigurationError, WorkflowContext
 from pulse_temporal.embedded import EmbeddedServices
-from pulse_temporal.store.connection import Connection, Pool
+from pulse_temporal.postgres.connection import Connection, Pool
 from tests.harness import SOURCE, TENANT, PulseTest, eventually, make_pulse
 
 STATE = """

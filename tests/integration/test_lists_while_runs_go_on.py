@@ -8,11 +8,11 @@ import asyncpg
 from typing_extensions import override
 
 from pulse_temporal import RunFilter
+from pulse_temporal.postgres.connection import Record
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store import runs
-from pulse_temporal.store.connection import Record
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.places import NEWEST
-from pulse_temporal.store.sessions import Session
 from tests.harness import PulseTest
 
 

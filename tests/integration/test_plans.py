@@ -18,6 +18,7 @@ from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.runs import RunFilter
 from pulse_temporal.model.signals import TriggerInput
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store import (
     attempts,
     claims,
@@ -32,7 +33,6 @@ from pulse_temporal.store import (
 )
 from pulse_temporal.store.fence import Fence
 from pulse_temporal.store.places import NEWEST, KeysetPosition
-from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.statements import statements
 from pulse_temporal.store.triggers import IdempotencyKey, NewTrigger
 from tests.conftest import dsn_of, run_sql

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import asyncpg
 import pytest
 
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store import runs
 from pulse_temporal.store.fence import Fence
-from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.statements import statements
 from tests.harness import TENANT, PulseTest
 from tests.integration.explain import Ask, Planning, explain, undone

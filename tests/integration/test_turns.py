@@ -13,6 +13,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from pulse_temporal.model.dialect import DIALECT
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.services.outbox.dispatch import Dispatcher
 from pulse_temporal.services.outbox.relay import Relay
 from pulse_temporal.services.runs.control import RunControl
@@ -20,7 +21,6 @@ from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.services.runs.waiting import RunWaiter
 from pulse_temporal.store import outbox
 from pulse_temporal.store.database import Database
-from pulse_temporal.store.sessions import Session
 from tests.harness import SOURCE, PulseTest, eventually
 from tests.integration.explain import explain
 

@@ -25,6 +25,7 @@ from pulse_temporal.errors import (
     TemporalUnavailableError,
 )
 from pulse_temporal.model.health import CHECK_NAMES, HealthCheck, HealthReport
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.services.care.diagnosis import (
     PENDING_PATIENCE,
     judge_blocked,
@@ -51,7 +52,6 @@ from pulse_temporal.services.care.temporal_checks import (
 from pulse_temporal.services.definitions.definitions import WORKER_SILENCE
 from pulse_temporal.store import health, migrate, reconcile, workers
 from pulse_temporal.store.database import Database
-from pulse_temporal.store.sessions import Session
 from pulse_temporal.temporal.executions import namespace_id
 
 COMMANDS = 10_000

@@ -13,12 +13,12 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.logs import LogLine
 from pulse_temporal.model.reconcile import Repair
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.services.runs.control import cancel_locked
 from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.store import control, outbox, reconcile, runs, steps, timeline
 from pulse_temporal.store.control import Control
 from pulse_temporal.store.database import Database
-from pulse_temporal.store.sessions import Session
 
 OPEN = ("pending", "running", "waiting")
 MAX_RESTARTS = 5

@@ -41,11 +41,11 @@ from pulse_temporal.model.problems import Finding, to_problems
 from pulse_temporal.model.runs import Page
 from pulse_temporal.model.steps import HandlerStep, walk
 from pulse_temporal.model.validation import Check, apply_update, fields_of, parse_definition
+from pulse_temporal.postgres.sessions import Session, repeats
 from pulse_temporal.services.definitions.cron import cron_findings, parse_cron
 from pulse_temporal.services.pages import check_limit, page_of, read_cursor
 from pulse_temporal.store import definitions, outbox, workers
 from pulse_temporal.store.database import Database
-from pulse_temporal.store.sessions import Session, repeats
 
 log = logging.getLogger(__name__)
 

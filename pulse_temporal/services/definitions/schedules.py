@@ -41,12 +41,12 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.contract import CronClock
 from pulse_temporal.errors import DefinitionError
 from pulse_temporal.failpoints import reach
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.services.definitions.cron import Cron, parse_cron
 from pulse_temporal.services.definitions.ticks import due_times, tick_key
 from pulse_temporal.store import schedules, triggers
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.schedules import ScheduleOwner
-from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.triggers import IdempotencyKey
 from pulse_temporal.temporal.attributes import SEARCH_ATTRIBUTES, search_attributes
 

@@ -11,13 +11,13 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import PulseError
 from pulse_temporal.failpoints import reach
 from pulse_temporal.notices import Repeats
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.services.definitions.schedules import AT_ONCE
 from pulse_temporal.services.outbox.dispatch import Dispatcher
 from pulse_temporal.services.outbox.turns import Turns
 from pulse_temporal.store import outbox
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.outbox import OutboxCommand, Subject
-from pulse_temporal.store.sessions import Session
 
 log = logging.getLogger(__name__)
 

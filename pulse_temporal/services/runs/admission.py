@@ -20,11 +20,11 @@ from pulse_temporal.contract import Refusal
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.logs import LogLine
 from pulse_temporal.model.runs import RunStatus
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store import control, lineages, runs, timeline
 from pulse_temporal.store.control import Control
 from pulse_temporal.store.fence import Fence
 from pulse_temporal.store.lineages import Lineage
-from pulse_temporal.store.sessions import Session
 
 
 class NotKnownToBeCurrent(Exception):  # noqa: N818 - a question to the caller

@@ -6,11 +6,11 @@ from pulse_temporal.errors import NotFoundError, PulseError, RunConflictError, R
 from pulse_temporal.failpoints import reach
 from pulse_temporal.model.canonical import scrub_text
 from pulse_temporal.model.runs import RunStatus, WorkflowRun, check_run_transition
+from pulse_temporal.postgres.sessions import Session, repeats
 from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.store import control, outbox, runs, steps
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.rows import required
-from pulse_temporal.store.sessions import Session, repeats
 
 REASON_BYTES = 1_000
 

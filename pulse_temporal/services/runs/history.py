@@ -17,10 +17,10 @@ from pulse_temporal.model.runs import (
 )
 from pulse_temporal.model.signals import TriggerEnvelope
 from pulse_temporal.model.timeline import RunTimelineEntry, TimelineEvent, build_timeline
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.services.pages import check_limit, page_of_runs, read_cursor
 from pulse_temporal.store import attempts, runs, steps, timeline, triggers
 from pulse_temporal.store.database import Database
-from pulse_temporal.store.sessions import Session
 
 
 class History:

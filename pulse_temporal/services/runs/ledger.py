@@ -29,6 +29,7 @@ from pulse_temporal.handlers.logs import (
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.logs import LogLine
 from pulse_temporal.model.steps import RetryPolicy
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.services.runs import replies
 from pulse_temporal.services.runs.admission import admit
 from pulse_temporal.services.runs.observers import Observers
@@ -39,7 +40,6 @@ from pulse_temporal.store.claims import Claimed, ClaimRef, ClaimTerms
 from pulse_temporal.store.contexts import KeptResults
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.fence import Fence
-from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.steps import LockedStep
 
 Recorded: TypeAlias = StepDone | AttemptFailure | Refusal

@@ -17,13 +17,13 @@ from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.paths import path_numbers
 from pulse_temporal.model.steps import HandlerStep, ParallelStep, WorkflowStep
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.services.runs.admission import admit
 from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.skeleton import terms
 from pulse_temporal.store import control, lineages, runs, steps
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.fence import Fence
-from pulse_temporal.store.sessions import Session
 
 
 class Mirror:

@@ -10,6 +10,9 @@ from copy import copy
 from datetime import timedelta
 
 from pulse_temporal.errors import PostgresUnavailableError
+from pulse_temporal.postgres.connection import Record
+from pulse_temporal.postgres.failures import in_doubt, is_in_doubt
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.services.signals.apart import (
     SLOW_SECONDS,
     Apart,
@@ -19,11 +22,8 @@ from pulse_temporal.services.signals.apart import (
     take,
 )
 from pulse_temporal.store import triggers
-from pulse_temporal.store.connection import Record
 from pulse_temporal.store.database import Database
-from pulse_temporal.store.failures import in_doubt, is_in_doubt
 from pulse_temporal.store.rows import required
-from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.triggers import TOGETHER, Emitted, NewTrigger
 
 LANES = 4

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pulse_temporal.errors import SignalError
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
+from pulse_temporal.postgres.connection import Connection
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.services.signals.emit import Emitter
 from pulse_temporal.store import triggers
 from pulse_temporal.store.claims import ClaimedRun
-from pulse_temporal.store.connection import Connection
-from pulse_temporal.store.sessions import Session
 from pulse_temporal.store.triggers import Cause, NewTrigger
 
 DIGEST_CHARS = 32

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
+from pulse_temporal.postgres.connection import Connection
 from pulse_temporal.services.outbox.dispatch import Dispatcher
 from pulse_temporal.services.signals.intake import SignalIntake
 from pulse_temporal.services.signals.writing import SignalWriter
 from pulse_temporal.store import triggers
-from pulse_temporal.store.connection import Connection
 from pulse_temporal.store.database import Database
 
 

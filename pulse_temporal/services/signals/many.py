@@ -9,9 +9,9 @@ from pulse_temporal.config import HARD_JSON_BYTES
 from pulse_temporal.errors import JsonValueError, SignalError
 from pulse_temporal.model.plain import article
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
+from pulse_temporal.postgres.connection import Connection
+from pulse_temporal.postgres.joining import check_joinable
 from pulse_temporal.services.signals.emit import Emitter
-from pulse_temporal.store.connection import Connection
-from pulse_temporal.store.joining import check_joinable
 from pulse_temporal.store.triggers import NewTrigger
 
 MOST_SIGNALS = 1_000

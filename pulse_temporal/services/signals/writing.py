@@ -21,17 +21,17 @@ from datetime import timedelta
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.failpoints import reach
 from pulse_temporal.model.signals import TriggerEnvelope
+from pulse_temporal.postgres.connection import Connection
+from pulse_temporal.postgres.failures import in_doubt
+from pulse_temporal.postgres.joining import check_joinable, savepoint
+from pulse_temporal.postgres.sessions import Session, repeated
 from pulse_temporal.services.outbox.dispatch import Dispatcher
 from pulse_temporal.services.outbox.starts import PlannedStart
 from pulse_temporal.services.signals.batching import EmitBatcher
 from pulse_temporal.services.signals.known import known
 from pulse_temporal.services.signals.stored import envelope_of, starts_of
 from pulse_temporal.store import outbox, triggers
-from pulse_temporal.store.connection import Connection
 from pulse_temporal.store.database import Database
-from pulse_temporal.store.failures import in_doubt
-from pulse_temporal.store.joining import check_joinable, savepoint
-from pulse_temporal.store.sessions import Session, repeated
 from pulse_temporal.store.triggers import Emitted, NewTrigger
 
 

@@ -8,7 +8,7 @@ from ssl import SSLContext
 import pytest
 
 from pulse_temporal.errors import ConfigurationError
-from pulse_temporal.store.dsn import read_dsn
+from pulse_temporal.postgres.dsn import read_dsn
 
 PLAIN = "postgresql://app:s3cret@db.example.com/shop"
 SECRET = "Tr0ub4dor"  # noqa: S105 - opens nothing

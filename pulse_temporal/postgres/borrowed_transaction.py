@@ -18,8 +18,8 @@ from pulse_temporal.errors import (
     TransactionFailedError,
     TransactionInDoubtError,
 )
-from pulse_temporal.store.failures import typed_errors
-from pulse_temporal.store.sessions import Session, transact
+from pulse_temporal.postgres.failures import typed_errors
+from pulse_temporal.postgres.sessions import Session, transact
 
 MARK = "SET LOCAL pulse.borrowed = '{}'"
 """Ends with its transaction. No query, which would forbid the borrower SET TRANSACTION, and so

@@ -19,9 +19,9 @@ from pulse_temporal.errors import (
     TransactionFailedError,
     TransactionInDoubtError,
 )
-from pulse_temporal.store.connection import Connection, Record
-from pulse_temporal.store.failures import AWAY, IN_DOUBT, typed_errors
-from pulse_temporal.store.statements import Statement
+from pulse_temporal.postgres.connection import Connection, Record
+from pulse_temporal.postgres.failures import AWAY, IN_DOUBT, typed_errors
+from pulse_temporal.postgres.statement import Statement
 
 Answer = TypeVar("Answer")
 Parameters = ParamSpec("Parameters")

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 from asyncpg.connection import LoggedQuery
 
-from pulse_temporal.store.failures import AWAY
-from pulse_temporal.store.sessions import Session
+from pulse_temporal.postgres.failures import AWAY
+from pulse_temporal.postgres.sessions import Session
 
 RESET = """
 SELECT set_config('session_authorization', {user}, false), set_config('role', {role}, false);

@@ -20,8 +20,8 @@ from pulse_temporal.errors import (
     TransactionConflictError,
     TransactionFailedError,
 )
-from pulse_temporal.store.redaction import redacted
-from pulse_temporal.store.rights import told_rights
+from pulse_temporal.postgres.redaction import redacted
+from pulse_temporal.postgres.rights import told_rights
 
 AWAY = (
     OSError,

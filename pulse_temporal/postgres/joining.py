@@ -9,8 +9,8 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from pulse_temporal.errors import ConfigurationError
-from pulse_temporal.store.failures import AWAY, typed_errors
-from pulse_temporal.store.sessions import Session
+from pulse_temporal.postgres.failures import AWAY, typed_errors
+from pulse_temporal.postgres.sessions import Session
 
 DRIVER_CONNECTION = (
     "connection=(await (await {name}.connection()).get_raw_connection()).driver_connection, after "

@@ -1,0 +1,1 @@
+"""How this package speaks to Postgres: connections, transactions, errors. It knows no table."""
