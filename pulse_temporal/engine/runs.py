@@ -15,6 +15,7 @@ from pulse_temporal.engine.operations import Awaited, Blocking, Methods, iterati
 from pulse_temporal.errors import (
     InvalidInputError,
     NotFoundError,
+    PostgresUnavailableError,
     PulseError,
     PulseTimeoutError,
 )
@@ -263,7 +264,10 @@ class RunMethods(Methods):
                 raise PulseTimeoutError(
                     f"Run {run_id} is not over after {patience:g} s: {where}."
                 ) from None
-            run = await self._get(run_id, tenant_id=tenant_id)
+            try:
+                run = await self._get(run_id, tenant_id=tenant_id)
+            except PostgresUnavailableError:
+                continue  # as the waiter does: an outage ends the wait at its time, not before
             if run is None:
                 raise NotFoundError(f"There is no run {run_id}.")
             if run.status in TERMINAL_RUN_STATUSES:

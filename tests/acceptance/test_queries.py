@@ -7,7 +7,14 @@ from datetime import timedelta
 
 import pytest
 
-from pulse_temporal import InvalidInputError, NotFoundError, RunFilter, WorkflowRun
+from pulse_temporal import (
+    InvalidInputError,
+    NotFoundError,
+    PostgresUnavailableError,
+    RunFilter,
+    WorkflowRun,
+)
+from pulse_temporal.services.runs.history import History
 from pulse_temporal.testing import delay, parallel
 from tests.harness import SOURCE, TENANT, PulseTest
 
@@ -296,6 +303,28 @@ async def test_waiting_gives_the_run_when_it_is_over(pulse: PulseTest) -> None:
 
     assert run == await pulse.engine.get_run(run.id)
     assert run.status == "completed"
+
+
+async def test_waiting_outlives_an_answer_that_does_not_come(
+    pulse: PulseTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An outage ends a wait at its time, not before."""
+    await pulse.define("order.paid")
+    (run_id,) = (await pulse.emit("order.paid")).run_ids
+    read, failures = History.get_run, [PostgresUnavailableError("Postgres does not answer")]
+
+    async def fail_first(
+        history: History, run_id: str, *, tenant_id: str | None
+    ) -> WorkflowRun | None:
+        if failures:
+            raise failures.pop()
+        return await read(history, run_id, tenant_id=tenant_id)
+
+    monkeypatch.setattr(History, "get_run", fail_first)
+    run = await pulse.engine.wait_for_run(run_id, timeout=30)
+
+    assert run.status == "completed"
+    assert not failures
 
 
 async def test_waiting_for_a_run_that_is_over_ends_at_once(pulse: PulseTest) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pulse_temporal import NotFoundError, RunTransitionError, WorkflowRun
+from pulse_temporal.services.runs.history import History
 from pulse_temporal.testing import action, condition, delay, parallel
 from tests.harness import TENANT, PulseTest
 
@@ -116,14 +117,16 @@ async def test_a_run_that_is_retried_while_it_is_waited_for_is_not_over(
     pulse.action("flaky", fails=1)
     await pulse.define("invoice", "flaky")
     failed = await pulse.emit_and_wait("invoice")
-    look = pulse.engine.get_run
+    look = History.get_run
 
-    async def retried_first(run_id: str, *, tenant_id: str | None = None) -> WorkflowRun | None:
+    async def retried_first(
+        history: History, run_id: str, *, tenant_id: str | None
+    ) -> WorkflowRun | None:
         monkeypatch.undo()
         await pulse.engine.retry_run(run_id)
-        return await look(run_id, tenant_id=tenant_id)
+        return await look(history, run_id, tenant_id=tenant_id)
 
-    monkeypatch.setattr(pulse.engine, "get_run", retried_first)
+    monkeypatch.setattr(History, "get_run", retried_first)
     run = await pulse.engine.wait_for_run(failed.id)
 
     assert (run.status, run.generation) == ("completed", 2)
