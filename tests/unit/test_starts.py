@@ -140,3 +140,16 @@ async def test_to_settle_waits_for_what_is_under_way() -> None:
     async with asyncio.timeout(10):
         await settling
     await starting
+
+
+async def test_only_the_starts_of_others_keep_one_from_being_eager() -> None:
+    """A tenant that is alone has nobody to overtake."""
+    starts = offered(leased(1), leased(2))
+
+    alone = starts.others_wait("a")
+    starts.offer(leased(3, "b"))
+
+    assert not alone
+    assert starts.others_wait("a")
+    assert starts.others_wait("c")
+    assert not Starts().others_wait("a")

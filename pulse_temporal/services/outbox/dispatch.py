@@ -163,8 +163,9 @@ class Dispatcher:
         if client is None:
             return False, False
         # An eager start takes a slot of this process's worker past Temporal's queue, in which the
-        # tenants have their turns: only where nobody waits for one.
-        is_done = await self._commands.start(client, start, run, eager=not self.starts)
+        # tenants have their turns: only where no other tenant waits for one.
+        eager = not self.starts.others_wait(start.tenant_id)
+        is_done = await self._commands.start(client, start, run, eager=eager)
         return is_done, is_done
 
     async def _keep_looking(self) -> None:

@@ -91,6 +91,10 @@ class Starts:
         """Return how many starts wait."""
         return len(self._waiting)
 
+    def others_wait(self, tenant_id: str) -> bool:
+        """Return whether a start of another tenant waits."""
+        return self._waiting.tenants > (self._waiting.length(tenant_id) > 0)
+
     @property
     def room(self) -> int:
         """How many more starts may wait."""
