@@ -61,7 +61,7 @@ class HomeLoop:
             thread.close()
 
     def _loop(self) -> asyncio.AbstractEventLoop:
-        """Give the loop that the engine runs in, else that of the background thread."""
+        """Return the loop that the engine runs in, else that of the background thread."""
         with self._lock:
             if self._thread is not None and not self._thread.is_alive:
                 raise ConfigurationError(

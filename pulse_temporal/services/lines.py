@@ -1,4 +1,4 @@
-"""Let tenants wait in lines of their own, so that none waits for the backlog of another."""
+"""Keep a line for each tenant, so that none waits for the backlog of another."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Lines(Generic[Item]):
         return [tenant_id for tenant_id, line in self._lines.items() if len(line) > number]
 
     def put(self, tenant_id: str, item: Item) -> Item | None:
-        """Let an item wait; return the one that finds no room, which may be another's."""
+        """Add an item to its tenant's line; return the item that finds no room, if one does."""
         pushed_out: Item | None = None
         if self._size >= self.limit:
             longest = max(self._lines, key=self.length)

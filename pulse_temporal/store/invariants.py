@@ -8,7 +8,7 @@ PREFIX = "invariants."
 
 
 async def violations(session: Session) -> dict[str, list[str]]:
-    """Give the broken invariants by name, with the ids that break them; empty when all hold."""
+    """Return the broken invariants by name, with the ids that break them; empty when all hold."""
     found: dict[str, list[str]] = {}
     for name in session.statements:
         if name.startswith(PREFIX):

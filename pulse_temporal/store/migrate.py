@@ -52,7 +52,7 @@ class Migration:
 
 @cache
 def migrations() -> tuple[Migration, ...]:
-    """Give all migrations of this release, oldest first."""
+    """Return all migrations of this release, oldest first."""
     folder = files("pulse_temporal.store").joinpath("migrations")
     found = [
         Migration(int(match[1]), match[0].removesuffix(".sql"), file.read_text(encoding="utf-8"))

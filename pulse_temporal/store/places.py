@@ -22,7 +22,7 @@ class KeysetPosition:
     id: str = ""
 
     def not_before(self, moment: datetime | None) -> KeysetPosition:
-        """Give the place, or the one where older rows than ``moment`` begin if that is further."""
+        """Return the place, or where rows older than ``moment`` begin if that is further."""
         if moment is None or (self.at is not None and (self.at, self.id) <= (moment, "")):
             return self
         return KeysetPosition(moment)

@@ -144,7 +144,7 @@ async def restarts(session: Session, run_id: str, *, tenant_id: str) -> int:
 async def unscheduled(
     session: Session, definition_ids: Sequence[str], *, task_queue: str
 ) -> dict[str, str]:
-    """Give id and tenant of the definitions, among these, that should have no schedule."""
+    """Return id and tenant of the definitions, among these, that should have no schedule."""
     found = await session.rows(
         "reconcile.unscheduled", definition_ids=definition_ids, task_queue=task_queue
     )

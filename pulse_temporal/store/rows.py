@@ -85,7 +85,7 @@ def log(row: Record) -> ExecutionLog:
 
 
 def required(row: Found | None, what: str) -> Found:
-    """Give back what a statement always finds; StoreError when it found nothing."""
+    """Return what a statement always finds; raise StoreError when it found nothing."""
     if row is None:
         raise StoreError(f"Postgres gave no row for {what}.")
     return row

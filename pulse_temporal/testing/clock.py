@@ -20,7 +20,7 @@ class TemporalClock:
         self.client = client
 
     async def now(self) -> datetime:
-        """Give the server's time, UTC."""
+        """Return the server's time, UTC."""
         answer = await self.client.test_service.get_current_time(Empty())
         return answer.time.ToDatetime(UTC)
 

@@ -116,7 +116,7 @@ class Commands:
     async def postpone(
         self, command_id: int, error: RPCError | NotUnderstoodError, *, tries: int
     ) -> None:
-        """Let a command come again after a pause that grows with its tries."""
+        """Put a command off, for a pause that grows with its tries."""
         pause = min(FIRST_PAUSE * 2 ** min(tries - 1, 10), LONGEST_PAUSE)
         if self._repeats.is_due(f"{error}"):
             facts = {

@@ -207,7 +207,7 @@ class Dispatcher:
             self.starts.no_longer_held(left)
 
     async def execute(self, commands: Sequence[OutboxCommand], *, until: float) -> None:
-        """Let leased starts wait for their turns, and execute all other commands.
+        """Put leased starts into their tenants' lines, and execute all other commands.
 
         Args:
             commands: Of the relay.

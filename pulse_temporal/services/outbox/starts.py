@@ -110,14 +110,14 @@ class Starts:
         return self._waiting.longer_than(self._part(FAIR_RELAYED, most=FULL_LINE) - 1)
 
     def offer(self, start: LeasedStart) -> None:
-        """Let a start of an emit wait for its tenant's turn; what finds no room is left."""
+        """Add a start of an emit to its tenant's line; what finds no room is left."""
         if self._waiting.length(start.tenant_id) < LONGEST_LINE:
             self.feed(start)
         else:
             self._leave(start)
 
     def feed(self, start: LeasedStart) -> None:
-        """Let a start of the relay wait, which has asked before how long the line is."""
+        """Add a start of the relay, which has asked before how long the line is."""
         self._held.add(start.command_id)
         pushed_out = self._waiting.put(start.tenant_id, start)
         if pushed_out is not None:
@@ -146,7 +146,7 @@ class Starts:
 
     @contextmanager
     def under_way(self) -> Generator[None]:
-        """Let ``settle`` wait for the block."""
+        """Return a context for whose end ``settle`` waits."""
         end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._under_way.add(end)
         try:

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 Event = TypeVar("Event", StepCompleteEvent, RunCompleteEvent)
 
 MOST_WAITING = 1_000
-HOOK_THREAD_TIMEOUT = timedelta(seconds=10)
+HOOK_TIMEOUT = timedelta(seconds=10)
 DRAIN_PATIENCE = timedelta(seconds=5)
 HOOK_THREADS = 4
 """Threads for hooks that are not async; one that hangs keeps its thread."""
@@ -193,7 +193,7 @@ class Observers:
     async def _call(self, hook: Callable[[Event], Awaitable[None] | None], event: Event) -> None:
         """Call a hook; whatever it does stays here."""
         try:
-            async with asyncio.timeout(HOOK_THREAD_TIMEOUT.total_seconds()):
+            async with asyncio.timeout(HOOK_TIMEOUT.total_seconds()):
                 await settled(
                     hook(event) if is_async(hook) else await self._call_in_thread(hook, event)
                 )
@@ -212,7 +212,7 @@ class Observers:
         The event loop's default threads are the application's: while it keeps them busy, no
         hook would be called.
         """
-        async with self._threads.take(timeout=HOOK_THREAD_TIMEOUT) as thread:
+        async with self._threads.take(timeout=HOOK_TIMEOUT) as thread:
             if thread is None:
                 if self._repeats.is_due("threads"):
                     log.warning(
