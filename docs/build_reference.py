@@ -52,7 +52,14 @@ NAMESPACES: Mapping[str, type] = {
 TARGET = re.compile(rf"`({'|'.join(NAMESPACES)})\.(\w+)(\([^`]*\))?`")
 MODEL_PARTS: Mapping[str, Sequence[str]] = {
     "Signals": ("TriggerInput", "TriggerEnvelope", "TriggerRegistration"),
-    "Definitions": ("WorkflowInput", "WorkflowUpdate", "WorkflowDefinition", "DefinitionSnapshot"),
+    "Definitions": (
+        "WorkflowInput",
+        "WorkflowUpdate",
+        "WorkflowDefinition",
+        "DefinitionVersion",
+        "Actor",
+        "DefinitionSnapshot",
+    ),
     "Steps": ("ActionStep", "ConditionStep", "DelayStep", "ParallelStep", "RetryPolicy"),
     "Runs": ("WorkflowRun", "WorkflowStepRun", "StepAttempt", "RunTimelineEntry", "ExecutionLog"),
     "Lists": ("RunFilter", "Page"),
@@ -97,6 +104,7 @@ def engine_page() -> Iterator[str]:
         pulse_temporal.create_engine,
         pulse_temporal.engine_from_environment,
         pulse_temporal.run_worker,
+        pulse_temporal.acting,
     ):
         yield from function(maker, level=2)
     for title, part in ENGINE_PARTS.items():

@@ -48,8 +48,10 @@ from pulse_temporal.errors import (
 )
 from pulse_temporal.handlers.context import WorkflowContext
 from pulse_temporal.handlers.logs import HandlerContextFilter
+from pulse_temporal.model.acting import Actor, acting
 from pulse_temporal.model.definitions import (
     DefinitionSnapshot,
+    DefinitionVersion,
     PutWorkflow,
     ValidationReport,
     WorkflowDefinition,
@@ -95,6 +97,7 @@ __all__ = [
     "ActionFailedError",
     "ActionResult",
     "ActionStep",
+    "Actor",
     "BlockingDefinitions",
     "BlockingEngine",
     "BlockingRuns",
@@ -105,6 +108,7 @@ __all__ = [
     "DefinitionConflictError",
     "DefinitionError",
     "DefinitionSnapshot",
+    "DefinitionVersion",
     "DelayStep",
     "DuplicateHandlerError",
     "EmbeddedServiceError",
@@ -176,6 +180,7 @@ __all__ = [
     "WorkflowStepRun",
     "WorkflowUpdate",
     "__version__",
+    "acting",
     "create_engine",
     "engine_from_environment",
     "run_worker",

@@ -12,7 +12,7 @@ from pulse_temporal.config import Duration, EngineSettings, GivenSettings
 from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.handlers.middleware import CallNext, Middleware
 from pulse_temporal.handlers.registry import ActionHandler, ActionReturn, ConditionHandler
-from pulse_temporal.model.definitions import PutOutcome
+from pulse_temporal.model.definitions import PutOutcome, VersionKind
 from pulse_temporal.model.health import CheckName, HealthStatus
 from pulse_temporal.model.reconcile import Found, Remedy
 from pulse_temporal.model.runs import (
@@ -54,4 +54,5 @@ __all__ = [
     "StepStatus",
     "StepType",
     "TimelineEntryType",
+    "VersionKind",
 ]

@@ -9,6 +9,7 @@ from datetime import datetime
 from pulse_temporal.clock import utc_now
 from pulse_temporal.engine.operations import Awaited, Blocking, Methods, iteration, operation
 from pulse_temporal.model.definitions import (
+    DefinitionVersion,
     PutWorkflow,
     ValidationReport,
     WorkflowDefinition,
@@ -23,11 +24,17 @@ class DefinitionMethods(Methods):
     """Postgres alone is asked, so these work without ``start`` and Temporal."""
 
     @operation
-    async def create(self, definition: WorkflowInput | Mapping[str, object]) -> WorkflowDefinition:
+    async def create(
+        self, definition: WorkflowInput | Mapping[str, object], *, note: str | None = None
+    ) -> WorkflowDefinition:
         """Store a workflow definition.
 
         Handler names are checked against this process and the live workers; while no handler at
         all is known, they are not, and ``warnings`` says so.
+
+        Args:
+            definition: All of it.
+            note: Why, for its versions; cut at 1 000 bytes.
 
         Returns:
             The definition as it is stored. Its ``warnings`` name what its author should look at:
@@ -37,11 +44,15 @@ class DefinitionMethods(Methods):
             DefinitionError: With every problem found, each with a JSON pointer.
             DefinitionConflictError: The tenant has a definition of the same ``key``.
         """
-        return await self._parts.definitions.create(self._scope.own(definition))
+        return await self._parts.definitions.create(self._scope.own(definition), note=note)
 
     @operation
     async def put(
-        self, definition: WorkflowInput | Mapping[str, object], *, key: str | None = None
+        self,
+        definition: WorkflowInput | Mapping[str, object],
+        *,
+        key: str | None = None,
+        note: str | None = None,
     ) -> PutWorkflow:
         """Store a definition under a key: create it, or make the one of that key equal to it.
 
@@ -54,6 +65,7 @@ class DefinitionMethods(Methods):
             definition: All of it.
             key: What the application calls it; unique per tenant. It may stand in the definition
                 instead.
+            note: Why, for its versions; cut at 1 000 bytes.
 
         Returns:
             The definition, and whether it was created, updated or is unchanged.
@@ -61,7 +73,8 @@ class DefinitionMethods(Methods):
         Raises:
             DefinitionError: With every problem found, each with a JSON pointer.
         """
-        return await self._parts.definitions.put(self._scope.own(definition), key=key)
+        owned = self._scope.own(definition)
+        return await self._parts.definitions.put(owned, key=key, note=note)
 
     @operation
     async def validate(self, definition: WorkflowInput | Mapping[str, object]) -> ValidationReport:
@@ -79,6 +92,7 @@ class DefinitionMethods(Methods):
         *,
         tenant_id: str | None = None,
         version: int | None = None,
+        note: str | None = None,
     ) -> WorkflowDefinition:
         """Change a definition; runs that exist keep the one they started with.
 
@@ -92,6 +106,7 @@ class DefinitionMethods(Methods):
             tenant_id: Narrows to one tenant.
             version: The version that the change was made for; when it is another one by now,
                 somebody else was faster and the change is refused.
+            note: Why, for its versions; cut at 1 000 bytes.
 
         Raises:
             DefinitionError: With every problem found.
@@ -101,7 +116,7 @@ class DefinitionMethods(Methods):
         """
         narrowed = self._scope.narrow(tenant_id)
         return await self._parts.definitions.update(
-            definition_id, change, tenant_id=narrowed, version=version
+            definition_id, change, tenant_id=narrowed, version=version, note=note
         )
 
     @operation
@@ -175,38 +190,136 @@ class DefinitionMethods(Methods):
             yield definition
 
     @operation
-    async def enable(self, definition_id: str, *, tenant_id: str | None = None) -> None:
+    async def enable(
+        self, definition_id: str, *, tenant_id: str | None = None, note: str | None = None
+    ) -> None:
         """Let a definition match signals, and its cron tick from now on.
+
+        Args:
+            definition_id: Which one.
+            tenant_id: Narrows to one tenant.
+            note: Why, for its versions; cut at 1 000 bytes.
 
         Raises:
             NotFoundError: There is no such definition.
         """
         await self._parts.definitions.set_enabled(
-            definition_id, tenant_id=self._scope.narrow(tenant_id), is_enabled=True
+            definition_id, tenant_id=self._scope.narrow(tenant_id), is_enabled=True, note=note
         )
 
     @operation
-    async def disable(self, definition_id: str, *, tenant_id: str | None = None) -> None:
+    async def disable(
+        self, definition_id: str, *, tenant_id: str | None = None, note: str | None = None
+    ) -> None:
         """Let a definition match no more signals; its runs go on.
 
         Its cron rests. The ticks of that time are never caught up.
 
+        Args:
+            definition_id: Which one.
+            tenant_id: Narrows to one tenant.
+            note: Why, for its versions; cut at 1 000 bytes.
+
         Raises:
             NotFoundError: There is no such definition.
         """
         await self._parts.definitions.set_enabled(
-            definition_id, tenant_id=self._scope.narrow(tenant_id), is_enabled=False
+            definition_id, tenant_id=self._scope.narrow(tenant_id), is_enabled=False, note=note
         )
 
     @operation
-    async def delete(self, definition_id: str, *, tenant_id: str | None = None) -> None:
-        """Delete a definition; its runs stay and go on.
+    async def delete(
+        self, definition_id: str, *, tenant_id: str | None = None, note: str | None = None
+    ) -> None:
+        """Delete a definition; its runs and versions stay, and its runs go on.
+
+        Args:
+            definition_id: Which one.
+            tenant_id: Narrows to one tenant.
+            note: Why, for its versions; cut at 1 000 bytes.
 
         Raises:
             NotFoundError: There is no such definition.
         """
         narrowed = self._scope.narrow(tenant_id)
-        await self._parts.definitions.delete(definition_id, tenant_id=narrowed)
+        await self._parts.definitions.delete(definition_id, tenant_id=narrowed, note=note)
+
+    @operation
+    async def list_versions(
+        self,
+        definition_id: str,
+        *,
+        tenant_id: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[DefinitionVersion]:
+        """Return one page of a definition's versions, newest first: who made them, when and why.
+
+        A deleted definition has its versions still; the last one says who deleted it.
+
+        Args:
+            definition_id: Of which definition.
+            tenant_id: Narrows to one tenant.
+            limit: 1 to 500.
+            cursor: ``next_cursor`` of the page before.
+
+        Returns:
+            Versions without their content.
+
+        Raises:
+            NotFoundError: There was never such a definition.
+        """
+        return await self._parts.versions.list_page(
+            definition_id, tenant_id=self._scope.narrow(tenant_id), limit=limit, cursor=cursor
+        )
+
+    @operation
+    async def get_version(
+        self, definition_id: str, number: int, *, tenant_id: str | None = None
+    ) -> DefinitionVersion | None:
+        """Return a version with all that the definition was then, or None.
+
+        Args:
+            definition_id: Of which definition; it may be deleted.
+            number: Of the version, 1 for the first one.
+            tenant_id: Narrows to one tenant.
+        """
+        narrowed = self._scope.narrow(tenant_id)
+        return await self._parts.versions.get(definition_id, number, tenant_id=narrowed)
+
+    @operation
+    async def restore_version(
+        self,
+        definition_id: str,
+        number: int,
+        *,
+        tenant_id: str | None = None,
+        version: int | None = None,
+        note: str | None = None,
+    ) -> WorkflowDefinition:
+        """Make a new version with the content of an old one.
+
+        The key stays, and so does whether the definition is enabled: what somebody has disabled
+        does not start by itself. Everything else becomes as it was, and is checked as a new
+        definition is: a handler that is gone by now, for example, is a problem. Where nothing
+        differs, there is no new version.
+
+        Args:
+            definition_id: Which one.
+            number: Of the version to restore.
+            tenant_id: Narrows to one tenant.
+            version: As of ``update``: the version that this was decided for.
+            note: Why, for its versions; cut at 1 000 bytes.
+
+        Raises:
+            DefinitionError: With every problem found, each with a JSON pointer.
+            DefinitionConflictError: It has another ``version``.
+            NotFoundError: There is no such definition, or it has no such version.
+        """
+        narrowed = self._scope.narrow(tenant_id)
+        return await self._parts.definitions.restore(
+            definition_id, number, tenant_id=narrowed, version=version, note=note
+        )
 
     @operation
     async def next_times(

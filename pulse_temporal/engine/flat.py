@@ -14,6 +14,7 @@ from pulse_temporal.engine.scope import TenantScope
 from pulse_temporal.engine.signals import EngineSignals
 from pulse_temporal.engine.wiring import Parts
 from pulse_temporal.model.definitions import (
+    DefinitionVersion,
     PutWorkflow,
     ValidationReport,
     WorkflowDefinition,
@@ -87,17 +88,21 @@ class FlatMethods(Methods):
 
     @operation
     async def create_workflow(
-        self, definition: WorkflowInput | Mapping[str, object]
+        self, definition: WorkflowInput | Mapping[str, object], *, note: str | None = None
     ) -> WorkflowDefinition:
         """Store a workflow definition: ``definitions.create``."""
-        return await self._definitions.create(definition)
+        return await self._definitions.create(definition, note=note)
 
     @operation
     async def put_workflow(
-        self, definition: WorkflowInput | Mapping[str, object], *, key: str | None = None
+        self,
+        definition: WorkflowInput | Mapping[str, object],
+        *,
+        key: str | None = None,
+        note: str | None = None,
     ) -> PutWorkflow:
         """Create a definition, or make the one of its key equal to it: ``definitions.put``."""
-        return await self._definitions.put(definition, key=key)
+        return await self._definitions.put(definition, key=key, note=note)
 
     @operation
     async def validate_workflow(
@@ -114,10 +119,11 @@ class FlatMethods(Methods):
         *,
         tenant_id: str | None = None,
         version: int | None = None,
+        note: str | None = None,
     ) -> WorkflowDefinition:
         """Change a definition: ``definitions.update``."""
         return await self._definitions.update(
-            definition_id, change, tenant_id=tenant_id, version=version
+            definition_id, change, tenant_id=tenant_id, version=version, note=note
         )
 
     @operation
@@ -147,19 +153,61 @@ class FlatMethods(Methods):
         )
 
     @operation
-    async def enable_workflow(self, definition_id: str, *, tenant_id: str | None = None) -> None:
+    async def enable_workflow(
+        self, definition_id: str, *, tenant_id: str | None = None, note: str | None = None
+    ) -> None:
         """Let a definition match signals: ``definitions.enable``."""
-        await self._definitions.enable(definition_id, tenant_id=tenant_id)
+        await self._definitions.enable(definition_id, tenant_id=tenant_id, note=note)
 
     @operation
-    async def disable_workflow(self, definition_id: str, *, tenant_id: str | None = None) -> None:
+    async def disable_workflow(
+        self, definition_id: str, *, tenant_id: str | None = None, note: str | None = None
+    ) -> None:
         """Let a definition match no more signals: ``definitions.disable``."""
-        await self._definitions.disable(definition_id, tenant_id=tenant_id)
+        await self._definitions.disable(definition_id, tenant_id=tenant_id, note=note)
 
     @operation
-    async def delete_workflow(self, definition_id: str, *, tenant_id: str | None = None) -> None:
+    async def delete_workflow(
+        self, definition_id: str, *, tenant_id: str | None = None, note: str | None = None
+    ) -> None:
         """Delete a definition: ``definitions.delete``."""
-        await self._definitions.delete(definition_id, tenant_id=tenant_id)
+        await self._definitions.delete(definition_id, tenant_id=tenant_id, note=note)
+
+    @operation
+    async def list_versions(
+        self,
+        definition_id: str,
+        *,
+        tenant_id: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[DefinitionVersion]:
+        """Return one page of a definition's versions: ``definitions.list_versions``."""
+        return await self._definitions.list_versions(
+            definition_id, tenant_id=tenant_id, limit=limit, cursor=cursor
+        )
+
+    @operation
+    async def get_version(
+        self, definition_id: str, number: int, *, tenant_id: str | None = None
+    ) -> DefinitionVersion | None:
+        """Return a version with its content, or None: ``definitions.get_version``."""
+        return await self._definitions.get_version(definition_id, number, tenant_id=tenant_id)
+
+    @operation
+    async def restore_version(
+        self,
+        definition_id: str,
+        number: int,
+        *,
+        tenant_id: str | None = None,
+        version: int | None = None,
+        note: str | None = None,
+    ) -> WorkflowDefinition:
+        """Make a new version with the content of an old one: ``definitions.restore_version``."""
+        return await self._definitions.restore_version(
+            definition_id, number, tenant_id=tenant_id, version=version, note=note
+        )
 
     @operation
     async def next_runs(

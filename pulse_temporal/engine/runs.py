@@ -191,7 +191,8 @@ class RunMethods(Methods):
             run_id: Which run.
             reason: Why, for ``cancel_reason`` and the timeline.
             tenant_id: Narrows to one tenant.
-            by: Who cancels, for the timeline: a person's name or address, for example.
+            by: Who cancels, for the timeline: a person's name or address, for example. None: who
+                is named by ``acting``.
 
         Raises:
             NotFoundError: There is no such run.
@@ -215,7 +216,8 @@ class RunMethods(Methods):
         Args:
             run_id: Which run.
             tenant_id: Narrows to one tenant.
-            by: Who retries, for the timeline: a person's name or address, for example.
+            by: Who retries, for the timeline: a person's name or address, for example. None: who
+                is named by ``acting``.
 
         Raises:
             NotFoundError: There is no such run.

@@ -16,6 +16,7 @@ from pulse_temporal.postgres.connection import Pool
 from pulse_temporal.services.care.maintenance import Maintenance
 from pulse_temporal.services.care.reconcile import Reconciler
 from pulse_temporal.services.definitions.definitions import Definitions
+from pulse_temporal.services.definitions.versions import DefinitionHistory
 from pulse_temporal.services.outbox.dispatch import Dispatcher
 from pulse_temporal.services.outbox.relay import Relay
 from pulse_temporal.services.runs.control import RunControl
@@ -40,6 +41,7 @@ class Parts:
         database: Postgres.
         emitter: Stores signals.
         definitions: Changes and lists definitions.
+        versions: Reads what definitions were.
         control: Cancels and retries runs.
         history: Reads runs.
         waiter: Waits for runs to end.
@@ -52,6 +54,7 @@ class Parts:
     database: Database
     emitter: Emitter
     definitions: Definitions
+    versions: DefinitionHistory
     control: RunControl
     history: History
     waiter: RunWaiter
@@ -126,6 +129,7 @@ def wire(
         database=database,
         emitter=emitter,
         definitions=Definitions(database, registry, options),
+        versions=DefinitionHistory(database),
         control=RunControl(database, observers),
         history=History(database),
         waiter=waiter,

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, Field
 from typing_extensions import override
 
 from pulse_temporal.errors import Problem
+from pulse_temporal.model.acting import Actor
 from pulse_temporal.model.steps import WorkflowStep
 from pulse_temporal.model.values import CronText, Flag, JsonObject, Name, Prose, TenantId, Value
 
@@ -117,6 +118,37 @@ class WorkflowDefinition(WorkflowInput):
     def __hash__(self) -> int:
         """Return a hash of id and version, which identify the content."""
         return hash((self.id, self.version))
+
+
+VersionKind = Literal["content", "enabled", "disabled", "deleted"]
+"""What a version of a definition has changed; ``deleted`` is the last one."""
+
+
+class DefinitionVersion(Value):
+    """A version of a definition: what it has become, when, by whom and why.
+
+    Attributes:
+        definition_id: Of which definition.
+        version: 1, and 1 more with every change.
+        tenant_id: Owner.
+        kind: What has changed: the ``content``, of which being enabled may be a part, or only
+            that it was ``enabled``, ``disabled`` or ``deleted``. A kind of a newer release is
+            returned as it is stored.
+        valid_from: Since when it held, UTC.
+        actor: Who made it, see ``acting``; None: a release that did not record it.
+        note: Why, where that was said.
+        content: All of the definition as of this version, in camelCase, as ``create`` takes it;
+            None in a list, and where an older release has not recorded it.
+    """
+
+    definition_id: str
+    version: int
+    tenant_id: str
+    kind: VersionKind | str
+    valid_from: AwareDatetime
+    actor: Actor | None = None
+    note: str | None = None
+    content: JsonObject | None = None
 
 
 PutOutcome = Literal["created", "updated", "unchanged"]

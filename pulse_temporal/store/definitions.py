@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import asyncpg
 from pydantic import ValidationError
 from pydantic_core import to_json
 
 from pulse_temporal.errors import DefinitionConflictError
-from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowInput
+from pulse_temporal.model.definitions import VersionKind, WorkflowDefinition, WorkflowInput
 from pulse_temporal.model.paths import parent_of, path_numbers
 from pulse_temporal.model.steps import HandlerStep, WorkflowStep, walk
 from pulse_temporal.model.values import JsonObject
 from pulse_temporal.postgres.sessions import Session
-from pulse_temporal.store import outbox, rows
+from pulse_temporal.store import outbox, rows, versions
 from pulse_temporal.store.places import PAGE_BYTES, KeysetPosition
-
-VersionKind = Literal["content", "enabled", "disabled", "deleted"]
-"""What a version of a definition has changed; ``deleted`` is the last one."""
 
 
 async def insert(
-    session: Session, definition_id: str, content: WorkflowInput
+    session: Session, definition_id: str, content: WorkflowInput, *, note: str | None
 ) -> WorkflowDefinition | None:
     """Store a new definition, in a transaction; None when the tenant has one of its key."""
     row = await session.row(
@@ -31,11 +26,15 @@ async def insert(
         tenant_id=content.tenant_id,
         **_columns(content),
     )
-    return await _noted(session, rows.definition(row)) if row else None
+    if row is None:
+        return None
+    stored = rows.definition(row)
+    await versions.keep(session, stored, "content", note=note)
+    return stored
 
 
 async def update(
-    session: Session, definition_id: str, content: WorkflowInput
+    session: Session, definition_id: str, content: WorkflowInput, *, note: str | None
 ) -> WorkflowDefinition | None:
     """Replace the content of a locked definition; None when it is the same already.
 
@@ -54,22 +53,11 @@ async def update(
             f"Definition {definition_id} cannot have the key {content.key!r}: another definition "
             f"of tenant {content.tenant_id!r} has it."
         ) from None
-    return await _noted(session, rows.definition(row)) if row else None
-
-
-async def _noted(session: Session, stored: WorkflowDefinition) -> WorkflowDefinition:
-    await _note(session, stored, "content")
+    if row is None:
+        return None
+    stored = rows.definition(row)
+    await versions.keep(session, stored, "content", note=note)
     return stored
-
-
-async def _note(session: Session, changed: WorkflowDefinition, kind: VersionKind) -> None:
-    """Keep a definition's new version, in the transaction that made it."""
-    await session.run(
-        "definitions.note_version",
-        definition_id=changed.id,
-        tenant_id=changed.tenant_id,
-        kind=kind,
-    )
 
 
 async def lock(
@@ -129,7 +117,9 @@ async def list_page(
     return [rows.definition(row) for row in found[:limit]], looked
 
 
-async def set_enabled(session: Session, locked: WorkflowDefinition, *, is_enabled: bool) -> None:
+async def set_enabled(
+    session: Session, locked: WorkflowDefinition, *, is_enabled: bool, note: str | None
+) -> None:
     """Enable or disable a locked definition, which is not yet so."""
     await session.run(
         "definitions.set_enabled",
@@ -137,15 +127,16 @@ async def set_enabled(session: Session, locked: WorkflowDefinition, *, is_enable
         tenant_id=locked.tenant_id,
         is_enabled=is_enabled,
     )
-    await _note(session, locked, "enabled" if is_enabled else "disabled")
+    kind: VersionKind = "enabled" if is_enabled else "disabled"
+    await versions.keep(session, locked, kind, note=note)
 
 
-async def delete(session: Session, locked: WorkflowDefinition) -> None:
+async def delete(session: Session, locked: WorkflowDefinition, *, note: str | None) -> None:
     """Hide a locked definition for good."""
     await session.run(
         "definitions.delete_definition", definition_id=locked.id, tenant_id=locked.tenant_id
     )
-    await _note(session, locked, "deleted")
+    await versions.keep(session, locked, "deleted", note=note)
 
 
 async def adopt(session: Session, *, task_queue: str) -> list[str]:

@@ -12,7 +12,7 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import PulseError
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.notices import Repeats
-from pulse_temporal.services.definitions.definitions import WORKER_SILENCE
+from pulse_temporal.services.definitions.checks import WORKER_SILENCE
 from pulse_temporal.store import workers
 from pulse_temporal.store.database import Database
 from pulse_temporal.worker.gate import TaskGate

@@ -32,6 +32,8 @@ CALLS: dict[str, Call] = {
     "enable_workflow": lambda view, other: view.enable_workflow(other["definition"]),
     "disable_workflow": lambda view, other: view.disable_workflow(other["definition"]),
     "delete_workflow": lambda view, other: view.delete_workflow(other["definition"]),
+    "list_versions": lambda view, other: view.list_versions(other["definition"]),
+    "restore_version": lambda view, other: view.restore_version(other["definition"], 1),
     "next_runs": lambda view, other: view.next_runs(other["definition"]),
     "cancel_run": lambda view, other: view.cancel_run(other["run"]),
     "retry_run": lambda view, other: view.retry_run(other["run"]),
@@ -45,6 +47,7 @@ CALLS: dict[str, Call] = {
 
 QUESTIONS: dict[str, Call] = {
     "get_workflow": lambda view, other: view.get_workflow(other["definition"]),
+    "get_version": lambda view, other: view.get_version(other["definition"], 1),
     "get_run": lambda view, other: view.get_run(other["run"]),
     "get_trigger": lambda view, other: view.get_trigger(other["trigger"]),
     "get_runs_by_trigger": lambda view, other: view.get_runs_by_trigger(other["trigger"]),
@@ -105,7 +108,11 @@ async def test_what_another_tenant_owns_is_unknown(pulse: PulseTest, other: str 
 
 
 def _change(name: str) -> tuple[object, ...]:
-    return ({"name": "x"},) if name == "update_workflow" else ()
+    changes: dict[str, tuple[object, ...]] = {
+        "update_workflow": ({"name": "x"},),
+        "restore_version": (1,),
+    }
+    return changes.get(name, ())
 
 
 async def test_what_names_another_tenant_is_refused(pulse: PulseTest) -> None:

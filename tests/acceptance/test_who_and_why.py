@@ -6,7 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from pulse_temporal import InvalidInputError, NotFoundError, PulseTimeoutError, RunTimelineEntry
+from pulse_temporal import (
+    Actor,
+    InvalidInputError,
+    NotFoundError,
+    PulseTimeoutError,
+    RunTimelineEntry,
+    acting,
+)
 from pulse_temporal.testing import action, condition, delay
 from tests.harness import PulseTest, eventually
 
@@ -65,6 +72,23 @@ async def test_who_canceled_and_who_retried_is_told(pulse: PulseTest) -> None:
     await pulse.engine.cancel_run(run_id, "Mistake", by="bob\0")
     (canceled,) = await entries(pulse, run_id, "run_canceled")
     assert canceled.detail == {"reason": "Mistake", "by": "bob\ufffd"}
+
+
+async def test_who_acts_is_who_canceled_and_retried(pulse: PulseTest) -> None:
+    """A name that is given with the call wins."""
+    pulse.action("ship", fails=1)
+    await pulse.define("t", "ship", delay("rest", 3_600_000))
+    (run_id,) = (await pulse.emit("t")).run_ids
+    await pulse.engine.wait_for_run(run_id)
+
+    with acting(Actor(id="user:ada", name="Ada")):
+        await pulse.engine.retry_run(run_id)
+        await pulse.engine.cancel_run(run_id, by="Bob")
+
+    scheduled = await entries(pulse, run_id, "step_scheduled")
+    assert [entry.detail["by"] for entry in scheduled if "by" in entry.detail] == ["Ada"]
+    (canceled,) = await entries(pulse, run_id, "run_canceled")
+    assert canceled.detail == {"by": "Bob"}
 
 
 async def test_a_step_that_nobody_knows_is_told_once(pulse: PulseTest) -> None:

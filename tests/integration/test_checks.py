@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 
 from pulse_temporal import MigrationError
+from pulse_temporal.model.definitions import VersionKind
 from pulse_temporal.model.runs import AttemptStatus, RunStatus, StepStatus
 from pulse_temporal.model.timeline import TimelineEntryType
-from pulse_temporal.store.definitions import VersionKind
 from pulse_temporal.store.outbox import CommandKind
 from tests.harness import PulseTest, eventually
 

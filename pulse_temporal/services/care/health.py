@@ -49,7 +49,7 @@ from pulse_temporal.services.care.temporal_checks import (
     refusal,
     temporal_failed,
 )
-from pulse_temporal.services.definitions.definitions import WORKER_SILENCE
+from pulse_temporal.services.definitions.checks import WORKER_SILENCE
 from pulse_temporal.store import health, migrate, reconcile, workers
 from pulse_temporal.store.database import Database
 from pulse_temporal.temporal.executions import namespace_id

@@ -8,8 +8,8 @@ changes to different fields at the same moment all take effect, and versions are
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from itertools import islice
 
 from pulse_temporal.config import EngineOptions
@@ -17,11 +17,11 @@ from pulse_temporal.errors import (
     DefinitionConflictError,
     DefinitionError,
     InvalidInputError,
-    NotFoundError,
     NotUnderstoodError,
     Problem,
 )
 from pulse_temporal.handlers.registry import Registry
+from pulse_temporal.model.acting import noted
 from pulse_temporal.model.definitions import (
     PutOutcome,
     PutWorkflow,
@@ -32,25 +32,23 @@ from pulse_temporal.model.definitions import (
 )
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.known_names import (
-    UNCHECKED_HANDLERS,
     KnownNames,
-    handler_findings,
-    signal_warnings,
 )
-from pulse_temporal.model.problems import Finding, to_problems
 from pulse_temporal.model.runs import Page
-from pulse_temporal.model.steps import HandlerStep, walk
-from pulse_temporal.model.validation import Check, apply_update, fields_of, parse_definition
+from pulse_temporal.model.validation import apply_update, fields_of, parse_definition
 from pulse_temporal.postgres.sessions import Session, repeats
+from pulse_temporal.services.definitions.checks import check_of, known_names, warnings_of
 from pulse_temporal.services.definitions.cron import cron_findings, parse_cron
+from pulse_temporal.services.definitions.versions import (
+    check_number,
+    restorable,
+    unknown_definition,
+)
 from pulse_temporal.services.pages import check_limit, page_of, read_cursor
-from pulse_temporal.store import definitions, outbox, workers
+from pulse_temporal.store import definitions, outbox, versions
 from pulse_temporal.store.database import Database
 
 log = logging.getLogger(__name__)
-
-WORKER_SILENCE = timedelta(minutes=1)
-"""A process whose row is older than this counts as gone."""
 
 PUT_ROUNDS = 5
 """Tries of a ``put``: between its look-up of the key and its write, others may create or delete
@@ -66,28 +64,30 @@ class Definitions:
         self.options = options
 
     @repeats
-    async def create(self, content: WorkflowInput | Mapping[str, object]) -> WorkflowDefinition:
+    async def create(
+        self, content: WorkflowInput | Mapping[str, object], *, note: str | None
+    ) -> WorkflowDefinition:
         """Store a definition; see ``Engine.create_workflow``."""
         given = fields_of(content, set_only=True)
-        known = await self._known_names()
+        known = await known_names(self.database, self.registry, self.options)
         parsed = self._parse(given, known)
         async with self.database.transaction() as session:
-            stored = await self._insert(session, parsed)
+            stored = await self._insert(session, parsed, note=note)
             if stored is None:
                 raise await self._key_taken(session, parsed)
         return self._warned(stored, known, given)
 
     @repeats
     async def put(
-        self, content: WorkflowInput | Mapping[str, object], *, key: str | None
+        self, content: WorkflowInput | Mapping[str, object], *, key: str | None, note: str | None
     ) -> PutWorkflow:
         """Create or update the definition of a key; see ``Engine.put_workflow``."""
         given = _with_key(fields_of(content, set_only=True), key)
-        known = await self._known_names()
+        known = await known_names(self.database, self.registry, self.options)
         parsed = self._parse(given, known, needs_key=True)
         for _ in range(PUT_ROUNDS):
             async with self.database.transaction() as session:
-                put = await self._put(session, parsed, given)
+                put = await self._put(session, parsed, given, note=note)
             if put is None:
                 continue
             if put.outcome == "unchanged":
@@ -100,20 +100,25 @@ class Definitions:
         )
 
     async def _put(
-        self, session: Session, parsed: WorkflowInput, given: Mapping[str, object]
+        self,
+        session: Session,
+        parsed: WorkflowInput,
+        given: Mapping[str, object],
+        *,
+        note: str | None,
     ) -> PutWorkflow | None:
         """Make one try; return None when the key was taken after the look-up had not found it."""
         current = await definitions.lock_by_key(
             session, tenant_id=parsed.tenant_id, key=parsed.key or ""
         )
         if current is None:
-            stored = await self._insert(session, parsed)
+            stored = await self._insert(session, parsed, note=note)
             return PutWorkflow(definition=stored, outcome="created") if stored else None
         # A deployment puts its definitions again and again; it must not enable one by default
         # that somebody has disabled.
         if given.keys().isdisjoint({"isEnabled", "is_enabled"}):
             parsed = parsed.model_copy(update={"is_enabled": current.is_enabled})
-        updated = await self._replace(session, current, parsed)
+        updated = await self._replace(session, current, parsed, note=note)
         outcome: PutOutcome = "updated" if updated else "unchanged"
         return PutWorkflow(definition=updated or current, outcome=outcome)
 
@@ -125,51 +130,83 @@ class Definitions:
         *,
         tenant_id: str | None,
         version: int | None,
+        note: str | None,
     ) -> WorkflowDefinition:
         """Change a definition; see ``Engine.update_workflow``."""
         _check_version(version)
         given = fields_of(change, set_only=True)
-        known = await self._known_names()
+        known = await known_names(self.database, self.registry, self.options)
         async with self.database.transaction() as session:
-            current = await self._locked(session, definition_id, tenant_id=tenant_id)
-            if version is not None and version != current.version:
-                raise _changed_since(current, version)
+            current = await self._locked(
+                session, definition_id, tenant_id=tenant_id, version=version
+            )
             # Handlers are checked only if the steps change: the worker that knows them may be
             # away, which must not keep anybody from renaming a definition.
             parsed = apply_update(
                 current,
                 given,
                 limits=self.options.limits,
-                check=_check(known) if "steps" in given else cron_findings,
+                check=check_of(known) if "steps" in given else cron_findings,
             )
-            updated = await self._replace(session, current, parsed)
+            updated = await self._replace(session, current, parsed, note=note)
+        return self._warned(updated, known, given) if updated else current
+
+    @repeats
+    async def restore(
+        self,
+        definition_id: str,
+        number: int,
+        *,
+        tenant_id: str | None,
+        version: int | None,
+        note: str | None,
+    ) -> WorkflowDefinition:
+        """Make a new version with the content of an old one; see ``Engine.restore_version``."""
+        _check_version(version)
+        check_number(number)
+        known = await known_names(self.database, self.registry, self.options)
+        async with self.database.transaction() as session:
+            current = await self._locked(
+                session, definition_id, tenant_id=tenant_id, version=version
+            )
+            old = await versions.get(session, definition_id, number, tenant_id=current.tenant_id)
+            given = restorable(old, number, current=current)
+            parsed = self._parse(given, known)
+            updated = await self._replace(session, current, parsed, note=note)
         return self._warned(updated, known, given) if updated else current
 
     async def validate(self, content: WorkflowInput | Mapping[str, object]) -> ValidationReport:
         """Return what is wrong with a definition; see ``Engine.validate_workflow``."""
-        known = await self._known_names()
+        known = await known_names(self.database, self.registry, self.options)
         try:
             given = fields_of(content, set_only=True)
             parsed = self._parse(given, known)
         except DefinitionError as error:
             return ValidationReport(problems=error.problems)
-        return ValidationReport(warnings=tuple(_warnings(parsed, known, given)))
+        return ValidationReport(warnings=tuple(warnings_of(parsed, known, given)))
 
     def _parse(
         self, given: Mapping[str, object], known: KnownNames, *, needs_key: bool = False
     ) -> WorkflowInput:
-        check = _check(known, needs_key=needs_key)
+        check = check_of(known, needs_key=needs_key)
         return parse_definition(given, limits=self.options.limits, check=check)
 
-    async def _insert(self, session: Session, content: WorkflowInput) -> WorkflowDefinition | None:
+    async def _insert(
+        self, session: Session, content: WorkflowInput, *, note: str | None
+    ) -> WorkflowDefinition | None:
         """Store a new definition and ask for its schedule; return None when its key is taken."""
-        stored = await definitions.insert(session, new_id("wfd"), content)
+        stored = await definitions.insert(session, new_id("wfd"), content, note=noted(note))
         if stored is not None and stored.cron_expression is not None:
             await self._ask_for_schedule(session, stored)
         return stored
 
     async def _replace(
-        self, session: Session, current: WorkflowDefinition, content: WorkflowInput
+        self,
+        session: Session,
+        current: WorkflowDefinition,
+        content: WorkflowInput,
+        *,
+        note: str | None,
     ) -> WorkflowDefinition | None:
         """Replace a locked definition's content; return None when nothing differs.
 
@@ -179,7 +216,7 @@ class Definitions:
         """
         if current.not_understood is not None:
             raise NotUnderstoodError(f"{current.id}: {current.not_understood}")
-        updated = await definitions.update(session, current.id, content)
+        updated = await definitions.update(session, current.id, content, note=noted(note))
         # Also when only the old content had a cron: its schedule must go.
         if updated is not None and (current.cron_expression or updated.cron_expression):
             await self._ask_for_schedule(session, updated)
@@ -198,12 +235,24 @@ class Definitions:
         )
 
     async def _locked(
-        self, session: Session, definition_id: str, *, tenant_id: str | None
+        self,
+        session: Session,
+        definition_id: str,
+        *,
+        tenant_id: str | None,
+        version: int | None = None,
     ) -> WorkflowDefinition:
-        """Lock a definition and return it; raise NotFoundError when there is none."""
+        """Lock a definition and return it.
+
+        Raises:
+            NotFoundError: There is none.
+            DefinitionConflictError: It has another version than the one that is expected.
+        """
         found = await definitions.lock(session, definition_id, tenant_id=tenant_id)
         if found is None:
-            raise _unknown(definition_id)
+            raise unknown_definition(definition_id)
+        if version is not None and version != found.version:
+            raise _changed_since(found, version)
         return found
 
     async def _key_taken(
@@ -230,7 +279,7 @@ class Definitions:
         """Return a definition; raise NotFoundError when there is none."""
         found = await self.get(definition_id, tenant_id=tenant_id)
         if found is None:
-            raise _unknown(definition_id)
+            raise unknown_definition(definition_id)
         return found
 
     async def list_page(
@@ -257,7 +306,7 @@ class Definitions:
 
     @repeats
     async def set_enabled(
-        self, definition_id: str, *, tenant_id: str | None, is_enabled: bool
+        self, definition_id: str, *, tenant_id: str | None, is_enabled: bool, note: str | None
     ) -> None:
         """Enable or disable a definition; no change when it is so already.
 
@@ -267,16 +316,18 @@ class Definitions:
         async with self.database.transaction() as session:
             current = await self._locked(session, definition_id, tenant_id=tenant_id)
             if current.is_enabled != is_enabled:
-                await definitions.set_enabled(session, current, is_enabled=is_enabled)
+                await definitions.set_enabled(
+                    session, current, is_enabled=is_enabled, note=noted(note)
+                )
             if current.cron_expression is not None:
                 await self._ask_for_schedule(session, current)
 
     @repeats
-    async def delete(self, definition_id: str, *, tenant_id: str | None) -> None:
+    async def delete(self, definition_id: str, *, tenant_id: str | None, note: str | None) -> None:
         """Delete a definition, or raise NotFoundError; its runs are kept and go on."""
         async with self.database.transaction() as session:
             current = await self._locked(session, definition_id, tenant_id=tenant_id)
-            await definitions.delete(session, current)
+            await definitions.delete(session, current, note=noted(note))
             if current.cron_expression is not None:
                 await self._ask_for_schedule(session, current)
 
@@ -291,57 +342,14 @@ class Definitions:
         cron = parse_cron(found.cron_expression, found.timezone)
         return list(islice(cron.times_after(after), number))
 
-    async def _known_names(self) -> KnownNames:
-        """Return the names that live workers have published, and those of this process."""
-        async with self.database.session() as session:
-            published = await workers.published_names(
-                session, task_queue=self.options.task_queue, silence=WORKER_SILENCE
-            )
-        own = self.registry
-        return KnownNames(
-            actions=published.actions | own.actions.keys(),
-            conditions=published.conditions | own.conditions.keys(),
-            signals=published.signals | own.triggers.keys(),
-            registrations=own.triggers,
-            accepts_any_signal=self.options.unregistered_signals == "accept",
-        )
-
     def _warned(
         self, stored: WorkflowDefinition, known: KnownNames, given: Mapping[str, object]
     ) -> WorkflowDefinition:
         """Return a definition that was just stored together with its warnings; log them."""
-        warnings = tuple(_warnings(stored, known, given))
+        warnings = tuple(warnings_of(stored, known, given))
         for warning in warnings:
             log.warning("Definition %s was stored; look at %s", stored.id, warning)
         return stored.model_copy(update={"warnings": warnings})
-
-
-def _check(known: KnownNames, *, needs_key: bool = False) -> Check:
-    """Return the checks that need more than the models: cron, known handlers, a required key."""
-
-    def findings(definition: Mapping[str, object]) -> Sequence[Finding]:
-        found = [*cron_findings(definition), *handler_findings(definition, known)]
-        if needs_key and definition.get("key") is None:
-            found.append(Finding(("key",), "is required: by it the definition is found again"))
-        return found
-
-    return findings
-
-
-def _warnings(
-    definition: WorkflowInput, known: KnownNames, given: Mapping[str, object]
-) -> list[Problem]:
-    """Return what is accepted but looks wrong, such as a signal type that nobody registered."""
-    findings = signal_warnings(definition, known, as_sent=given)
-    # Unknown handlers of steps that the author has sent are errors, found by `_check` before.
-    if "steps" not in given:
-        content = definition.model_dump(include={"steps"}, warnings=False)
-        findings += handler_findings(content, known)
-    warnings = to_problems(findings, data=given)
-    has_handlers = any(isinstance(step, HandlerStep) for _, step in walk(definition.steps))
-    if has_handlers and not known.has_handlers:
-        warnings.append(UNCHECKED_HANDLERS)
-    return warnings
 
 
 def _with_key(given: Mapping[str, object], key: str | None) -> Mapping[str, object]:
@@ -366,7 +374,3 @@ def _changed_since(current: WorkflowDefinition, version: int) -> DefinitionConfl
         definition_id=current.id,
         current_version=current.version,
     )
-
-
-def _unknown(definition_id: str) -> NotFoundError:
-    return NotFoundError(f"There is no workflow definition {definition_id}.")

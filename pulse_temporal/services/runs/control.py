@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pulse_temporal.errors import NotFoundError, PulseError, RunConflictError, RunTransitionError
 from pulse_temporal.failpoints import reach
-from pulse_temporal.model.canonical import scrub_text
+from pulse_temporal.model.acting import named, noted
 from pulse_temporal.model.runs import RunStatus, WorkflowRun, check_run_transition
 from pulse_temporal.postgres.sessions import Session, repeats
 from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.store import control, outbox, runs, steps
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.rows import required
-
-REASON_BYTES = 1_000
 
 
 class RunControl:
@@ -32,7 +30,7 @@ class RunControl:
         self, run_id: str, *, tenant_id: str | None, reason: str | None, by: str | None
     ) -> WorkflowRun:
         """Cancel a run; see ``Engine.cancel_run``."""
-        text, person = _noted(reason), _noted(by)
+        text, person = noted(reason), named(by)
         async with self.database.transaction() as session:
             row = await control.lock(session, run_id, tenant_id=tenant_id)
             if row is None:
@@ -63,7 +61,7 @@ class RunControl:
             reason: Why, as Temporal was told.
             tell_temporal: For a run that is canceled already: let Temporal close its workflow.
         """
-        text = scrub_text(reason, max_bytes=REASON_BYTES)
+        text = noted(reason)
         async with self.database.transaction() as session:
             row = await control.lock(session, run_id, tenant_id=tenant_id)
             if row is None or row.generation != generation:
@@ -109,7 +107,7 @@ class RunControl:
                 row=row,
                 generation=row.generation + 1,
                 why="retry",
-                by=_noted(by),
+                by=named(by),
             )
             await outbox.put(session, "start", run_id=run_id, control=reopened)
             run = await runs.get_run(session, run_id, tenant_id=row.tenant_id)
@@ -156,11 +154,6 @@ async def _uncontrolled(session: Session, run_id: str, *, tenant_id: str | None)
     return RunTransitionError(
         f"Run {run_id} was made by the TypeScript Pulse; it can be read, not changed."
     )
-
-
-def _noted(text: str | None) -> str | None:
-    """Return a person's words as they are stored."""
-    return scrub_text(text, max_bytes=REASON_BYTES) if text is not None else None
 
 
 async def cancel_locked(

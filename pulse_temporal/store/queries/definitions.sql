@@ -42,21 +42,6 @@ WHERE id = :definition_id AND tenant_id = :tenant_id AND (
 RETURNING
     {{definition_columns}};
 
--- name: note_version
--- Keep what a definition has become; it was changed in this transaction.
--- kind: content, enabled, disabled or deleted.
-INSERT INTO pulse_definition_versions (definition_id, version, tenant_id, kind, content, valid_from)
-SELECT
-    id, version, tenant_id, :kind::text,
-    CASE WHEN :kind::text = 'content' THEN jsonb_strip_nulls(jsonb_build_object(
-        'key', key, 'name', name, 'description', description, 'triggerType', trigger_type,
-        'environmentFilter', environment_filter, 'resourceTypeFilter', resource_type_filter,
-        'isEnabled', is_enabled, 'cronExpression', cron_expression, 'timezone', timezone
-    )) || jsonb_build_object('steps', steps, 'config', config) END,
-    updated_at
-FROM pulse_workflow_definitions
-WHERE id = :definition_id AND tenant_id = :tenant_id;
-
 -- name: lock_definition
 -- A definition, which nobody else changes until the transaction ends. Runs may refer to it
 -- meanwhile: they need its id only.

@@ -106,6 +106,35 @@ id, tenant_id, name, description, trigger_type, environment_filter, resource_typ
 steps::text AS steps, config::text AS config, is_enabled, cron_expression, timezone,
 key, schedule_error, version, created_at, updated_at
 
+-- fragment: definition_content(d)
+-- What the author of a definition has sent, as its versions keep it.
+jsonb_strip_nulls(jsonb_build_object(
+    'key', d.key, 'name', d.name, 'description', d.description, 'triggerType', d.trigger_type,
+    'environmentFilter', d.environment_filter, 'resourceTypeFilter', d.resource_type_filter,
+    'isEnabled', d.is_enabled, 'cronExpression', d.cron_expression, 'timezone', d.timezone
+)) || jsonb_build_object('steps', d.steps, 'config', d.config)
+
+-- fragment: told_versions
+-- The versions of a definition, and the row itself where it is newer: the TypeScript Pulse keeps
+-- none, and older releases have kept none.
+-- tenant_id: NULL for any.
+SELECT
+    k.definition_id, k.version, k.tenant_id, k.kind, k.valid_from, k.actor, k.actor_name,
+    k.actor_kind, k.note, k.content
+FROM pulse_definition_versions AS k
+WHERE k.definition_id = :definition_id
+    AND (:tenant_id::text IS NULL OR k.tenant_id = :tenant_id)
+UNION ALL
+SELECT
+    d.id, d.version, d.tenant_id, CASE WHEN d.deleted_at IS NULL THEN 'content' ELSE 'deleted' END,
+    coalesce(d.deleted_at, d.updated_at), NULL, NULL, NULL, NULL, {{definition_content(d)}}
+FROM pulse_workflow_definitions AS d
+WHERE d.id = :definition_id AND (:tenant_id::text IS NULL OR d.tenant_id = :tenant_id)
+    AND NOT EXISTS (
+        SELECT FROM pulse_definition_versions AS newest
+        WHERE newest.definition_id = d.id AND newest.version >= d.version
+    )
+
 -- fragment: step_columns
 -- A step run as it is read.
 id, run_id, tenant_id, step_index, step_type, step_name, status, scheduled_for, started_at,
