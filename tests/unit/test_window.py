@@ -135,3 +135,56 @@ def test_a_run_is_asked_about_once_temporal_has_it() -> None:
     window.started("run_1", now=0)
 
     assert window.unknown() == ["run_1"]
+
+
+def test_a_run_that_has_ended_here_makes_room_at_once() -> None:
+    window = Window()
+    first, *_ = fill(window, now=0)
+
+    window.end(first)
+
+    assert window.has_room
+    assert len(window) == FIRST_SIZE - 1
+    assert first in window.unknown(), "how soon it had begun is still to be asked"
+
+
+def test_a_run_that_has_ended_here_counts_for_the_size_like_any_other() -> None:
+    window = Window()
+    run_ids = fill(window, now=0)
+    for run_id in run_ids:
+        window.end(run_id)
+
+    begin(window, run_ids, at=PROMPTLY, is_at_rest=True)
+
+    assert window.size == 2 * FIRST_SIZE, "it had been full"
+    assert window.unknown() == []
+
+
+def test_a_run_that_ends_before_temporal_has_answered_its_start_is_asked_about_later() -> None:
+    window = Window()
+    window.enter("run")
+
+    window.end("run")
+    window.started("run", now=0)
+
+    assert len(window) == 0
+    assert window.unknown() == ["run"]
+
+
+def test_a_run_that_was_seen_to_begin_is_forgotten_when_it_ends_here() -> None:
+    window = Window()
+    first, *_ = fill(window, now=0)
+    begin(window, [first], at=PROMPTLY, is_at_rest=False)
+
+    window.end(first)
+
+    assert first not in window.unknown()
+
+
+def test_the_end_of_a_run_that_is_not_ahead_changes_nothing() -> None:
+    window = Window()
+    fill(window, now=0)
+
+    window.end("somebody else's")
+
+    assert not window.has_room

@@ -31,7 +31,7 @@ LEFT_TO_THE_RELAY = "A start is left to the relay: %(error)s"
 NOT_FORGOTTEN = "Runs have started, but the relay will look at them once more: %(error)s"
 NOT_GIVEN_BACK = "Starts that found no room wait until their leases end: %(error)s"
 
-SHORT_LOOK_S = 0.03
+SHORT_LOOK_S = 0.1
 LONG_LOOK_S = 0.2
 """Pauses between two looks at the runs that are ahead: while others wait for them, and else."""
 
@@ -57,6 +57,7 @@ class Dispatcher:
         self._commands = Commands(database, observers, options)
         self._running = False
         self._repeats = Repeats()
+        observers.listen_to_runs(self._run_ended)
 
     def accepts(self, tenant_id: str) -> bool:
         """Return whether an emit may lease a tenant's start: connected, and not far behind."""
@@ -181,6 +182,10 @@ class Dispatcher:
                     async with self.database.session() as session:
                         found = await outbox.standings(session, run_ids)
             self.window.look(found, now=asyncio.get_running_loop().time())
+
+    def _run_ended(self, run_id: str) -> None:
+        """Make room for another start, without waiting for the next look."""
+        self.window.end(run_id)
 
     async def _keep_forgetting(self) -> None:
         """Delete the commands of started runs, with one statement those of many."""

@@ -31,20 +31,30 @@ PATIENCE_S = 3.0
 
 @dataclass(slots=True)
 class _Ahead:
-    """A run that is ahead; ``since``: when Temporal had it, by the clock of the event loop."""
+    """A run that is ahead, or has ended here and is still to be asked how soon it had begun.
+
+    Attributes:
+        since: When Temporal had it, by the clock of the event loop; None: not yet.
+        has_begun: It was seen to have begun.
+        is_over: It has ended in this process, so it is no longer ahead.
+    """
 
     since: float | None = None
     has_begun: bool = False
+    is_over: bool = False
 
 
 class Window:
     """The runs that are ahead, and how many there may be.
 
     A run is *ahead* from the moment its start is taken up until it is at rest, and for
-    ``PATIENCE_S`` at most. The size follows the workers as a congestion window follows a network:
-    runs that begin promptly let it grow while it is full, one that does not lets it shrink, at
-    most once for all that were started before it had shrunk. So it fits workers of any size and
-    handlers of any length, and nobody has to choose a number.
+    ``PATIENCE_S`` at most. Runs that end in this process say so themselves; how all others stand,
+    and how soon each had begun, is asked now and then.
+
+    The size follows the workers as a congestion window follows a network: runs that begin
+    promptly let it grow when it was full, one that does not lets it shrink, at most once for all
+    that were started before it had shrunk. So it fits workers of any size and handlers of any
+    length, and nobody has to choose a number.
 
     Attributes:
         size: How many runs may be ahead.
@@ -54,13 +64,14 @@ class Window:
         self.size = FIRST_SIZE
         self._ahead: dict[str, _Ahead] = {}
         self._shrunk_at = float("-inf")
+        self._was_full = False  # at some moment since the last look
         self._has_room = asyncio.Event()
         self._has_some = asyncio.Event()
         self._note()
 
     def __len__(self) -> int:
         """Return how many runs are ahead."""
-        return len(self._ahead)
+        return sum(1 for ahead in self._ahead.values() if not ahead.is_over)
 
     @property
     def has_room(self) -> bool:
@@ -78,7 +89,7 @@ class Window:
     @property
     def is_half_full(self) -> bool:
         """Whether it matters soon that a run is no longer ahead."""
-        return len(self._ahead) * 2 >= self.size
+        return len(self) * 2 >= self.size
 
     def enter(self, run_id: str) -> None:
         """Take up a run's start."""
@@ -95,13 +106,23 @@ class Window:
         self._ahead.pop(run_id, None)
         self._note()
 
+    def end(self, run_id: str) -> None:
+        """Note that a run has ended in this process."""
+        ahead = self._ahead.get(run_id)
+        if ahead is None:
+            return
+        ahead.is_over = True
+        if ahead.has_begun:
+            del self._ahead[run_id]
+        self._note()
+
     def unknown(self) -> list[str]:
         """Return the runs to ask about: those that Temporal has."""
         return [run_id for run_id, ahead in self._ahead.items() if ahead.since is not None]
 
     def look(self, standings: Iterable[StartedRun], *, now: float) -> None:
         """Learn how runs stand that are ahead."""
-        was_full = len(self._ahead) >= int(self.size)
+        was_full, self._was_full = self._was_full, False
         for standing in standings:
             ahead = self._ahead.get(standing.run_id)
             if ahead is None or ahead.since is None:
@@ -113,7 +134,7 @@ class Window:
                     self._shrink(since=ahead.since, now=now)
                 elif was_full:
                     self.size = min(LARGEST_SIZE, self.size + GROWTH)
-            if standing.is_at_rest:
+            if standing.is_at_rest or ahead.is_over:
                 del self._ahead[standing.run_id]
         self._give_up(now)
         self._note()
@@ -123,7 +144,7 @@ class Window:
         for run_id, ahead in list(self._ahead.items()):
             if ahead.since is not None and now - ahead.since >= PATIENCE_S:
                 del self._ahead[run_id]
-                if not ahead.has_begun:
+                if not ahead.has_begun and not ahead.is_over:
                     self._shrink(since=ahead.since, now=now)
 
     def _shrink(self, *, since: float, now: float) -> None:
@@ -133,8 +154,11 @@ class Window:
             self._shrunk_at = now
 
     def _note(self) -> None:
-        not_begun = sum(1 for ahead in self._ahead.values() if not ahead.has_begun)
-        _set(self._has_room, len(self._ahead) < int(self.size) and not_begun < MOST_NOT_BEGUN)
+        ahead = [each for each in self._ahead.values() if not each.is_over]
+        not_begun = sum(1 for each in ahead if not each.has_begun)
+        is_full = len(ahead) >= int(self.size)
+        self._was_full = self._was_full or is_full
+        _set(self._has_room, not is_full and not_begun < MOST_NOT_BEGUN)
         _set(self._has_some, bool(self._ahead))
 
 

@@ -74,10 +74,18 @@ class Observers:
         self.on_step = on_step
         self.on_run = on_run
         self.dropped = 0
+        self._run_listeners: list[Callable[[str], None]] = []
         self._repeats = Repeats()
         self._waiting = Lines[Ended](MOST_WAITING)
         self._is_idle = asyncio.Event()
         self._threads = HandlerThreads(HOOK_THREADS)
+
+    def listen_to_runs(self, listener: Callable[[str], None]) -> None:
+        """Have a function of this engine called, at once, with the id of each run that ends here.
+
+        It is called in the event loop; it must be quick, and must not raise.
+        """
+        self._run_listeners.append(listener)
 
     def steps_ended(self, run_id: str, *, tenant_id: str, paths: Iterable[str]) -> None:
         """Note that steps have ended; call it after the commit."""
@@ -88,6 +96,8 @@ class Observers:
     def run_ended(self, run_id: str, *, tenant_id: str) -> None:
         """Note that a run has ended; call it after the commit."""
         self.waiter.wake(run_id, tenant_id=tenant_id)
+        for listener in self._run_listeners:
+            listener(run_id)
         if self.on_run is not None:
             self._put(Ended(run_id, tenant_id))
 
