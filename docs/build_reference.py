@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from cyclopts import App
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
@@ -20,11 +22,16 @@ from docstrings import (
     Docstring,
     cell,
     length_of_time,
+    markdown_of,
     read_docstring,
     readable,
     signature_of,
 )
 from pulse_temporal import EngineOptions, Limits, errors
+from pulse_temporal.cli.app import make_app
+from pulse_temporal.cli.exits import EXIT_MEANINGS, Exit
+from pulse_temporal.cli.options import GlobalOptions
+from pulse_temporal.cli.tree import COMMANDS
 from pulse_temporal.embedded import EmbeddedServices, embedded_services
 from pulse_temporal.engine.blocking import BlockingEngine
 from pulse_temporal.engine.definitions import DefinitionMethods
@@ -66,6 +73,7 @@ MODEL_PARTS: Mapping[str, Sequence[str]] = {
     "Handlers and hooks": ("ActionResult", "StepCompleteEvent", "RunCompleteEvent"),
     "Operation": ("HealthReport", "HealthCheck", "ReconcileReport", "Repair"),
 }
+SHARED_OPTIONS = {f"--{each.name.replace('_', '-')}" for each in dataclasses.fields(GlobalOptions)}
 KNOWN_TYPES = {id(pulse_temporal.WorkflowStep): "WorkflowStep"}
 
 
@@ -78,6 +86,7 @@ def pages() -> dict[str, str]:
         "options.md": "\n".join(options_page()),
         "errors.md": "\n".join(errors_page()),
         "embedded.md": "\n".join(embedded_page()),
+        "cli.md": "\n".join(cli_page()),
     }
     made["README.md"] = "\n".join(index_page())
     return {name: text.rstrip() + "\n" for name, text in made.items()}
@@ -93,6 +102,7 @@ def index_page() -> Iterator[str]:
     yield "| [Options](options.md) | every option and limit, with its default |"
     yield "| [Errors](errors.md) | every error, with its stable code |"
     yield "| [Embedded servers](embedded.md) | Postgres and Temporal inside a block |"
+    yield "| [Command line](cli.md) | every command of `pulse`, its options and exit codes |"
     yield "| [Tables](tables.md) | every table and column |"
 
 
@@ -223,6 +233,36 @@ def embedded_page() -> Iterator[str]:
     for name, member in vars(EmbeddedServices).items():
         if isinstance(member, property):
             yield f"| `{name}` | {cell(read_docstring(member).text)} |"
+
+
+def cli_page() -> Iterator[str]:
+    """Give the page of the command line."""
+    yield f"{NOTE}\n\n# Command line\n"
+    yield "[Use the command line](../how-to/command-line.md) says how.\n"
+    everywhere = make_app()["runs"]["list"]
+    yield "Options of every command that has a `--tenant`:\n"
+    yield from option_list(everywhere, shared=True)
+    for command in COMMANDS:
+        found = make_app()
+        for name in command.name.split():
+            found = found[name]
+        yield f"## pulse {command.name}\n\n{markdown_of(str(found.help))}\n"
+        yield from option_list(found)
+    yield "## Exit codes\n\n| | |\n|---|---|"
+    for code in Exit:
+        yield f"| {code.value} | {EXIT_MEANINGS[code]} |"
+
+
+def option_list(command: App, *, shared: bool = False) -> Iterator[str]:
+    """Give the arguments of a command: those that others have too, or its own."""
+    lines: list[str] = []
+    for argument in command.assemble_argument_collection(parse_docstring=True):
+        names = [name for name in argument.names if name != "*"]
+        if names and (names[0] in SHARED_OPTIONS) == shared:
+            meaning = " ".join(str(argument.parameter.help or "").split())
+            lines.append(f"- `{' '.join(names)}`: {meaning}")
+    if lines:
+        yield "\n".join([*lines, ""])
 
 
 def function(subject: Callable[..., object], *, level: int, prefix: str = "") -> Iterator[str]:

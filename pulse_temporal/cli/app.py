@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import sys
 from importlib.metadata import version as version_of
 
@@ -11,7 +12,8 @@ from cyclopts import App, CycloptsError
 from rich.console import Console
 from rich.text import Text
 
-from pulse_temporal.cli.exits import Exit, describe, error_block, exit_for
+from pulse_temporal.cli.exits import Exit, UsageError, describe, error_block, exit_for
+from pulse_temporal.cli.tree import COMMANDS, GROUPS
 from pulse_temporal.errors import PulseError
 
 DISTRIBUTION = "pulse-workflows"
@@ -28,54 +30,38 @@ def usage_block(error: CycloptsError) -> Text:
     return error_block("usage", [str(error), f"See: {chain} --help"])
 
 
-app = App(
-    name="pulse",
-    help="Signal-driven workflows for multi-tenant applications, durable on Temporal.",
-    help_epilogue="Exit codes: 0 done, 1 failed, 2 usage, 3 no server, 130 interrupted.",
-    version=pulse_version,
-    error_formatter=usage_block,
-    suppress_keyboard_interrupt=False,
-    result_action="return_value",
-)
-
-# As text, so that a module is imported only when its command is called. In the order of the help.
-app.command(
-    "pulse_temporal.cli.demo:demo",
-    name="demo",
-    help="Start Postgres and Temporal, run two workflows for two tenants, watch them live.",
-    sort_key=1,
-)
-
-app.command(
-    "pulse_temporal.cli.migrate:migrate",
-    name="migrate",
-    help="Create or update the tables.",
-    sort_key=2,
-)
-app.command(
-    "pulse_temporal.cli.doctor:doctor",
-    name="doctor",
-    help="Check Postgres, Temporal, workers, and what waits between them.",
-    sort_key=3,
-)
-app.command(
-    "pulse_temporal.cli.reconcile:reconcile",
-    name="reconcile",
-    help="Compare all open runs and schedules with Temporal; repair what differs.",
-    sort_key=4,
-)
-app.command(
-    "pulse_temporal.cli.worker:worker",
-    name="worker",
-    help="Run the handlers of an application until told to stop.",
-    sort_key=5,
-)
-
-
-@app.command(sort_key=9)
 def version() -> None:
     """Print the version that is installed."""
     sys.stdout.write(f"{pulse_version()}\n")
+
+
+def make_app() -> App:
+    """Return the command line with all its commands, none of which is imported yet."""
+    made = App(
+        name="pulse",
+        help="Signal-driven workflows for multi-tenant applications, durable on Temporal.",
+        help_epilogue=(
+            "Exit codes: 0 done, 1 failed, 2 usage, 3 no server, 4 not found, "
+            "5 conflict or wrong state, 6 not allowed, 130 interrupted."
+        ),
+        version=pulse_version,
+        error_formatter=usage_block,
+        suppress_keyboard_interrupt=False,
+        result_action="return_value",
+    )
+    groups = {"": made}
+    for place, group in enumerate(GROUPS):
+        groups[group.names[0]] = App(name=group.names, help=group.help, sort_key=100 + place)
+        made.command(groups[group.names[0]])
+    for place, command in enumerate(COMMANDS):
+        group, _, name = command.name.rpartition(" ")
+        # As text, so that a module is imported only when its command is called.
+        groups[group].command(command.target, name=name, help=command.help, sort_key=place)
+    made.command(version, sort_key=1000)
+    return made
+
+
+app = make_app()
 
 
 def main() -> int:
@@ -88,12 +74,19 @@ def main() -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    errors = Console(stderr=True)
+    errors = Console(stderr=True, highlight=False)
     try:
-        result: object = app(error_console=errors)
+        result: object = app(sys.argv[1:], error_console=errors)
     except PulseError as error:
         errors.print(describe(error), soft_wrap=True)
         return exit_for(error)
+    except UsageError as error:
+        errors.print(error_block("usage", [str(error)]), soft_wrap=True)
+        return Exit.USAGE
+    except BrokenPipeError:
+        # Whoever read has enough, as `head` has; Python must not fail over it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
     except (KeyboardInterrupt, asyncio.CancelledError):
         errors.print("Interrupted.")
         return Exit.INTERRUPTED

@@ -11,10 +11,10 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
+from pulse_temporal.cli.connection import connect
 from pulse_temporal.cli.exits import Exit
 from pulse_temporal.cli.logs import no_log
 from pulse_temporal.cli.paragraphs import tell
-from pulse_temporal.engine.facade import engine_from_environment
 from pulse_temporal.model.health import (
     CHECK_NAMES,
     CheckName,
@@ -62,7 +62,7 @@ def doctor(
 
 async def examine() -> HealthReport:
     """Return the health of what the environment's settings name."""
-    engine = engine_from_environment()
+    engine = connect()
     try:
         return await engine.check_health()
     finally:

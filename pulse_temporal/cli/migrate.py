@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from pulse_temporal.cli.connection import connect
 from pulse_temporal.cli.logs import no_log
-from pulse_temporal.engine.facade import engine_from_environment
 
 
 def migrate() -> None:
@@ -25,7 +25,7 @@ def migrate() -> None:
 
 async def apply() -> list[str]:
     """Apply the missing migrations and return their names."""
-    engine = engine_from_environment()
+    engine = connect()
     try:
         return await engine.migrate()
     finally:

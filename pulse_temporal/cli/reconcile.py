@@ -11,10 +11,10 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
+from pulse_temporal.cli.connection import connect
 from pulse_temporal.cli.exits import Exit
 from pulse_temporal.cli.logs import no_log
 from pulse_temporal.cli.paragraphs import printable, tell
-from pulse_temporal.engine.facade import engine_from_environment
 from pulse_temporal.model.health import CheckName, HealthReport
 from pulse_temporal.model.reconcile import Found, ReconcileReport, Remedy
 
@@ -83,7 +83,7 @@ def reconcile(
 
 async def compare(*, dry_run: bool, confirm: bool) -> tuple[ReconcileReport, HealthReport]:
     """Compare what the environment names; return the report, and a health report beside it."""
-    engine = engine_from_environment()
+    engine = connect()
     try:
         report = await engine.reconcile(dry_run=dry_run, confirm=confirm)
         return report, await engine.check_health(compare=False)

@@ -24,6 +24,7 @@ OTHER_VARIABLES = frozenset(
         "PULSE_FAILPOINTS",
         "PULSE_PG_BIN",
         "PULSE_TEMPORAL_BIN",
+        "PULSE_TENANT",
         "PULSE_TEST_SERVER_BIN",
     }
 )

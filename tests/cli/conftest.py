@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sys
+from collections.abc import Coroutine
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import pytest
+from typing_extensions import override
 
+from pulse_temporal.cli.app import main
+from tests.harness import TENANT, PulseTest
 from tests.processes import Program, Programs
+
+
+class Told(NamedTuple):
+    """What a command has printed, and its exit code."""
+
+    stdout: str
+    stderr: str
+    status: int
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of its result."""
+        return self.stdout.splitlines()
+
+
+class Ask(Protocol):
+    """Runs ``pulse`` with arguments to its end."""
+
+    def __call__(
+        self, *arguments: str, stdin: str = "", columns: int | None = None
+    ) -> Coroutine[object, object, Told]:
+        """Give what it has printed; with columns, to a terminal of this width."""
+        ...
 
 
 class StartPulse(Protocol):
@@ -34,3 +65,44 @@ def start_pulse(tmp_path: Path, programs: Programs) -> StartPulse:
         )
 
     return start
+
+
+@pytest.fixture
+def ask(idle_pulse: PulseTest, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Run commands on the servers of the test, in a thread; the usual tenant is named."""
+    monkeypatch.setenv("DATABASE_URL", idle_pulse.dsn)
+    monkeypatch.setenv("TEMPORAL_ADDRESS", idle_pulse.temporal_address)
+    monkeypatch.setenv("PULSE_QUEUE_PREFIX", idle_pulse.engine.options.queue_prefix)
+    monkeypatch.setenv("PULSE_TENANT", TENANT)
+    monkeypatch.delenv("CI", raising=False)
+
+    async def run(*arguments: str, stdin: str = "", columns: int | None = None) -> Told:
+        return await asyncio.to_thread(tell, monkeypatch, arguments, stdin, columns)
+
+    return run
+
+
+class Screen(StringIO):
+    """Says that it is a terminal."""
+
+    @override
+    def isatty(self) -> bool:
+        return True
+
+
+def tell(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], stdin: str, columns: int | None
+) -> Told:
+    """Run the command line in this process, as ``pulse`` does, and give what it has printed."""
+    is_screen = columns is not None
+    out, err = (Screen(), Screen()) if is_screen else (StringIO(), StringIO())
+    with monkeypatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["pulse", *arguments])
+        patch.setattr(sys, "stdin", Screen(stdin) if is_screen else StringIO(stdin))
+        patch.setenv("COLUMNS", str(columns or 80))
+        patch.setenv("TERM", "xterm-256color")
+        try:
+            status = main()
+        except SystemExit as ended:  # the command line was wrong, which cyclopts has told
+            status = int(ended.code or 0)
+    return Told(out.getvalue(), err.getvalue(), status)

@@ -111,6 +111,6 @@ def test_machines_read_json(start_pulse: StartPulse, idle_pulse: PulseTest) -> N
 
 def test_a_setting_that_is_missing_is_named(start_pulse: StartPulse) -> None:
     command = start_pulse("doctor", DATABASE_URL="")
-    assert command.wait() == 1
+    assert command.wait() == 2
     assert command.stdout == ""
-    assert "Error [configuration]\n  DATABASE_URL is not set" in command.stderr
+    assert "Error [usage]\n  No Pulse is named. Set DATABASE_URL" in command.stderr

@@ -107,7 +107,7 @@ def unknown_words(words: list[str]) -> list[str]:
         case "make":
             return [w for w in rest if re.fullmatch("[a-z]+", w) and w not in TARGETS]
         case "pulse":
-            return [w for w in rest[:1] if w not in app]
+            return unknown_commands(rest)
         case "python":
             return [w for w in rest[:1] if w.endswith(".py") and not (ROOT / w).is_file()]
         case "pip":
@@ -115,6 +115,16 @@ def unknown_words(words: list[str]) -> list[str]:
             return [extra for text in listed for extra in text.split(",") if extra not in EXTRAS]
         case _:
             return [] if first in FOREIGN_COMMANDS or first.startswith(".") else [first]
+
+
+def unknown_commands(words: list[str]) -> list[str]:
+    """Give the first word that is no command; a group of commands needs one of its own."""
+    place = app
+    for word in words:
+        if word not in place:
+            return [] if place.default_command or word.startswith("-") else [word]
+        place = place[word]
+    return []
 
 
 def test_commands_exist() -> None:

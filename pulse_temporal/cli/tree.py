@@ -1,0 +1,80 @@
+"""All commands: where each is, and its line in the help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HERE = "pulse_temporal.cli"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandGroup:
+    """Commands about one thing; the names after the first are aliases."""
+
+    names: tuple[str, ...]
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command.
+
+    Attributes:
+        name: As it is typed, its group first.
+        target: ``module:function``; the module is imported when the command is called.
+        help: Its line in the list of commands.
+    """
+
+    name: str
+    target: str
+    help: str
+
+
+def _command(name: str, target: str, line: str) -> Command:
+    return Command(name, f"{HERE}.{target}", line)
+
+
+GROUPS = (
+    CommandGroup(("runs",), "Look at runs, cancel and retry them."),
+    CommandGroup(("signals",), "Look at stored signals, run them again."),
+    CommandGroup(("definitions", "workflows"), "Look at workflow definitions and change them."),
+    CommandGroup(("crons",), "See when definitions are started by the clock."),
+)
+
+COMMANDS = (
+    _command(
+        "demo",
+        "demo:demo",
+        "Start Postgres and Temporal, run two workflows for two tenants, watch them live.",
+    ),
+    _command("migrate", "migrate:migrate", "Create or update the tables."),
+    _command(
+        "doctor",
+        "doctor:doctor",
+        "Check Postgres, Temporal, workers, and what waits between them.",
+    ),
+    _command(
+        "reconcile",
+        "reconcile:reconcile",
+        "Compare all open runs and schedules with Temporal; repair what differs.",
+    ),
+    _command("worker", "worker:worker", "Run the handlers of an application until told to stop."),
+    _command("emit", "emit:emit", "Emit a signal."),
+    _command("runs list", "runs:list_runs", "List runs, newest first."),
+    _command("runs show", "runs:show_run", "Show a run, its steps, and why it failed."),
+    _command("runs watch", "run_deeds:watch_runs", "Show runs live until they are over."),
+    _command("runs timeline", "runs:show_timeline", "Show what happened to a run, in order."),
+    _command("runs steps", "runs:show_steps", "List the steps of a run."),
+    _command("runs logs", "runs:show_logs", "Print the log of a run."),
+    _command("runs cancel", "run_deeds:cancel_runs", "Cancel runs, for good."),
+    _command("runs retry", "run_deeds:retry_runs", "Retry failed runs where they failed."),
+    _command("signals show", "signals:show_signal", "Show a stored signal and its runs."),
+    _command("signals replay", "signals:replay_signal", "Run a stored signal again."),
+    _command("definitions list", "definitions:list_definitions", "List definitions."),
+    _command("definitions show", "definitions:show_definition", "Show a definition."),
+    _command("definitions enable", "definitions:enable", "Let definitions match signals."),
+    _command("definitions disable", "definitions:disable", "Let definitions match no more."),
+    _command("definitions delete", "definitions:delete", "Delete definitions, for good."),
+    _command("crons list", "crons:list_crons", "List definitions with a cron, soonest first."),
+    _command("crons next", "crons:next_times", "Show when a cron fires next."),
+)
