@@ -27,6 +27,7 @@ FOUND: Mapping[Found, str] = {
     "not_found": "gone from Temporal",
     "never_started": "never started",
     "still_open": "over, workflow open",
+    "branch_lost": "waits in vain",
     "schedule_differs": "schedule differs",
     "schedule_left_over": "schedule left over",
 }
@@ -38,6 +39,7 @@ DONE: Mapping[Remedy, str] = {
     "restart": "run goes on",
     "start": "run starts",
     "end_workflow": "workflow canceled",
+    "terminate_workflow": "workflow terminated",
     "sync_schedule": "schedule made equal",
 }
 """What each remedy does."""

@@ -17,12 +17,15 @@ Found = Literal[
     "not_found",
     "never_started",
     "still_open",
+    "branch_lost",
     "schedule_differs",
     "schedule_left_over",
 ]
 """The state of a workflow or schedule in Temporal that contradicts Postgres."""
 
-Remedy = Literal["fail", "cancel", "restart", "start", "end_workflow", "sync_schedule"]
+Remedy = Literal[
+    "fail", "cancel", "restart", "start", "end_workflow", "terminate_workflow", "sync_schedule"
+]
 
 
 class Repair(Value):
@@ -35,7 +38,8 @@ class Repair(Value):
         found: The state in Temporal.
         remedy: ``fail`` and ``cancel`` end the run as its workflow has ended. ``restart`` goes
             on with it in its next generation, from what is on record. ``start`` starts a workflow
-            that was never started. ``end_workflow`` cancels one whose run is over.
+            that was never started. ``end_workflow`` cancels one whose run is over;
+            ``terminate_workflow`` ends one at once that could not obey a cancel.
             ``sync_schedule`` makes a schedule equal to its definition.
         reason: The difference in words.
     """

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHistoryEventFilterType
+from temporalio.client import (
+    Client,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowHistoryEventFilterType,
+)
 from temporalio.service import RPCError, RPCStatusCode
 
 from pulse_temporal import contract
@@ -36,11 +41,14 @@ class Execution:
         state: ``open``, or how it closed.
         reason: Why it failed or was terminated; empty otherwise.
         is_canceling: It is open and has been asked to cancel.
+        has_lost_branch: It is open, was reset, and waits for a branch that had closed before the
+            reset. Temporal told that end to nobody, so the workflow would wait for ever.
     """
 
     state: State
     reason: str = ""
     is_canceling: bool = False
+    has_lost_branch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +103,11 @@ async def look_up(client: Client, workflow_id: str, *, timeout: timedelta) -> Ex
         found = await handle.describe(rpc_timeout=timeout)
         state = STATES.get(found.status) if found.status else None
         if state is None:
-            asked = found.raw_description.workflow_extended_info.cancel_requested
-            return Execution("open", is_canceling=asked)
+            return Execution(
+                "open",
+                is_canceling=found.raw_description.workflow_extended_info.cancel_requested,
+                has_lost_branch=await _has_lost_branch(client, found, timeout=timeout),
+            )
         # By run id: a reset since the first call would make another execution the newest.
         closed = client.get_workflow_handle(workflow_id, run_id=found.run_id)
         events = closed.fetch_history_events(
@@ -111,6 +122,32 @@ async def look_up(client: Client, workflow_id: str, *, timeout: timedelta) -> Ex
             raise
         return None
     return Execution(state)
+
+
+async def _has_lost_branch(
+    client: Client, found: WorkflowExecutionDescription, *, timeout: timedelta
+) -> bool:
+    """Return whether an open workflow waits for a branch whose end it will not be told.
+
+    Temporal ends the branches of a workflow that is terminated, after it has closed; so their
+    ends are in no history, and a reset to a point in the block waits for them. Only workflows
+    that were reset are asked about their branches.
+    """
+    extended = found.raw_description.workflow_extended_info
+    if not extended.HasField("last_reset_time"):
+        return False
+    reset_at = extended.last_reset_time.ToDatetime(UTC)
+    for child in found.raw_description.pending_children:
+        branch = client.get_workflow_handle(child.workflow_id, run_id=child.run_id)
+        try:
+            closed_at = (await branch.describe(rpc_timeout=timeout)).close_time
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
+            return True
+        if closed_at is not None and closed_at <= reset_at:
+            return True
+    return False
 
 
 async def open_workflows(

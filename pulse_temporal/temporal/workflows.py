@@ -127,6 +127,22 @@ async def cancel_run(client: Client, run_id: str, *, generation: int, timeout: t
     return True
 
 
+async def terminate_run(
+    client: Client, workflow_id: str, *, reason: str, timeout: timedelta
+) -> None:
+    """End a run's workflow at once; one that is closed or unknown is left as it is.
+
+    Raises:
+        RPCError: Any failure but NOT_FOUND; try again.
+    """
+    handle = client.get_workflow_handle(workflow_id)
+    try:
+        await handle.terminate(reason=reason, rpc_timeout=timeout)
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
+
+
 async def current_run_id(client: Client, workflow_id: str, *, timeout: timedelta) -> str | None:
     """Return the Temporal run id of a workflow's newest execution; None when there is none.
 

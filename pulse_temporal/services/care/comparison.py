@@ -235,11 +235,15 @@ class Comparison:
                     self.found.unknown.append(scrub_text(name, max_bytes=REASON_BYTES))
                 continue
             generation = int(match["generation"] or 1)
-            if not run.is_settled or not _is_over(run, generation):
+            is_over = _is_over(run, generation)
+            if not run.is_settled or not (is_over or run.status in TERMINAL_RUN_STATUSES):
                 continue
             # The list may be old: still open, and not asked to cancel yet? A workflow that was
             # asked and cannot end, for lack of a worker, would be asked again with every turn.
-            if await self._look_up(name) == Execution("open"):
+            execution = await self._look_up(name)
+            if execution is not None and execution.has_lost_branch:
+                self.found.repairs.append(_waits_in_vain(run, name, generation))
+            elif is_over and execution == Execution("open"):
                 self.found.repairs.append(_still_open(run, name, generation))
 
     async def _schedules(self) -> None:
@@ -282,6 +286,12 @@ def _difference(run: OpenRun, execution: Execution | None) -> Repair | None:
     elif execution is None:
         found, remedy = "never_started", "start"
         reason = "The run's workflow is not in Temporal, and the run has not begun"
+    elif execution.has_lost_branch:
+        found, remedy = "branch_lost", "restart"
+        reason = (
+            "The run's workflow was reset, and waits for a branch that had closed before;"
+            " the run goes on from what is on record"
+        )
     elif execution.state == "open":
         return None
     else:
@@ -325,6 +335,18 @@ def _still_open(run: StandingRun, workflow_id: str, generation: int) -> Repair:
         remedy="end_workflow",
         reason=f"The run is {run.status} in generation {run.generation}, but"
         f" its workflow {workflow_id} is open in Temporal.",
+    )
+
+
+def _waits_in_vain(run: StandingRun, workflow_id: str, generation: int) -> Repair:
+    return Repair(
+        subject_id=run.id,
+        tenant_id=run.tenant_id,
+        generation=generation,
+        found="branch_lost",
+        remedy="terminate_workflow",
+        reason=f"The run is {run.status} in generation {run.generation}, but its workflow"
+        f" {workflow_id} was reset, and waits for a branch that had closed before.",
     )
 
 

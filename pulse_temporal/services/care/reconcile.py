@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from temporalio.client import Client
 
+from pulse_temporal import contract
 from pulse_temporal.clock import Clock
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.model.reconcile import ReconcileReport, Repair
@@ -29,7 +30,8 @@ from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.store import reconcile
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.reconcile import ReconcilerState
-from pulse_temporal.temporal.executions import namespace_id, temporal_answers
+from pulse_temporal.temporal.executions import look_up, namespace_id, temporal_answers
+from pulse_temporal.temporal.workflows import terminate_run
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +168,7 @@ class Reconciler:
             if self._repeats.is_due(f"halted {looked.is_one_page}"):
                 log.error("The reconciler has stopped and repairs nothing: %s", halted)
         elif not dry_run:
-            repairs, failed = await self._repair_all(found.repairs)
+            repairs, failed = await self._repair_all(client, found.repairs)
             problems = [*problems, *failed]
         report = ReconcileReport(
             at=self.clock(),
@@ -184,7 +186,9 @@ class Reconciler:
             )
         return report, ReconcilerState(namespace, found.next_run, found.next_listed, report)
 
-    async def _repair_all(self, repairs: list[Repair]) -> tuple[list[Repair], list[str]]:
+    async def _repair_all(
+        self, client: Client, repairs: list[Repair]
+    ) -> tuple[list[Repair], list[str]]:
         """Apply remedies, four at a time; return those that were applied, and what failed.
 
         One that fails does not keep the others from being made; it is found again next time.
@@ -193,6 +197,9 @@ class Reconciler:
 
         async def apply(repair: Repair) -> Repair | None:
             async with slots:
+                is_left_over = repair.remedy == "terminate_workflow"
+                if is_left_over and not await self._terminate(client, repair):
+                    return None
                 return await self.repairs.apply(repair)
 
         answers = await asyncio.gather(
@@ -217,6 +224,21 @@ class Reconciler:
                     "Repaired %(subject_id)s with %(remedy)s: %(reason)s", facts, extra=facts
                 )
         return made, failed
+
+    async def _terminate(self, client: Client, repair: Repair) -> bool:
+        """Terminate a workflow that waits in vain, and whose run is over; return whether it did.
+
+        Not by a command in the outbox, as a cancel: workers of before would not know it.
+        """
+        workflow_id = contract.workflow_id(repair.subject_id, repair.generation)
+        timeout = self.options.temporal_timeout
+        with temporal_answers():
+            # Somebody may have reset it once more since it was compared.
+            execution = await look_up(client, workflow_id, timeout=timeout)
+            if execution is None or not execution.has_lost_branch:
+                return False
+            await terminate_run(client, workflow_id, reason=repair.reason, timeout=timeout)
+        return True
 
     def _tell_of_failure(self, repair: Repair, error: Exception) -> None:
         """Log a repair that failed; the same cause only after growing pauses."""

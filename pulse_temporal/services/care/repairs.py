@@ -26,7 +26,7 @@ MAX_RESTARTS = 5
 
 
 class Repairs:
-    """Applies remedies; commands to Temporal go through the outbox."""
+    """Applies remedies in Postgres; commands to Temporal go through the outbox."""
 
     def __init__(
         self, database: Database, observers: Observers, options: EngineOptions, *, clock: Clock
@@ -56,6 +56,8 @@ class Repairs:
                 return await self._start(repair)
             case "end_workflow":
                 return await self._end_workflow(repair)
+            case "terminate_workflow":
+                return await self._note_termination(repair)
             case "sync_schedule":
                 return await self._sync_schedule(repair)
 
@@ -135,6 +137,12 @@ class Repairs:
                 return False
             old = Control(row.tenant_id, repair.generation, row.task_queue, row.closed_as)
             await outbox.put(session, "cancel", run_id=repair.subject_id, control=old)
+            await self._tell(session, repair)
+        return True
+
+    async def _note_termination(self, repair: Repair) -> bool:
+        """Tell in a run's log that the reconciler has terminated a workflow of it."""
+        async with self.database.transaction() as session:
             await self._tell(session, repair)
         return True
 
