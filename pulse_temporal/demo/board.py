@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pulse_temporal.demo.lines import STATUS_STYLES, entry_line, status_text
-from pulse_temporal.demo.watch import RunView
+from pulse_temporal.demo.watch import WatchedRun
 
 BORDERS = 2
 LEAST_LINES = 2
@@ -20,7 +20,7 @@ WIDE, MEDIUM = 176, 72
 
 
 def board(
-    views: Sequence[RunView], *, title: str, now: datetime, width: int, height: int | None
+    views: Sequence[WatchedRun], *, title: str, now: datetime, width: int, height: int | None
 ) -> RenderableType:
     """Return a drawing of the runs in the order given, row by row.
 
@@ -57,7 +57,7 @@ def fit(lengths: Sequence[int], *, room: int) -> list[int]:
     return fitting
 
 
-def panel(view: RunView, *, lines: int, now: datetime) -> Panel:
+def panel(view: WatchedRun, *, lines: int, now: datetime) -> Panel:
     """Return a panel of one run with exactly ``lines`` lines, the newest entries last."""
     shown = [entry_line(entry, view) for entry in view.entries]
     hidden = len(shown) - lines

@@ -8,7 +8,7 @@ from datetime import datetime
 from pydantic import JsonValue
 from rich.text import Text
 
-from pulse_temporal.demo.watch import RunView
+from pulse_temporal.demo.watch import WatchedRun
 from pulse_temporal.model.runs import RunStatus
 from pulse_temporal.model.timeline import RunTimelineEntry
 
@@ -40,7 +40,7 @@ STATUS_STYLES: Mapping[RunStatus | str, str] = {
 }
 
 
-def entry_line(entry: RunTimelineEntry, view: RunView) -> Text:
+def entry_line(entry: RunTimelineEntry, view: WatchedRun) -> Text:
     """Return the line: seconds since the run was created, mark, subject, detail.
 
     Steps in branches are indented.
@@ -63,7 +63,7 @@ def subject(entry: RunTimelineEntry) -> str:
     return entry.step_name or entry.type.replace("_", " ")
 
 
-def detail_text(entry: RunTimelineEntry, view: RunView) -> str:
+def detail_text(entry: RunTimelineEntry, view: WatchedRun) -> str:
     """Return the detail worth showing after mark and subject; often ``""``."""
     text = ""
     match entry.type:
@@ -114,7 +114,7 @@ def scheduled_text(moment: JsonValue, created_at: datetime) -> str:
     return f"until {seconds_between(created_at, datetime.fromisoformat(moment)):.2f}"
 
 
-def status_text(view: RunView, now: datetime) -> str:
+def status_text(view: WatchedRun, now: datetime) -> str:
     """Return a run's status, and how long it took, takes, or still waits."""
     status = view.run.status
     if view.ended_at is not None:

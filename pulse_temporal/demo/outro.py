@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pulse_temporal.demo.scenario import Act
-from pulse_temporal.demo.watch import RunView
+from pulse_temporal.demo.watch import WatchedRun
 from pulse_temporal.embedded import EmbeddedServices
 
 QUERIES = (
@@ -19,7 +19,7 @@ QUERIES = (
 """Queries to try in psql: the runs, their timelines, the failed attempts."""
 
 
-def differences(act: Act, view: RunView) -> list[str]:
+def differences(act: Act, view: WatchedRun) -> list[str]:
     """Return how a run differs from what the demo expects; empty when it does not."""
     found: list[str] = []
     if view.run.status != "completed":
@@ -36,7 +36,7 @@ def differences(act: Act, view: RunView) -> list[str]:
     return found
 
 
-def temporal_link(services: EmbeddedServices, view: RunView) -> str:
+def temporal_link(services: EmbeddedServices, view: WatchedRun) -> str:
     """Return the URL of a run's newest execution in Temporal's web pages."""
     workflow_id = view.run.temporal_workflow_id.replace(":", "%3A")
     return f"{services.temporal_ui}/namespaces/default/workflows/{workflow_id}"
@@ -45,7 +45,7 @@ def temporal_link(services: EmbeddedServices, view: RunView) -> str:
 def tell_outcome(
     console: Console,
     services: EmbeddedServices,
-    played: Sequence[tuple[Act, RunView]],
+    played: Sequence[tuple[Act, WatchedRun]],
     *,
     keep: bool,
 ) -> bool:

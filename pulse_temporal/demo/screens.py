@@ -13,7 +13,7 @@ from rich.text import Text
 from pulse_temporal.clock import utc_now
 from pulse_temporal.demo.board import board
 from pulse_temporal.demo.lines import entry_line
-from pulse_temporal.demo.watch import RunView, Show
+from pulse_temporal.demo.watch import Show, WatchedRun
 from pulse_temporal.model.timeline import RunTimelineEntry
 
 MARGIN = 2
@@ -30,13 +30,13 @@ def screen(console: Console, *, title: str) -> AbstractContextManager[Show]:
 @contextmanager
 def live_screen(console: Console, *, title: str) -> Generator[Show]:
     """Redraw panels in place; when the block ends without an error, print them in full."""
-    latest: Sequence[RunView] = ()
+    latest: Sequence[WatchedRun] = ()
 
     def draw(*, height: int | None) -> RenderableType:
         width = console.width - MARGIN
         return board(latest, title=title, now=utc_now(), width=width, height=height)
 
-    def show(views: Sequence[RunView]) -> None:
+    def show(views: Sequence[WatchedRun]) -> None:
         nonlocal latest
         latest = views
         live.update(draw(height=console.height - 1), refresh=True)
@@ -52,8 +52,8 @@ def plain_screen(console: Console) -> Generator[Show]:
     """Print each entry once, when it is first seen, with its tenant and workflow."""
     printed: dict[str, int] = {}
 
-    def show(views: Sequence[RunView]) -> None:
-        fresh: list[tuple[RunTimelineEntry, RunView]] = []
+    def show(views: Sequence[WatchedRun]) -> None:
+        fresh: list[tuple[RunTimelineEntry, WatchedRun]] = []
         for view in views:
             seen = printed.get(view.run.id, 0)
             fresh += [(entry, view) for entry in view.entries[seen:]]
@@ -67,5 +67,5 @@ def plain_screen(console: Console) -> Generator[Show]:
     yield show
 
 
-def _moment(pair: tuple[RunTimelineEntry, RunView]) -> float:
+def _moment(pair: tuple[RunTimelineEntry, WatchedRun]) -> float:
     return pair[0].timestamp.timestamp()

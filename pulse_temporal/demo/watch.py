@@ -19,7 +19,7 @@ POLL_INTERVAL = timedelta(milliseconds=100)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunView:
+class WatchedRun:
     """What was read of a run at one time.
 
     The fields are read in their order. So when ``run`` is over, the others are complete.
@@ -50,11 +50,11 @@ class RunView:
         return next((step.step_name for step in self.steps if step.path == path), str(path))
 
 
-Show = Callable[[Sequence[RunView]], None]
+Show = Callable[[Sequence[WatchedRun]], None]
 """Shows the newest views of all runs, always in the same order."""
 
 
-async def look(engine: Engine, run_id: str) -> RunView:
+async def look(engine: Engine, run_id: str) -> WatchedRun:
     """Read a run with its timeline and its steps.
 
     Raises:
@@ -63,7 +63,7 @@ async def look(engine: Engine, run_id: str) -> RunView:
     run = await engine.get_run(run_id)
     if run is None:
         raise NotFoundError(f"There is no run {run_id}.")
-    return RunView(
+    return WatchedRun(
         run=run,
         entries=await engine.get_run_timeline(run_id),
         steps=await engine.get_run_steps(run_id),
@@ -72,7 +72,7 @@ async def look(engine: Engine, run_id: str) -> RunView:
 
 async def follow(
     engine: Engine, run_ids: Sequence[str], *, show: Show, limit: timedelta
-) -> list[RunView]:
+) -> list[WatchedRun]:
     """Show runs until all of them are over or ``limit`` has passed; return the last views."""
     deadline = time.monotonic() + limit.total_seconds()
     views = [await look(engine, run_id) for run_id in run_ids]
