@@ -14,6 +14,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -106,7 +107,11 @@ def service_user(owner: int | None) -> pwd.struct_passwd:
 
 
 def is_true_for(identity: str, condition: tuple[str, ...]) -> bool:
-    """Return whether a condition of test(1) is true for ``identity``; False if that is denied."""
+    """Return whether a condition of test(1) is true for ``identity``.
+
+    False also if that is denied, or has no answer after ``PROBE_SECONDS``: a folder on a server
+    that does not answer cannot be used.
+    """
     program = shutil.which("test")
     if program is None:
         return False
@@ -117,7 +122,10 @@ def is_true_for(identity: str, condition: tuple[str, ...]) -> bool:
         stderr=subprocess.DEVNULL,
         cwd="/",
     ) as probe:
-        return probe.wait(PROBE_SECONDS) == 0
+        try:
+            return probe.wait(PROBE_SECONDS) == 0
+        except subprocess.TimeoutExpired:
+            return False  # at the end of the block its standard input closes, which ends it
 
 
 def make_shared_folder(name: str) -> Path:
@@ -125,7 +133,7 @@ def make_shared_folder(name: str) -> Path:
     path = SHARED_FOLDER / name
     for part in (SHARED_FOLDER, path):
         if not part.exists():
-            part.mkdir(mode=0o711)
+            part.mkdir(mode=0o711, exist_ok=True)  # two first starts may meet here
             part.chmod(0o711)
     return path
 
@@ -135,19 +143,27 @@ def copy_programs(programs: PostgresPrograms) -> PostgresPrograms:
 
     A wheel's programs look for their libraries in ``../../../<package>.libs``, so that part
     of the tree keeps its shape. It is copied under another name and renamed when complete: a
-    copy that was interrupted is never used.
+    copy that was interrupted is never used, and of two that are made at the same moment the
+    first to be complete is.
     """
     installation = programs.folder.parent
     package = installation.parent
     target = SHARED_FOLDER / f"postgres-{digest(programs.folder)}"
     if not target.exists():
-        partial = make_shared_folder(f"{target.name}.{os.getpid()}")
+        make_shared_folder("")
+        partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=SHARED_FOLDER))
         shutil.copytree(installation, partial / package.name / installation.name, symlinks=True)
         libraries = package.with_name(f"{package.name}.libs")
         if libraries.is_dir():
             shutil.copytree(libraries, partial / libraries.name)
         open_to_all(partial)
-        partial.rename(target)
+        partial.chmod(0o711)
+        try:
+            partial.rename(target)
+        except OSError:
+            if not target.exists():
+                raise
+            shutil.rmtree(partial)
     copied = target / package.name / installation.name / programs.folder.name
     return replace(programs, folder=copied)
 
