@@ -37,8 +37,10 @@ from pulse_temporal.engine.blocking import BlockingEngine
 from pulse_temporal.engine.definitions import DefinitionMethods
 from pulse_temporal.engine.flat import FlatMethods
 from pulse_temporal.engine.lifecycle import Lifecycle, Upkeep
+from pulse_temporal.engine.operators import Operators
 from pulse_temporal.engine.registration import Registration
 from pulse_temporal.engine.runs import RunMethods
+from pulse_temporal.engine.searching import Searching
 from pulse_temporal.engine.signals import SignalMethods
 from pulse_temporal.engine.tenant import TenantEngine
 from pulse_temporal.handlers.context import WorkflowContext
@@ -50,6 +52,8 @@ ENGINE_PARTS: Mapping[str, type] = {
     "Life": Lifecycle,
     "Upkeep": Upkeep,
     "Register": Registration,
+    "Search": Searching,
+    "Operate": Operators,
 }
 NAMESPACES: Mapping[str, type] = {
     "signals": SignalMethods,
@@ -70,8 +74,20 @@ MODEL_PARTS: Mapping[str, Sequence[str]] = {
     "Steps": ("ActionStep", "ConditionStep", "DelayStep", "ParallelStep", "RetryPolicy"),
     "Runs": ("WorkflowRun", "WorkflowStepRun", "StepAttempt", "RunTimelineEntry", "ExecutionLog"),
     "Lists": ("RunFilter", "Page"),
+    "Lists and pages of runs": (
+        *("RunSummaryFilter", "RunSummary", "CurrentStep", "RunCounts", "BoundedCount"),
+        *("RunView", "Notice", "TemporalPlace", "StepSummary", "Segment", "StepView"),
+        "FailureGroup",
+    ),
+    "Lists of signals, and search": (
+        *("SignalFilter", "SignalSummary", "SignalChain", "ChainSignal", "ChainRun"),
+        "SearchResult",
+    ),
     "Handlers and hooks": ("ActionResult", "StepCompleteEvent", "RunCompleteEvent"),
-    "Operation": ("HealthReport", "HealthCheck", "ReconcileReport", "Repair"),
+    "Operation": (
+        *("HealthReport", "HealthCheck", "ReconcileReport", "Repair"),
+        *("WorkerView", "TenantView"),
+    ),
 }
 SHARED_OPTIONS = {f"--{each.name.replace('_', '-')}" for each in dataclasses.fields(GlobalOptions)}
 KNOWN_TYPES = {id(pulse_temporal.WorkflowStep): "WorkflowStep"}
@@ -143,8 +159,8 @@ def flat_names() -> Iterator[str]:
 
 
 def methods_of(part: type) -> Iterator[Callable[..., object]]:
-    """Give the public methods that a class itself defines, in their order."""
-    for name in vars(part):
+    """Give the public methods of a class, its own first, in their order."""
+    for name in dict.fromkeys(name for kind in part.__mro__ for name in vars(kind)):
         member: object = getattr(part, name)
         if inspect.isfunction(member) and not name.startswith("_"):
             yield member

@@ -59,6 +59,7 @@ from pulse_temporal.model.definitions import (
     WorkflowUpdate,
 )
 from pulse_temporal.model.health import HealthCheck, HealthReport
+from pulse_temporal.model.operator_views import TenantView, WorkerView
 from pulse_temporal.model.reconcile import ReconcileReport, Repair
 from pulse_temporal.model.runs import (
     ActionResult,
@@ -71,6 +72,13 @@ from pulse_temporal.model.runs import (
     WorkflowRun,
     WorkflowStepRun,
 )
+from pulse_temporal.model.signal_views import (
+    ChainRun,
+    ChainSignal,
+    SearchResult,
+    SignalChain,
+    SignalSummary,
+)
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput, TriggerRegistration
 from pulse_temporal.model.steps import (
     ActionStep,
@@ -81,6 +89,20 @@ from pulse_temporal.model.steps import (
     WorkflowStep,
 )
 from pulse_temporal.model.timeline import RunTimelineEntry
+from pulse_temporal.model.view_filters import RunSummaryFilter, SignalFilter
+from pulse_temporal.model.views import (
+    BoundedCount,
+    CurrentStep,
+    FailureGroup,
+    Notice,
+    RunCounts,
+    RunSummary,
+    RunView,
+    Segment,
+    StepSummary,
+    StepView,
+    TemporalPlace,
+)
 
 if TYPE_CHECKING:
     from pulse_temporal.engine.blocking import BlockingEngine, BlockingTenant
@@ -103,8 +125,12 @@ __all__ = [
     "BlockingRuns",
     "BlockingSignals",
     "BlockingTenant",
+    "BoundedCount",
+    "ChainRun",
+    "ChainSignal",
     "ConditionStep",
     "ConfigurationError",
+    "CurrentStep",
     "DefinitionConflictError",
     "DefinitionError",
     "DefinitionSnapshot",
@@ -120,6 +146,7 @@ __all__ = [
     "EngineRuns",
     "EngineSignals",
     "ExecutionLog",
+    "FailureGroup",
     "HandlerContextFilter",
     "HandlerError",
     "HandlerResultError",
@@ -135,6 +162,7 @@ __all__ = [
     "NonRetryableError",
     "NotFoundError",
     "NotUnderstoodError",
+    "Notice",
     "Page",
     "ParallelStep",
     "PayloadError",
@@ -149,19 +177,32 @@ __all__ = [
     "RetryPolicy",
     "RunCompleteEvent",
     "RunConflictError",
+    "RunCounts",
     "RunError",
     "RunFilter",
+    "RunSummary",
+    "RunSummaryFilter",
     "RunTimelineEntry",
     "RunTransitionError",
+    "RunView",
     "SchemaError",
+    "SearchResult",
+    "Segment",
+    "SignalChain",
     "SignalError",
+    "SignalFilter",
     "SignalLimitError",
     "SignalMismatchError",
+    "SignalSummary",
     "StepAttempt",
     "StepCompleteEvent",
+    "StepSummary",
+    "StepView",
     "StoreError",
+    "TemporalPlace",
     "TemporalUnavailableError",
     "TenantEngine",
+    "TenantView",
     "TransactionConflictError",
     "TransactionEndedError",
     "TransactionFailedError",
@@ -172,6 +213,7 @@ __all__ = [
     "UnknownSignalError",
     "ValidationReport",
     "WorkerLostError",
+    "WorkerView",
     "WorkflowContext",
     "WorkflowDefinition",
     "WorkflowInput",

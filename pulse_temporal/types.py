@@ -22,15 +22,19 @@ from pulse_temporal.model.runs import (
     RunStatus,
     StepStatus,
 )
+from pulse_temporal.model.signal_views import MatchedBy, SearchKind
 from pulse_temporal.model.steps import OnFalse, StepType
 from pulse_temporal.model.timeline import TimelineEntryType
 from pulse_temporal.model.values import JsonObject
+from pulse_temporal.model.view_filters import RunSummaryFilterFields, SignalFilterFields
+from pulse_temporal.model.views import Attention, NoticeKind, SegmentKind
 from pulse_temporal.postgres.connection import Connection, Pool
 
 __all__ = [
     "ActionHandler",
     "ActionReturn",
     "AttemptStatus",
+    "Attention",
     "CallNext",
     "CheckName",
     "ConditionHandler",
@@ -42,7 +46,9 @@ __all__ = [
     "HealthStatus",
     "JsonObject",
     "LogLevel",
+    "MatchedBy",
     "Middleware",
+    "NoticeKind",
     "OnFalse",
     "Pool",
     "PutOutcome",
@@ -50,6 +56,10 @@ __all__ = [
     "RunFilterFields",
     "RunHook",
     "RunStatus",
+    "RunSummaryFilterFields",
+    "SearchKind",
+    "SegmentKind",
+    "SignalFilterFields",
     "StepHook",
     "StepStatus",
     "StepType",

@@ -23,7 +23,7 @@ from pulse_temporal.cli.logs import log_file, log_tail
 from pulse_temporal.demo.outro import tell_outcome, tell_where_to_look
 from pulse_temporal.demo.scenario import ACTS, TENANTS, definitions, register
 from pulse_temporal.demo.screens import screen
-from pulse_temporal.demo.watch import RunView, follow
+from pulse_temporal.demo.watch import WatchedRun, follow
 from pulse_temporal.embedded import embedded_services
 from pulse_temporal.embedded.folder import make_folder
 from pulse_temporal.engine.facade import Engine, create_engine
@@ -140,7 +140,7 @@ async def play(stage: Stage, data: Path, *, durable: bool) -> bool:
     return is_well
 
 
-async def perform(stage: Stage, engine: Engine) -> list[RunView]:
+async def perform(stage: Stage, engine: Engine) -> list[WatchedRun]:
     """Store the tenants' workflows, emit all signals at once, and show the runs to their end."""
     for tenant_id in TENANTS:
         for definition in definitions(tenant_id):

@@ -20,7 +20,7 @@ from pulse_temporal.cli.paragraphs import printable
 from pulse_temporal.cli.statuses import KINDS, status_cell, step_status
 from pulse_temporal.cli.tables import Cell, Column
 from pulse_temporal.demo.lines import entry_line
-from pulse_temporal.demo.watch import RunView
+from pulse_temporal.demo.watch import WatchedRun
 from pulse_temporal.errors import NotFoundError
 from pulse_temporal.model.runs import (
     TERMINAL_RUN_STATUSES,
@@ -289,9 +289,9 @@ def show_timeline(run: str, /, *, options: GlobalOptions = DEFAULTS) -> int:
     """
     out = Output(options)
 
-    async def read(pulse: Pulse) -> RunView:
+    async def read(pulse: Pulse) -> WatchedRun:
         found = await require_run(pulse, run)
-        return RunView(
+        return WatchedRun(
             run=found,
             entries=await pulse.runs.timeline(found.id),
             steps=await pulse.runs.steps(found.id),

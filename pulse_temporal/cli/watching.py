@@ -15,7 +15,7 @@ from pulse_temporal.cli.output import Output
 from pulse_temporal.cli.runs import require_run
 from pulse_temporal.cli.statuses import status_cell
 from pulse_temporal.demo.screens import screen
-from pulse_temporal.demo.watch import POLL_INTERVAL, RunView, Show
+from pulse_temporal.demo.watch import POLL_INTERVAL, Show, WatchedRun
 
 TITLE = "Ctrl-C stops watching; the runs go on"
 
@@ -50,7 +50,7 @@ async def watch(out: Output, pulse: Pulse, run_ids: Sequence[str], *, limit: tim
 
 async def _follow(
     pulse: Pulse, run_ids: Sequence[str], *, show: Show, limit: timedelta
-) -> list[RunView]:
+) -> list[WatchedRun]:
     """Show runs until all of them are over or the limit has passed; return the last views."""
     began = time.monotonic()
     views = [await look(pulse, run_id) for run_id in run_ids]
@@ -63,13 +63,13 @@ async def _follow(
         views = [view if view.is_over else await look(pulse, view.run.id) for view in views]
 
 
-async def look(pulse: Pulse, run_id: str) -> RunView:
+async def look(pulse: Pulse, run_id: str) -> WatchedRun:
     """Read a run with its timeline and its steps; the run first, so that an end is complete.
 
     Raises:
         NotFoundError: There is no such run.
     """
     run = await require_run(pulse, run_id)
-    return RunView(
+    return WatchedRun(
         run=run, entries=await pulse.runs.timeline(run.id), steps=await pulse.runs.steps(run.id)
     )

@@ -12,8 +12,10 @@ from pulse_temporal.engine.definitions import BlockingDefinitions
 from pulse_temporal.engine.flat import FlatMethods
 from pulse_temporal.engine.lifecycle import Lifecycle, Upkeep
 from pulse_temporal.engine.operations import Blocking
+from pulse_temporal.engine.operators import Operators
 from pulse_temporal.engine.runs import BlockingRuns
 from pulse_temporal.engine.scope import ALL_TENANTS, scope_of
+from pulse_temporal.engine.searching import Searching
 from pulse_temporal.engine.signals import BlockingSignals
 from pulse_temporal.engine.wiring import Parts
 from pulse_temporal.errors import PulseError
@@ -21,7 +23,7 @@ from pulse_temporal.errors import PulseError
 Answer = TypeVar("Answer")
 
 
-class BlockingEngine(FlatMethods, Upkeep, Blocking):
+class BlockingEngine(FlatMethods, Searching, Operators, Upkeep, Blocking):
     """An engine whose methods wait for their result instead of being awaited.
 
     ```python
@@ -103,7 +105,7 @@ class BlockingEngine(FlatMethods, Upkeep, Blocking):
             self.stop()
 
 
-class BlockingTenant(FlatMethods, Blocking):
+class BlockingTenant(FlatMethods, Searching, Blocking):
     """The engine of one tenant, for code that is not async; see ``Engine.for_tenant``.
 
     Attributes:

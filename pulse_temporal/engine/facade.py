@@ -12,8 +12,10 @@ from pulse_temporal.engine.blocking import BlockingEngine
 from pulse_temporal.engine.flat import FlatMethods
 from pulse_temporal.engine.lifecycle import Lifecycle, Upkeep
 from pulse_temporal.engine.operations import Awaited
+from pulse_temporal.engine.operators import Operators
 from pulse_temporal.engine.registration import Registration
 from pulse_temporal.engine.scope import ALL_TENANTS
+from pulse_temporal.engine.searching import Searching
 from pulse_temporal.engine.settings import options_by_name, options_from_environment
 from pulse_temporal.engine.tenant import TenantEngine
 from pulse_temporal.engine.wiring import wire
@@ -117,7 +119,7 @@ def engine_from_environment(
     )
 
 
-class Engine(Registration, FlatMethods, Upkeep, Lifecycle, Awaited):
+class Engine(Registration, FlatMethods, Searching, Operators, Upkeep, Lifecycle, Awaited):
     """Signals in, durable runs out; everything about them in Postgres.
 
     ``async with engine:`` starts and stops it. Definitions can be managed, and questions asked,

@@ -8,10 +8,9 @@ from typing import Unpack
 
 from pulse_temporal.config import Duration
 from pulse_temporal.engine.definitions import EngineDefinitions
-from pulse_temporal.engine.operations import Methods, operation
-from pulse_temporal.engine.runs import EngineRuns
+from pulse_temporal.engine.flat_views import FlatViewMethods
+from pulse_temporal.engine.operations import operation
 from pulse_temporal.engine.scope import TenantScope
-from pulse_temporal.engine.signals import EngineSignals
 from pulse_temporal.engine.wiring import Parts
 from pulse_temporal.model.definitions import (
     DefinitionVersion,
@@ -36,14 +35,12 @@ from pulse_temporal.model.timeline import RunTimelineEntry
 from pulse_temporal.postgres.connection import Connection
 
 
-class FlatMethods(Methods):
+class FlatMethods(FlatViewMethods):
     """The same methods by one name, as in the TypeScript Pulse: ``get_run`` is ``runs.get``."""
 
     def __init__(self, parts: Parts, scope: TenantScope) -> None:
         super().__init__(parts, scope)
-        self._runs = EngineRuns(parts, scope)
         self._definitions = EngineDefinitions(parts, scope)
-        self._signals = EngineSignals(parts, scope)
 
     @operation
     async def emit(

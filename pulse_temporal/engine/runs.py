@@ -11,7 +11,8 @@ from datetime import timedelta
 from typing import Unpack
 
 from pulse_temporal.config import Duration
-from pulse_temporal.engine.operations import Awaited, Blocking, Methods, iteration, operation
+from pulse_temporal.engine.operations import Awaited, Blocking, iteration, operation
+from pulse_temporal.engine.run_views import RunViewMethods
 from pulse_temporal.errors import (
     InvalidInputError,
     NotFoundError,
@@ -36,12 +37,12 @@ from pulse_temporal.model.timeline import RunTimelineEntry
 from pulse_temporal.services.pages import every_item
 
 
-class RunMethods(Methods):
+class RunMethods(RunViewMethods):
     """Postgres alone is asked and decides, so these work without ``start`` and Temporal.
 
-    Of an unknown id ``get`` gives None, and all others raise ``NotFoundError``; only ``wait``
-    waits for it, as its transaction may not have committed yet. Another tenant's id is unknown
-    to whoever gives a ``tenant_id``, and to the view of a tenant.
+    Of an unknown id ``get`` and ``view`` give None, and all others raise ``NotFoundError``; only
+    ``wait`` waits for it, as its transaction may not have committed yet. Another tenant's id is
+    unknown to whoever gives a ``tenant_id``, and to the view of a tenant.
     """
 
     @operation

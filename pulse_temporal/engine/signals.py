@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pulse_temporal.engine.operations import Awaited, Blocking, Methods, operation
+from pulse_temporal.engine.operations import Awaited, Blocking, operation
+from pulse_temporal.engine.signal_views import SignalViewMethods
 from pulse_temporal.model.runs import WorkflowRun
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.postgres.connection import Connection
@@ -12,7 +13,7 @@ from pulse_temporal.services.signals.many import emit_many
 from pulse_temporal.services.signals.replay import replay
 
 
-class SignalMethods(Methods):
+class SignalMethods(SignalViewMethods):
     """Postgres alone is asked; what is planned starts when a worker and Temporal are there."""
 
     @operation

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pulse_temporal.engine.flat import FlatMethods
 from pulse_temporal.engine.operations import Awaited
 from pulse_temporal.engine.scope import scope_of
+from pulse_temporal.engine.searching import Searching
 from pulse_temporal.engine.wiring import Parts
 
 
-class TenantEngine(FlatMethods, Awaited):
+class TenantEngine(FlatMethods, Searching, Awaited):
     """An engine for one tenant: other tenants' runs, signals and definitions are unknown to it.
 
     ```python
@@ -20,7 +21,7 @@ class TenantEngine(FlatMethods, Awaited):
     The methods are those of the engine. ``tenant_id`` need not be given anywhere, and a call that
     names another tenant is refused. So code that serves a customer's request cannot forget it.
     What concerns the whole engine is not here: ``start``, ``stop``, ``migrate``, ``reconcile``,
-    ``check_health``, ``transaction`` and registration.
+    ``check_health``, ``list_workers``, ``list_tenants``, ``transaction`` and registration.
 
     Attributes:
         tenant_id: Whose it is.

@@ -24,6 +24,9 @@ from pulse_temporal.services.runs.history import History
 from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.services.runs.waiting import RunWaiter
 from pulse_temporal.services.signals.emit import Emitter
+from pulse_temporal.services.views.operating import OperatorViews
+from pulse_temporal.services.views.runs import RunViews
+from pulse_temporal.services.views.signals import SignalViews
 from pulse_temporal.store.database import Database
 from pulse_temporal.worker.activities import Activities
 from pulse_temporal.worker.greeting import Greeting
@@ -44,6 +47,9 @@ class Parts:
         versions: Reads what definitions were.
         control: Cancels and retries runs.
         history: Reads runs.
+        run_views: Lists and shows runs.
+        signal_views: Lists signals, shows chains, searches.
+        operator_views: Lists workers and tenants.
         waiter: Waits for runs to end.
         maintenance: Compares with Temporal, and checks health.
         process: The loops of a started engine.
@@ -57,6 +63,9 @@ class Parts:
     versions: DefinitionHistory
     control: RunControl
     history: History
+    run_views: RunViews
+    signal_views: SignalViews
+    operator_views: OperatorViews
     waiter: RunWaiter
     maintenance: Maintenance
     process: Process
@@ -132,6 +141,9 @@ def wire(
         versions=DefinitionHistory(database),
         control=RunControl(database, observers),
         history=History(database),
+        run_views=RunViews(database, options),
+        signal_views=SignalViews(database),
+        operator_views=OperatorViews(database),
         waiter=waiter,
         maintenance=Maintenance(database, reconciler, dispatcher, temporal, options, clock=clock),
         process=process,

@@ -18,7 +18,7 @@ class WorkerView(Value):
         conditions: Handlers that it knows, by name.
         signals: Types that it has registered.
         dialect: The newest kind of rows that its release understands.
-        in_work: Attempts that it has open, counted up to 1 000.
+        in_work: Attempts that it has open, among the newest 10 000 runs that are running.
         started_at: When it began.
         seen_at: When it last said that it lives.
         present_since: Since when it could write to Postgres without a break.
@@ -39,7 +39,7 @@ class WorkerView(Value):
 
 
 class TenantView(Value):
-    """A tenant, and how it stands; each count is bounded by 10 000.
+    """A tenant, and how it stands; each count is bounded by 1 000.
 
     Attributes:
         definitions: That are not deleted.

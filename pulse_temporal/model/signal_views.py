@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import AwareDatetime
 
-from pulse_temporal.model.runs import RunStatus
+from pulse_temporal.model.paths import Path
+from pulse_temporal.model.runs import RunStatus, StepStatus
 from pulse_temporal.model.values import Flag, Value
 
 
@@ -92,7 +93,7 @@ class SignalChain(Value):
     is_cut: Flag = False
 
 
-SearchKind = Literal["run", "signal", "definition"]
+SearchKind = Literal["run", "signal", "definition", "step"]
 MatchedBy = Literal[
     "id", "id_prefix", "idempotency_key", "resource_id", "definition_name", "step_name"
 ]
@@ -104,9 +105,11 @@ class SearchResult(Value):
     Attributes:
         kind: What ``id`` is of.
         matched_by: What the text was equal to, or the beginning of.
-        title: The definition's name, or the signal's type.
+        title: The definition's name, the signal's type, or the step's name.
         detail: The step's name, the resource or the idempotency key that matched.
-        status: Of a run.
+        status: Of a run or a step.
+        run_id: The run that a step is part of.
+        path: Of a step.
     """
 
     kind: SearchKind
@@ -115,5 +118,7 @@ class SearchResult(Value):
     matched_by: MatchedBy
     title: str
     detail: str | None = None
-    status: RunStatus | str | None = None
+    status: RunStatus | StepStatus | str | None = None
+    run_id: str | None = None
+    path: Path | None = None
     created_at: AwareDatetime

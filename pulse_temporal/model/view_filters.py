@@ -44,7 +44,7 @@ class SignalFilter(Value):
     Raises ``InvalidInputError`` when it is made with an unknown or wrong field.
 
     Attributes:
-        tenant_id: None reads across tenants, for operators only.
+        tenant_id: Whose; must be given, unless the view of a tenant is asked.
         is_matched: True: signals that started a run. False: those that started none.
         created_after: Earliest time of creation, included.
         created_before: Latest time of creation, excluded.

@@ -21,7 +21,10 @@ from pulse_temporal.engine.blocking import BlockingTenant
 from pulse_temporal.engine.tenant import TenantEngine
 from tests.harness import SOURCE, PulseTest
 
-OF_THE_WHOLE_ENGINE = {"start", "stop", "migrate", "reconcile", "check_health"}
+OF_THE_WHOLE_ENGINE = {
+    *("start", "stop", "migrate", "reconcile", "check_health"),
+    *("list_workers", "list_tenants"),
+}
 
 Call = Callable[[TenantEngine, Mapping[str, str]], Awaitable[object]]
 
@@ -42,6 +45,8 @@ CALLS: dict[str, Call] = {
     "get_run_timeline": lambda view, other: view.get_run_timeline(other["run"]),
     "get_run_logs": lambda view, other: view.get_run_logs(other["run"]),
     "replay": lambda view, other: view.replay(other["trigger"]),
+    "get_step": lambda view, other: view.get_step(other["run"], "0"),
+    "signal_chain": lambda view, other: view.signal_chain(other["trigger"]),
 }
 """Calls that act on what another tenant owns, or ask for what belongs to it."""
 
@@ -52,6 +57,32 @@ QUESTIONS: dict[str, Call] = {
     "get_trigger": lambda view, other: view.get_trigger(other["trigger"]),
     "get_runs_by_trigger": lambda view, other: view.get_runs_by_trigger(other["trigger"]),
     "get_failed_runs": lambda view, _: view.get_failed_runs(),
+    "get_run_view": lambda view, other: view.get_run_view(other["run"]),
+    "list_run_summaries": lambda view, _: view.list_run_summaries(),
+    "list_run_summaries of a definition": lambda view, other: view.list_run_summaries(
+        definition_id=other["definition"]
+    ),
+    "list_run_summaries of a signal": lambda view, other: view.list_run_summaries(
+        trigger_id=other["trigger"]
+    ),
+    "list_run_summaries of a resource": lambda view, _: view.list_run_summaries(resource_id="r1"),
+    "list_run_summaries of a type": lambda view, _: view.list_run_summaries(signal_type="t"),
+    "list_failures": lambda view, _: view.list_failures(),
+    "list_failures of a definition": lambda view, other: view.list_failures(
+        definition_id=other["definition"]
+    ),
+    "list_signals": lambda view, _: view.list_signals(),
+    "list_signals of a type": lambda view, _: view.list_signals(type="t"),
+    "list_signals of a resource": lambda view, _: view.list_signals(resource_id="r1"),
+    "search of a run": lambda view, other: view.search(other["run"]),
+    "search of a part of a run's id": lambda view, other: view.search(other["run"][:14]),
+    "search of a signal": lambda view, other: view.search(other["trigger"]),
+    "search of a definition": lambda view, other: view.search(other["definition"]),
+    "search of a step": lambda view, other: view.search(other["step"]),
+    "search of a resource": lambda view, _: view.search("r1"),
+    "search of a key": lambda view, _: view.search("k1"),
+    "search of a name": lambda view, _: view.search("on t"),
+    "search of a step's name": lambda view, _: view.search("FAIL"),
 }
 """Calls that get what another tenant owns, or list it."""
 
@@ -60,10 +91,24 @@ async def _of_globex(pulse: PulseTest) -> dict[str, str]:
     """Return the ids of a definition, a signal and a failed run of another tenant."""
     pulse.action("fail", fails=99)
     definition = await pulse.define("t", "fail", tenant_id="globex")
-    trigger = await pulse.engine.emit({"tenantId": "globex", "source": SOURCE, "type": "t"})
+    trigger = await pulse.engine.emit(
+        {
+            "tenantId": "globex",
+            "source": SOURCE,
+            "type": "t",
+            "resourceId": "r1",
+            "idempotencyKey": "k1",
+        }
+    )
     (run_id,) = trigger.run_ids
     await pulse.engine.wait_for_run(run_id)
-    return {"definition": definition.id, "trigger": trigger.id, "run": run_id}
+    (step,) = await pulse.engine.get_run_steps(run_id)
+    return {
+        "definition": definition.id,
+        "trigger": trigger.id,
+        "run": run_id,
+        "step": step.id,
+    }
 
 
 async def test_a_customers_request_needs_no_tenants_id(pulse: PulseTest) -> None:
@@ -103,14 +148,28 @@ async def test_what_another_tenant_owns_is_unknown(pulse: PulseTest, other: str 
     globex = pulse.engine.for_tenant("globex")
     for call in QUESTIONS.values():
         found = await call(globex, ids)
-        assert found is not None
+        assert found
         assert getattr(found, "items", True)
+    assert (await globex.count_runs()).failed.count == 1
+    for wanted in ({}, *OF_GLOBEX):
+        named = {name: ids.get(id_, id_) for name, id_ in wanted.items()}
+        counts = await acme.count_runs(**named)  # pyright: ignore[reportArgumentType] - any field
+        assert {count.count for _, count in counts} == {0}
+
+
+OF_GLOBEX = (
+    {"definition_id": "definition"},
+    {"trigger_id": "trigger"},
+    {"resource_id": "r1"},
+    {"signal_type": "t"},
+)
 
 
 def _change(name: str) -> tuple[object, ...]:
     changes: dict[str, tuple[object, ...]] = {
         "update_workflow": ({"name": "x"},),
         "restore_version": (1,),
+        "get_step": ("0",),
     }
     return changes.get(name, ())
 
@@ -135,6 +194,12 @@ async def test_what_names_another_tenant_is_refused(pulse: PulseTest) -> None:
             acme.validate_workflow(definition),
             acme.create_workflow(WorkflowInput.model_validate(definition)),
             acme.list_runs(RunFilter(tenant_id="globex")),
+            acme.list_run_summaries(tenant_id="globex"),
+            acme.count_runs(tenant_id="globex"),
+            acme.get_run_view("run_x", tenant_id="globex"),
+            acme.list_failures(tenant_id="globex"),
+            acme.list_signals(tenant_id="globex"),
+            acme.search("run_x", tenant_id="globex"),
         )
         for call in refused:
             with pytest.raises(InvalidInputError, match="'acme', not for 'globex'"):

@@ -15,7 +15,7 @@ from pulse_temporal.clock import utc_now
 from pulse_temporal.demo.board import board
 from pulse_temporal.demo.outro import QUERIES, differences
 from pulse_temporal.demo.scenario import Act
-from pulse_temporal.demo.watch import RunView, follow, look
+from pulse_temporal.demo.watch import WatchedRun, follow, look
 from pulse_temporal.model.runs import StepStatus
 from pulse_temporal.testing import delay
 from tests.harness import SOURCE, TENANT, PulseTest
@@ -23,7 +23,7 @@ from tests.harness import SOURCE, TENANT, PulseTest
 LIMIT = timedelta(seconds=10)
 
 
-async def finished(pulse: PulseTest, *, fails: int) -> RunView:
+async def finished(pulse: PulseTest, *, fails: int) -> WatchedRun:
     """Run two actions, of which the second fails so often, and look at the end."""
     pulse.action("charge")
     pulse.action("receipt", fails=fails)
@@ -60,7 +60,7 @@ async def test_every_difference_from_the_expected_end_is_named(pulse: PulseTest)
     ]
 
 
-def drawn(views: Sequence[RunView], *, width: int, height: int | None) -> list[str]:
+def drawn(views: Sequence[WatchedRun], *, width: int, height: int | None) -> list[str]:
     """Draw a board and give its lines."""
     console = Console(file=StringIO(), width=width, record=True)
     console.print(board(views, title="Title", now=utc_now(), width=width, height=height))

@@ -158,6 +158,16 @@ async def test_unknown_statuses_and_levels_are_shown_as_they_are(
             (second, "completed"),
             (first, "paused"),
         ], each
+        if each.tenant_id:
+            summaries = await engine.list_run_summaries(tenant_id=each.tenant_id)
+            assert [run.status for run in summaries] == ["completed", "paused"]
+    view = await engine.get_run_view(first)
+    assert view is not None
+    assert (view.run.status, view.steps[0].status) == ("paused", "paused")
+    assert view.steps[0].segments[-1].kind == "paused"
+    assert view.run.current_step is not None
+    assert (await engine.get_step(first, "0")).attempts[0].status == "paused"
+    assert (await engine.count_runs(tenant_id=definition.tenant_id)).completed.count == 1
     run = await engine.get_run(first)
     assert run is not None
     assert run.status == "paused"

@@ -22,6 +22,8 @@ from pulse_temporal import (
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.engine.flat import FlatMethods
 from pulse_temporal.engine.lifecycle import Lifecycle, Upkeep
+from pulse_temporal.engine.operators import Operators
+from pulse_temporal.engine.searching import Searching
 from pulse_temporal.store.rights import needed_rights
 from pulse_temporal.testing import action, condition, delay, parallel
 from tests.harness import SOURCE, TENANT, PulseTest, make_pulse
@@ -171,22 +173,44 @@ async def emit_in_transaction(engine: Engine, _: Known) -> object:
         return await engine.emit(SIGNAL, connection=connection)
 
 
+async def worker_ids(engine: Engine, _: Known) -> object:
+    """Name the workers; when they were seen changes all the time."""
+    return [worker.id for worker in await engine.list_workers()]
+
+
+async def tenant_ids(engine: Engine, _: Known) -> object:
+    """Name the tenants; how their runs stand may change."""
+    return [tenant.id for tenant in await engine.list_tenants()]
+
+
 Method = Callable[[Engine, Known], Awaitable[object]]
 READS: dict[str, Method] = {
+    "count_runs": lambda engine, known: engine.count_runs(definition_id=known.definition.id),
     "get_failed_runs": lambda engine, _: engine.get_failed_runs(),
     "get_run": lambda engine, known: engine.get_run(known.failed.id),
     "get_run_logs": lambda engine, known: engine.get_run_logs(known.failed.id),
     "get_run_steps": lambda engine, known: engine.get_run_steps(known.failed.id),
     "get_run_timeline": lambda engine, known: engine.get_run_timeline(known.failed.id),
+    "get_run_view": lambda engine, known: engine.get_run_view(known.failed.id),
     "get_runs_by_trigger": lambda engine, known: engine.get_runs_by_trigger(
         known.failed.trigger_id
     ),
+    "get_step": lambda engine, known: engine.get_step(known.failed.id, "0"),
     "get_step_attempts": lambda engine, known: engine.get_step_attempts(known.failed.id),
     "get_trigger": lambda engine, known: engine.get_trigger(known.failed.trigger_id),
+    "get_version": lambda engine, known: engine.get_version(known.definition.id, 1),
     "get_workflow": lambda engine, known: engine.get_workflow(known.definition.id),
+    "list_failures": lambda engine, _: engine.list_failures(),
+    "list_run_summaries": lambda engine, _: engine.list_run_summaries(status="failed"),
     "list_runs": lambda engine, _: engine.list_runs(),
+    "list_signals": lambda engine, _: engine.list_signals(tenant_id=TENANT),
+    "list_tenants": tenant_ids,
+    "list_versions": lambda engine, known: engine.list_versions(known.definition.id),
+    "list_workers": worker_ids,
     "list_workflows": lambda engine, _: engine.list_workflows(),
     "next_runs": lambda engine, known: engine.next_runs(known.definition.id, 1),
+    "search": lambda engine, known: engine.search(known.failed.id),
+    "signal_chain": lambda engine, known: engine.signal_chain(known.failed.trigger_id),
     "validate_workflow": lambda engine, _: engine.validate_workflow(DEFINITION),
     "wait_for_run": lambda engine, known: engine.wait_for_run(known.failed.id),
 }
@@ -202,6 +226,7 @@ WRITES: dict[str, Method] = {
     ),
     "disable_workflow": lambda engine, known: engine.disable_workflow(known.definition.id),
     "enable_workflow": lambda engine, known: engine.enable_workflow(known.definition.id),
+    "restore_version": lambda engine, known: engine.restore_version(known.definition.id, 1),
     "replay": lambda engine, known: engine.replay(known.failed.trigger_id),
     "retry_run": lambda engine, known: engine.retry_run(known.failed.id),
     "cancel_run": lambda engine, known: engine.cancel_run(known.waiting),
@@ -212,7 +237,7 @@ WRITES: dict[str, Method] = {
 
 def test_every_method_is_tried_with_the_documented_grants() -> None:
     """What the tests below call of themselves comes to it."""
-    groups = (FlatMethods, Lifecycle, Upkeep)
+    groups = (FlatMethods, Lifecycle, Operators, Searching, Upkeep)
     methods = {name for group in groups for name in dir(group) if not name.startswith("_")}
 
     assert methods == {*READS, *WRITES, "start", "stop", "check_health"}

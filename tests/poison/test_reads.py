@@ -55,6 +55,28 @@ METHODS: Mapping[str, Ask] = {
     "disable_workflow": lambda engine, id_: engine.disable_workflow(id_),
     "delete_workflow": lambda engine, id_: engine.delete_workflow(id_),
     "next_runs": lambda engine, id_: engine.next_runs(id_),
+    "list_run_summaries": lambda engine, id_: engine.list_run_summaries(trigger_id=id_),
+    "list_run_summaries of a type": lambda engine, id_: engine.list_run_summaries(
+        signal_type=id_, tenant_id="nobody"
+    ),
+    "list_run_summaries of a resource": lambda engine, id_: engine.list_run_summaries(
+        resource_id=id_
+    ),
+    "list_run_summaries to look at": lambda engine, id_: engine.list_run_summaries(
+        attention="retrying", definition_id=id_
+    ),
+    "list_failures": lambda engine, id_: engine.list_failures(definition_id=id_),
+    "get_run_view": lambda engine, id_: engine.get_run_view(id_),
+    "get_step": lambda engine, id_: engine.get_step(id_, "0"),
+    "get_step of a path": lambda engine, id_: engine.get_step("run_x", id_),
+    "list_signals": lambda engine, id_: engine.list_signals(tenant_id=id_),
+    "list_signals of a type": lambda engine, id_: engine.list_signals(tenant_id="a", type=id_),
+    "list_signals of a resource": lambda engine, id_: engine.list_signals(
+        tenant_id="nobody", resource_id=id_
+    ),
+    "signal_chain": lambda engine, id_: engine.signal_chain(id_),
+    "search": lambda engine, id_: engine.search(id_, tenant_id="nobody"),
+    "list_tenants": lambda engine, id_: engine.list_tenants(cursor=id_),
     "list_runs of a trigger": lambda engine, id_: engine.list_runs(
         RunFilter.model_construct(trigger_id=id_)
     ),

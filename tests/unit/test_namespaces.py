@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import get_type_hints
 
 import pytest
+from pydantic import BaseModel
 
 from pulse_temporal import (
     Engine,
@@ -16,11 +17,13 @@ from pulse_temporal import (
     EngineSignals,
     InvalidInputError,
     RunFilter,
+    RunSummaryFilter,
+    SignalFilter,
     TenantEngine,
     create_engine,
 )
 from pulse_temporal.engine.flat import FlatMethods
-from pulse_temporal.types import RunFilterFields
+from pulse_temporal.types import RunFilterFields, RunSummaryFilterFields, SignalFilterFields
 
 NAMESPACES = {"runs": EngineRuns, "definitions": EngineDefinitions, "signals": EngineSignals}
 TARGET = re.compile(r"``(?P<namespace>runs|definitions|signals)\.(?P<method>\w+)(?:\([^`]*\))?``")
@@ -63,11 +66,19 @@ def test_every_method_of_a_namespace_has_a_flat_name() -> None:
     assert {target_of(name) for name in FLAT} == methods - NEW
 
 
-def test_a_list_of_runs_takes_the_fields_of_its_filter_by_name() -> None:
-    assert get_type_hints(RunFilterFields) == {
-        name: kind
-        for name, kind in get_type_hints(RunFilter).items()
-        if name in RunFilter.model_fields
+@pytest.mark.parametrize(
+    ("fields", "chosen"),
+    [
+        (RunFilterFields, RunFilter),
+        (RunSummaryFilterFields, RunSummaryFilter),
+        (SignalFilterFields, SignalFilter),
+    ],
+)
+def test_a_list_takes_the_fields_of_its_filter_by_name(
+    fields: type[object], chosen: type[BaseModel]
+) -> None:
+    assert get_type_hints(fields) == {
+        name: kind for name, kind in get_type_hints(chosen).items() if name in chosen.model_fields
     }
 
 

@@ -36,7 +36,7 @@ WITH control AS (
     SET status = 'completed', result = :result::text::jsonb,
         result_bytes = octet_length(:result::text),
         answer = :answer::bool, completed_at = clock_timestamp(), error_message = NULL,
-        next_attempt_at = NULL
+        next_attempt_at = NULL, retrying_since = NULL
     FROM control
     CROSS JOIN (SELECT count(*) FROM run) AS run_first
     JOIN room ON room.is_enough IS NOT FALSE
@@ -117,6 +117,7 @@ WITH control AS (
         status = CASE WHEN c.again THEN 'scheduled' ELSE 'failed' END,
         error_message = :error_message,
         next_attempt_at = CASE WHEN c.again THEN now() + c.backoff_ms * interval '1 ms' END,
+        retrying_since = CASE WHEN c.again THEN coalesce(s.retrying_since, now()) END,
         completed_at = CASE WHEN c.again THEN NULL ELSE now() END
     FROM current AS c
     WHERE s.id = c.id AND s.claim = :claim AND s.status = 'running'

@@ -141,3 +141,93 @@ id, run_id, tenant_id, step_index, step_type, step_name, status, scheduled_for, 
 completed_at, result::text AS result, error_message, branch_index, parent_step_run_id,
 created_at, path, handler, generation, attempt, max_attempts, next_attempt_at, skipped_by,
 blocked_reason
+
+-- fragment: is_open(r)
+-- Of a run: it is not over; a status that only a newer release knows counts as open.
+r.status NOT IN ('completed', 'failed', 'canceled')
+
+-- fragment: is_held(s)
+-- Of a step: it is tried again, or cannot start. The first three are those of its index.
+(s.retrying_since IS NOT NULL OR s.next_attempt_at IS NOT NULL OR s.blocked_reason IS NOT NULL)
+    AND s.status NOT IN ('completed', 'failed', 'skipped')
+
+-- fragment: is_late(r)
+-- Of a run: no worker has taken it for long.
+r.status = 'pending' AND r.created_at < now() - :late_after::interval
+
+-- fragment: within_page(r)
+-- Of a run or a signal: it is in the span of time that is asked for, and behind the page before.
+-- since: inclusive, NULL from the first; before_at, before_id: created_at and id that the page ends
+-- before, NULL and '' from the newest.
+r.created_at >= coalesce(:since::timestamptz, '-infinity')
+    AND (r.created_at, r.id) < (coalesce(:before_at::timestamptz, 'infinity'), :before_id)
+
+-- fragment: narrowed(r)
+-- Of a run: the other fields of the filter; each NULL for any.
+(:statuses::text[] IS NULL OR r.status = ANY (:statuses))
+    AND (:definition_id::text IS NULL OR r.definition_id = :definition_id)
+    AND (:trigger_id::text IS NULL OR r.trigger_id = :trigger_id)
+    AND (
+        coalesce(:resource_id::text, :signal_type::text) IS NULL
+        OR EXISTS (
+            SELECT 1 FROM pulse_triggers AS about
+            WHERE about.id = r.trigger_id
+                AND (:resource_id::text IS NULL OR about.resource_id = :resource_id)
+                AND (:signal_type::text IS NULL OR about.type = :signal_type)
+        )
+    )
+
+-- fragment: step_summary(s)
+-- A step as lists and pages show it.
+s.id, coalesce(s.path, s.step_index::text) AS path, s.step_name AS name, s.step_type AS type,
+s.handler, s.status, s.attempt, s.max_attempts, s.next_attempt_at, s.scheduled_for,
+s.started_at, s.completed_at, left(s.error_message, 300) AS error_message, s.skipped_by,
+left(s.blocked_reason, 300) AS blocked_reason, s.blocked_since, s.result_bytes, s.generation,
+s.retrying_since
+
+-- fragment: summary_columns(r)
+-- A run as lists and pages show it; it stands with summary_joins.
+r.id, r.tenant_id, r.definition_id, d.name AS definition_name, r.trigger_id AS signal_id,
+t.type AS signal_type, t.resource_type, t.resource_id, t.environment, r.status,
+{{is_late(r)}} AS is_late,
+left(r.error_message, 500) AS error_message, r.is_replay, r.is_dry_run, r.generation,
+r.created_at, r.started_at, coalesce(r.completed_at, r.failed_at, r.canceled_at) AS ended_at,
+counted.steps, counted.steps_done,
+cur.path AS current_path, cur.name AS current_name, cur.type AS current_type,
+cur.status AS current_status, cur.attempt AS current_attempt,
+cur.max_attempts AS current_max_attempts, cur.next_attempt_at AS current_next_attempt_at,
+cur.scheduled_for AS current_scheduled_for, cur.error_message AS current_error_message,
+cur.blocked_reason AS current_blocked_reason, cur.is_retrying AS current_is_retrying
+
+-- fragment: summary_joins(r)
+-- What summary_columns reads besides the run: cur is the step that says why the run stands where it
+-- stands.
+JOIN pulse_workflow_definitions AS d ON d.id = r.definition_id
+JOIN pulse_triggers AS t ON t.id = r.trigger_id
+CROSS JOIN LATERAL (
+    SELECT
+        count(*) AS steps,
+        count(*) FILTER (WHERE s.status IN ('completed', 'skipped')) AS steps_done
+    FROM pulse_workflow_step_runs AS s
+    WHERE s.run_id = r.id
+) AS counted
+LEFT JOIN LATERAL (
+    SELECT
+        coalesce(s.path, s.step_index::text) AS path, s.step_name AS name, s.step_type AS type,
+        s.status, s.attempt, s.max_attempts, s.next_attempt_at, s.scheduled_for,
+        left(s.error_message, 300) AS error_message,
+        left(s.blocked_reason, 300) AS blocked_reason,
+        s.retrying_since IS NOT NULL OR s.next_attempt_at IS NOT NULL AS is_retrying
+    FROM pulse_workflow_step_runs AS s
+    WHERE s.run_id = r.id AND s.step_type <> 'parallel' AND CASE
+        WHEN r.status = 'failed' THEN s.status = 'failed'
+        WHEN {{is_open(r)}} THEN s.blocked_reason IS NOT NULL
+            OR s.status NOT IN ('pending', 'completed', 'failed', 'skipped')
+        ELSE false
+    END
+    ORDER BY
+        s.blocked_reason IS NOT NULL DESC,
+        (s.retrying_since IS NOT NULL OR s.next_attempt_at IS NOT NULL) DESC,
+        s.path_numbers
+    LIMIT 1
+) AS cur ON true

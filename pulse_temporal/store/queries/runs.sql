@@ -232,7 +232,7 @@ WITH before AS (
         status = CASE WHEN b.status = 'running' THEN 'failed' ELSE 'skipped' END,
         error_message = CASE WHEN b.status = 'running' THEN 'canceled' ELSE s.error_message END,
         skipped_by = CASE WHEN b.status = 'running' THEN NULL ELSE 'canceled' END,
-        completed_at = now(), next_attempt_at = NULL, blocked_reason = NULL
+        completed_at = now(), next_attempt_at = NULL, retrying_since = NULL, blocked_reason = NULL
     FROM before AS b
     WHERE s.id = b.id
     RETURNING s.id, s.path, s.path_numbers, s.status

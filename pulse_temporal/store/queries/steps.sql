@@ -33,7 +33,9 @@ FOR NO KEY UPDATE OF s;
 -- Give a step whose attempt was closed back to the next claim.
 -- attempt_counts: because it passed its deadline.
 UPDATE pulse_workflow_step_runs
-SET status = 'scheduled', attempt = attempt - CASE WHEN :attempt_counts THEN 0 ELSE 1 END
+SET status = 'scheduled', attempt = attempt - CASE WHEN :attempt_counts THEN 0 ELSE 1 END,
+    retrying_since = CASE WHEN :attempt_counts THEN coalesce(retrying_since, now())
+        ELSE retrying_since END
 WHERE id = :step_run_id AND status = 'running';
 
 -- name: reopen_all
@@ -55,7 +57,7 @@ WITH before AS (
             ELSE 'pending'
         END,
         generation = :generation, attempt = 0, completed_at = NULL, next_attempt_at = NULL,
-        blocked_reason = NULL, blocked_since = NULL
+        retrying_since = NULL, blocked_reason = NULL, blocked_since = NULL
     FROM before AS b
     WHERE s.id = b.id
     RETURNING s.id, s.path, s.path_numbers, b.status AS status_before
@@ -78,7 +80,7 @@ FROM step WHERE status_before IN ('failed', 'running', 'scheduled') ORDER BY pat
 WITH step AS (
     UPDATE pulse_workflow_step_runs
     SET status = 'failed', error_message = :error_message, completed_at = now(),
-        blocked_reason = NULL
+        next_attempt_at = NULL, retrying_since = NULL, blocked_reason = NULL
     WHERE id = :step_run_id AND status IN ('pending', 'scheduled', 'running')
     RETURNING run_id, tenant_id, generation, path
 )
@@ -306,7 +308,7 @@ WITH open AS (
     -- What was at work has failed.
     UPDATE pulse_workflow_step_runs AS s
     SET status = 'failed', error_message = :reason, completed_at = now(), next_attempt_at = NULL,
-        blocked_reason = NULL
+        retrying_since = NULL, blocked_reason = NULL
     FROM open
     WHERE s.id = open.id AND open.status IN ('running', 'scheduled')
         AND open.path IS DISTINCT FROM :parallel

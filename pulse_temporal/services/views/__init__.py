@@ -1,0 +1,1 @@
+"""Read what lists and pages show; nothing here changes anything."""
