@@ -99,3 +99,32 @@ async def test_migrating_again_changes_nothing(adopted: PulseTest) -> None:
     before = await adopted.timeline("run_1")
     assert await adopted.engine.migrate() == []
     assert await adopted.timeline("run_1") == before
+
+
+async def test_adopted_rows_are_in_lists_and_on_pages(adopted: PulseTest) -> None:
+    """Many of their moments are absent, and they have neither attempts nor versions."""
+    waiting, done = await adopted.engine.list_run_summaries(tenant_id="workspace_1")
+    assert [(run.id, run.status) for run in (waiting, done)] == [
+        ("run_2", "waiting"),
+        ("run_1", "completed"),
+    ]
+    assert (done.definition_name, done.signal_type, done.resource_id) == (
+        *("Dunning", "invoice.due", "inv-7"),
+    )
+    assert (done.queued_ms, done.duration_ms) == (1_000, 8_000)
+    counts = await adopted.engine.count_runs(tenant_id="workspace_1")
+    assert (counts.waiting.count, counts.completed.count) == (1, 1)
+    view = await adopted.engine.get_run_view("run_1")
+    assert view is not None
+    assert [notice.kind for notice in view.notices] == ["foreign"]
+    assert (view.task_queue, view.temporal.run_id, view.run.definition_version) == (None,) * 3
+    bars = {step.path: [bar.kind for bar in step.segments] for step in view.steps}
+    assert bars == {"0": ["ok"], "1": ["block"], "1/b0/0": ["ok"], "1/b1/0": []}
+    step = await adopted.engine.get_step("run_1", "0")
+    assert (step.chosen, step.attempts) == (None, ())
+    assert [line.message for line in step.logs] == ["Reminder sent"]
+    signals = await adopted.engine.list_signals(tenant_id="workspace_1")
+    assert [(signal.id, signal.runs) for signal in signals] == [("trg_2", 1), ("trg_1", 1)]
+    assert (await adopted.engine.signal_chain("trg_1")).nodes == 2
+    (tenant,) = await adopted.engine.list_tenants()
+    assert (tenant.id, tenant.open.count) == ("workspace_1", 1)

@@ -80,7 +80,7 @@ class SignalViews:
                 tenant_id=tenant_id,
                 limit=MOST_NODES + 1,
             )
-        return _chain(signals, runs)
+        return chain_of(signals, runs)
 
     async def search(self, text: str, *, tenant_id: str | None) -> list[SearchResult]:
         """Find by an exact id, else by the beginning of one, else by keys and names."""
@@ -105,7 +105,7 @@ class SignalViews:
         return found[:MOST_RESULTS]
 
 
-def _chain(signals: Sequence[LinkedSignal], runs: Sequence[LinkedRun]) -> SignalChain:
+def chain_of(signals: Sequence[LinkedSignal], runs: Sequence[LinkedRun]) -> SignalChain:
     """Make the tree of a chain; the nodes nearest to its first signal have room.
 
     Args:
