@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ from temporalio.client import Client
 
 from pulse_temporal.embedded import EmbeddedServices
 from tests.faults.crew import Crew
+from tests.faults.own_postgres import short_folder
+from tests.faults.own_temporal import OwnTemporal
 from tests.harness import PulseTest
 from tests.processes import Programs
 from tests.temporal_operator import Operator
@@ -24,3 +28,13 @@ def crew(idle_pulse: PulseTest, tmp_path: Path, programs: Programs) -> Crew:
 async def operator(servers: EmbeddedServices) -> Operator:
     """Give somebody with the Temporal CLI, on the servers that the engines use."""
     return Operator(await Client.connect(servers.temporal_address))
+
+
+@pytest.fixture
+async def temporal() -> AsyncGenerator[OwnTemporal]:
+    """Run a Temporal that the test may kill."""
+    with short_folder() as folder:
+        async with AsyncExitStack() as stack:
+            made = OwnTemporal(folder, stack)
+            await made.start()
+            yield made

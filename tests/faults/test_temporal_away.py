@@ -3,60 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
 from datetime import timedelta
-from pathlib import Path
 
 import asyncpg
 import pytest
 
 from pulse_temporal import Engine
-from pulse_temporal.embedded import TemporalServer, embedded_temporal
-from pulse_temporal.embedded.ports import free_ports
 from pulse_temporal.testing import delay
-from tests.faults.own_postgres import short_folder
-from tests.harness import PulseTest, eventually, make_pulse
+from tests.faults.own_temporal import OwnTemporal, impatient
+from tests.harness import eventually
 from tests.proxy import TcpProxy
 
 pytestmark = pytest.mark.faults
 
 RUN_SECONDS = 60.0
-SHORT = timedelta(seconds=2)
 BOUND_SECONDS = 40.0
 """Ample for a call that a silent Temporal may delay by a few of its ``temporal_timeout``."""
-
-
-class OwnTemporal:
-    """A Temporal of the test's own, which keeps its data and its address."""
-
-    def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
-        self.folder = folder
-        self.port = free_ports([0])[0]
-        self.server: TemporalServer
-        self._stack = stack
-
-    async def start(self) -> None:
-        """Start it on the data that it left behind."""
-        block = embedded_temporal(self.folder, ui=False, port=self.port)
-        self.server = await self._stack.enter_async_context(block)
-
-    async def kill(self) -> None:
-        """Kill it at once."""
-        os.kill(self.server.pid, signal.SIGKILL)
-        await self._stack.aclose()
-
-
-@pytest.fixture
-async def temporal() -> AsyncGenerator[OwnTemporal]:
-    """Run a Temporal that the test may kill."""
-    with short_folder() as folder:
-        async with AsyncExitStack() as stack:
-            made = OwnTemporal(folder, stack)
-            await made.start()
-            yield made
 
 
 @pytest.fixture
@@ -64,18 +27,6 @@ async def proxy(temporal: OwnTemporal) -> AsyncGenerator[TcpProxy]:
     """Run a proxy before it."""
     async with TcpProxy(temporal.port) as made:
         yield made
-
-
-def impatient(database: str, address: str) -> PulseTest:
-    """Make an engine that waits for Temporal two seconds at most."""
-    return make_pulse(
-        database,
-        address,
-        temporal_timeout=SHORT,
-        heartbeat_timeout=SHORT,
-        task_timeout=SHORT,
-        shutdown_grace=SHORT,
-    )
 
 
 async def outbox_is_empty(connection: asyncpg.Connection) -> bool:
