@@ -37,6 +37,7 @@ from pulse_temporal.engine.blocking import BlockingEngine
 from pulse_temporal.engine.definitions import DefinitionMethods
 from pulse_temporal.engine.flat import FlatMethods
 from pulse_temporal.engine.lifecycle import Lifecycle, Upkeep
+from pulse_temporal.engine.operations import Methods
 from pulse_temporal.engine.operators import Operators
 from pulse_temporal.engine.registration import Registration
 from pulse_temporal.engine.runs import RunMethods
@@ -70,6 +71,13 @@ MODEL_PARTS: Mapping[str, Sequence[str]] = {
         "DefinitionVersion",
         "Actor",
         "DefinitionSnapshot",
+    ),
+    "Sets of definitions": (
+        "DefinitionsPlan",
+        "PlannedChange",
+        "DefinitionDifference",
+        "FieldDifference",
+        "StepDifference",
     ),
     "Steps": ("ActionStep", "ConditionStep", "DelayStep", "ParallelStep", "RetryPolicy"),
     "Runs": ("WorkflowRun", "WorkflowStepRun", "StepAttempt", "RunTimelineEntry", "ExecutionLog"),
@@ -142,8 +150,9 @@ def engine_page() -> Iterator[str]:
     yield from flat_names()
     for name, part in NAMESPACES.items():
         yield f"## engine.{name}\n\n{read_docstring(part).text}\n"
-        for member in methods_of(part):
-            yield from function(member, level=3, prefix=f"{name}.")
+        for group in (part, *(each for each in part.__bases__ if each is not Methods)):
+            for member in methods_of(group):
+                yield from function(member, level=3, prefix=f"{name}.")
     yield f"## One tenant\n\n{read_docstring(TenantEngine).text}\n"
     yield from function(pulse_temporal.Engine.for_tenant, level=3)
     yield f"## Without async\n\n`engine.blocking`: {read_docstring(BlockingEngine).text}\n"

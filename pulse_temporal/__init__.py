@@ -58,8 +58,10 @@ from pulse_temporal.model.definitions import (
     WorkflowInput,
     WorkflowUpdate,
 )
+from pulse_temporal.model.diff import DefinitionDifference, FieldDifference, StepDifference
 from pulse_temporal.model.health import HealthCheck, HealthReport
 from pulse_temporal.model.operator_views import TenantView, WorkerView
+from pulse_temporal.model.plan import DefinitionsPlan, PlannedChange
 from pulse_temporal.model.reconcile import ReconcileReport, Repair
 from pulse_temporal.model.runs import (
     ActionResult,
@@ -132,9 +134,11 @@ __all__ = [
     "ConfigurationError",
     "CurrentStep",
     "DefinitionConflictError",
+    "DefinitionDifference",
     "DefinitionError",
     "DefinitionSnapshot",
     "DefinitionVersion",
+    "DefinitionsPlan",
     "DelayStep",
     "DuplicateHandlerError",
     "EmbeddedServiceError",
@@ -147,6 +151,7 @@ __all__ = [
     "EngineSignals",
     "ExecutionLog",
     "FailureGroup",
+    "FieldDifference",
     "HandlerContextFilter",
     "HandlerError",
     "HandlerResultError",
@@ -166,6 +171,7 @@ __all__ = [
     "Page",
     "ParallelStep",
     "PayloadError",
+    "PlannedChange",
     "PostgresUnavailableError",
     "Problem",
     "PulseError",
@@ -196,6 +202,7 @@ __all__ = [
     "SignalSummary",
     "StepAttempt",
     "StepCompleteEvent",
+    "StepDifference",
     "StepSummary",
     "StepView",
     "StoreError",

@@ -14,6 +14,7 @@ from pulse_temporal.handlers.middleware import CallNext, Middleware
 from pulse_temporal.handlers.registry import ActionHandler, ActionReturn, ConditionHandler
 from pulse_temporal.model.definitions import PutOutcome, VersionKind
 from pulse_temporal.model.health import CheckName, HealthStatus
+from pulse_temporal.model.plan import ChangeAction
 from pulse_temporal.model.reconcile import Found, Remedy
 from pulse_temporal.model.runs import (
     AttemptStatus,
@@ -36,6 +37,7 @@ __all__ = [
     "AttemptStatus",
     "Attention",
     "CallNext",
+    "ChangeAction",
     "CheckName",
     "ConditionHandler",
     "Connection",

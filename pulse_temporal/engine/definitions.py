@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 
 from pulse_temporal.clock import utc_now
-from pulse_temporal.engine.operations import Awaited, Blocking, Methods, iteration, operation
+from pulse_temporal.engine.definition_sets import DefinitionSetMethods
+from pulse_temporal.engine.operations import Awaited, Blocking, iteration, operation
 from pulse_temporal.model.definitions import (
     DefinitionVersion,
     PutWorkflow,
@@ -20,7 +21,7 @@ from pulse_temporal.model.runs import Page
 from pulse_temporal.services.pages import every_item
 
 
-class DefinitionMethods(Methods):
+class DefinitionMethods(DefinitionSetMethods):
     """Postgres alone is asked, so these work without ``start`` and Temporal."""
 
     @operation

@@ -20,6 +20,7 @@ from pulse_temporal.model.definitions import (
     WorkflowInput,
     WorkflowUpdate,
 )
+from pulse_temporal.model.plan import DefinitionsPlan
 from pulse_temporal.model.runs import (
     ExecutionLog,
     LogLevel,
@@ -100,6 +101,33 @@ class FlatMethods(FlatViewMethods):
     ) -> PutWorkflow:
         """Create a definition, or make the one of its key equal to it: ``definitions.put``."""
         return await self._definitions.put(definition, key=key, note=note)
+
+    @operation
+    async def plan_definitions(
+        self,
+        documents: Sequence[WorkflowInput | Mapping[str, object]],
+        *,
+        set_name: str,
+        prune: bool = False,
+        force: bool = False,
+    ) -> DefinitionsPlan:
+        """Return what applying a set would do: ``definitions.plan``."""
+        return await self._definitions.plan(documents, set_name=set_name, prune=prune, force=force)
+
+    @operation
+    async def apply_definitions(
+        self,
+        documents: Sequence[WorkflowInput | Mapping[str, object]],
+        *,
+        set_name: str,
+        prune: bool = False,
+        force: bool = False,
+        note: str | None = None,
+    ) -> DefinitionsPlan:
+        """Make what is stored equal to a set of definitions: ``definitions.apply``."""
+        return await self._definitions.apply(
+            documents, set_name=set_name, prune=prune, force=force, note=note
+        )
 
     @operation
     async def validate_workflow(

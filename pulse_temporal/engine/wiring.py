@@ -16,6 +16,7 @@ from pulse_temporal.postgres.connection import Pool
 from pulse_temporal.services.care.maintenance import Maintenance
 from pulse_temporal.services.care.reconcile import Reconciler
 from pulse_temporal.services.definitions.definitions import Definitions
+from pulse_temporal.services.definitions.plans import DefinitionPlans
 from pulse_temporal.services.definitions.versions import DefinitionHistory
 from pulse_temporal.services.outbox.dispatch import Dispatcher
 from pulse_temporal.services.outbox.relay import Relay
@@ -44,6 +45,7 @@ class Parts:
         database: Postgres.
         emitter: Stores signals.
         definitions: Changes and lists definitions.
+        plans: Applies sets of definitions.
         versions: Reads what definitions were.
         control: Cancels and retries runs.
         history: Reads runs.
@@ -60,6 +62,7 @@ class Parts:
     database: Database
     emitter: Emitter
     definitions: Definitions
+    plans: DefinitionPlans
     versions: DefinitionHistory
     control: RunControl
     history: History
@@ -98,6 +101,7 @@ def wire(
         statement_cache=options.statement_cache,
     )
     clock = ServerClock()
+    definitions = Definitions(database, registry, options)
     waiter = RunWaiter(database)
     observers = Observers(database, waiter, on_step=on_step, on_run=on_run)
     dispatcher = Dispatcher(database, observers, options)
@@ -137,7 +141,8 @@ def wire(
         options=options,
         database=database,
         emitter=emitter,
-        definitions=Definitions(database, registry, options),
+        definitions=definitions,
+        plans=DefinitionPlans(definitions),
         versions=DefinitionHistory(database),
         control=RunControl(database, observers),
         history=History(database),

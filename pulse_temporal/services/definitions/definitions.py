@@ -70,9 +70,9 @@ class Definitions:
         """Store a definition; see ``Engine.create_workflow``."""
         given = fields_of(content, set_only=True)
         known = await known_names(self.database, self.registry, self.options)
-        parsed = self._parse(given, known)
+        parsed = self.parse(given, known)
         async with self.database.transaction() as session:
-            stored = await self._insert(session, parsed, note=note)
+            stored = await self.insert(session, parsed, note=note)
             if stored is None:
                 raise await self._key_taken(session, parsed)
         return self._warned(stored, known, given)
@@ -84,7 +84,7 @@ class Definitions:
         """Create or update the definition of a key; see ``Engine.put_workflow``."""
         given = _with_key(fields_of(content, set_only=True), key)
         known = await known_names(self.database, self.registry, self.options)
-        parsed = self._parse(given, known, needs_key=True)
+        parsed = self.parse(given, known, needs_key=True)
         for _ in range(PUT_ROUNDS):
             async with self.database.transaction() as session:
                 put = await self._put(session, parsed, given, note=note)
@@ -112,13 +112,13 @@ class Definitions:
             session, tenant_id=parsed.tenant_id, key=parsed.key or ""
         )
         if current is None:
-            stored = await self._insert(session, parsed, note=note)
+            stored = await self.insert(session, parsed, note=note)
             return PutWorkflow(definition=stored, outcome="created") if stored else None
         # A deployment puts its definitions again and again; it must not enable one by default
         # that somebody has disabled.
         if given.keys().isdisjoint({"isEnabled", "is_enabled"}):
             parsed = parsed.model_copy(update={"is_enabled": current.is_enabled})
-        updated = await self._replace(session, current, parsed, note=note)
+        updated = await self.replace(session, current, parsed, note=note)
         outcome: PutOutcome = "updated" if updated else "unchanged"
         return PutWorkflow(definition=updated or current, outcome=outcome)
 
@@ -148,7 +148,7 @@ class Definitions:
                 limits=self.options.limits,
                 check=check_of(known) if "steps" in given else cron_findings,
             )
-            updated = await self._replace(session, current, parsed, note=note)
+            updated = await self.replace(session, current, parsed, note=note)
         return self._warned(updated, known, given) if updated else current
 
     @repeats
@@ -171,8 +171,8 @@ class Definitions:
             )
             old = await versions.get(session, definition_id, number, tenant_id=current.tenant_id)
             given = restorable(old, number, current=current)
-            parsed = self._parse(given, known)
-            updated = await self._replace(session, current, parsed, note=note)
+            parsed = self.parse(given, known)
+            updated = await self.replace(session, current, parsed, note=note)
         return self._warned(updated, known, given) if updated else current
 
     async def validate(self, content: WorkflowInput | Mapping[str, object]) -> ValidationReport:
@@ -180,18 +180,23 @@ class Definitions:
         known = await known_names(self.database, self.registry, self.options)
         try:
             given = fields_of(content, set_only=True)
-            parsed = self._parse(given, known)
+            parsed = self.parse(given, known)
         except DefinitionError as error:
             return ValidationReport(problems=error.problems)
         return ValidationReport(warnings=tuple(warnings_of(parsed, known, given)))
 
-    def _parse(
+    def parse(
         self, given: Mapping[str, object], known: KnownNames, *, needs_key: bool = False
     ) -> WorkflowInput:
+        """Return a definition that keeps every rule.
+
+        Raises:
+            DefinitionError: With every problem found.
+        """
         check = check_of(known, needs_key=needs_key)
         return parse_definition(given, limits=self.options.limits, check=check)
 
-    async def _insert(
+    async def insert(
         self, session: Session, content: WorkflowInput, *, note: str | None
     ) -> WorkflowDefinition | None:
         """Store a new definition and ask for its schedule; return None when its key is taken."""
@@ -200,7 +205,7 @@ class Definitions:
             await self._ask_for_schedule(session, stored)
         return stored
 
-    async def _replace(
+    async def replace(
         self,
         session: Session,
         current: WorkflowDefinition,
@@ -221,6 +226,14 @@ class Definitions:
         if updated is not None and (current.cron_expression or updated.cron_expression):
             await self._ask_for_schedule(session, updated)
         return updated
+
+    async def remove(
+        self, session: Session, current: WorkflowDefinition, *, note: str | None
+    ) -> None:
+        """Delete a locked definition, and have its schedule deleted."""
+        await definitions.delete(session, current, note=noted(note))
+        if current.cron_expression is not None:
+            await self._ask_for_schedule(session, current)
 
     async def _ask_for_schedule(self, session: Session, definition: WorkflowDefinition) -> None:
         """Write the command to sync the schedule, in the transaction of the change itself.
@@ -327,9 +340,7 @@ class Definitions:
         """Delete a definition, or raise NotFoundError; its runs are kept and go on."""
         async with self.database.transaction() as session:
             current = await self._locked(session, definition_id, tenant_id=tenant_id)
-            await definitions.delete(session, current, note=noted(note))
-            if current.cron_expression is not None:
-                await self._ask_for_schedule(session, current)
+            await self.remove(session, current, note=note)
 
     async def next_runs(
         self, definition_id: str, number: int, *, tenant_id: str | None, after: datetime

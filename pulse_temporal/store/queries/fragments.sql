@@ -135,6 +135,17 @@ WHERE d.id = :definition_id AND (:tenant_id::text IS NULL OR d.tenant_id = :tena
         WHERE newest.definition_id = d.id AND newest.version >= d.version
     )
 
+-- fragment: last_change
+-- Of a definition's row: its newest version that changed more than whether it is enabled, and who
+-- made its newest one.
+(
+    SELECT max(v.version) FROM pulse_definition_versions AS v
+    WHERE v.definition_id = pulse_workflow_definitions.id AND v.kind = 'content'
+) AS content_version, (
+    SELECT coalesce(v.actor_name, v.actor) FROM pulse_definition_versions AS v
+    WHERE v.definition_id = pulse_workflow_definitions.id ORDER BY v.version DESC LIMIT 1
+) AS changed_by
+
 -- fragment: step_columns
 -- A step run as it is read.
 id, run_id, tenant_id, step_index, step_type, step_name, status, scheduled_for, started_at,
