@@ -29,7 +29,7 @@ from typing_extensions import TypeIs
 
 from pulse_temporal.errors import ConfigurationError, FailpointError
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 VARIABLE = "PULSE_FAILPOINTS"
 EXIT_STATUS = 70

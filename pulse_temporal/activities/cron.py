@@ -23,7 +23,7 @@ from pulse_temporal.store import schedules
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.schedules import ScheduleOwner
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,21 +94,21 @@ class Delivery:
         self.claimed = claimed
         self.claim_ref = claimed.claim_ref
         self.subject = subject_of(handler, claimed.step)
-        self.timeout = timedelta(milliseconds=step.tried_for_ms or step.timeout_ms)
-        self.is_trial = step.tried_for_ms > 0
-        self.ends = step.ends
+        self.timeout: timedelta = timedelta(milliseconds=step.tried_for_ms or step.timeout_ms)
+        self.is_trial: bool = step.tried_for_ms > 0
+        self.ends: bool = step.ends
         self.session = session
         self.thread = thread
         emits = StepEmits(
             services.emitter, run=claimed.run, trigger=claimed.trigger, path=self.claim_ref.path
         )
-        self.emits = HandlerEmits(emits, timeout=self.timeout)
+        self.emits: HandlerEmits = HandlerEmits(emits, timeout=self.timeout)
         defined = _step_of(claimed)
         self.policy = defined.retry_policy if defined else None
         limits = services.options.limits
-        self.book = LogBook(services.clock, limits.log_lines, limits.log_data_bytes)
-        self.control = ContextControl(self.emits.emit)
-        self.ctx = WorkflowContext(
+        self.book: LogBook = LogBook(services.clock, limits.log_lines, limits.log_data_bytes)
+        self.control: ContextControl = ContextControl(self.emits.emit)
+        self.ctx: WorkflowContext = WorkflowContext(
             run=LentRun(claimed.run.is_replay, claimed.run.read),
             step=claimed.step,
             trigger=claimed.trigger,

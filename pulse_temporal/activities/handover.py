@@ -57,6 +57,6 @@ class Handover:
 
     def cut(self) -> None:
         """Cut off what still runs, and whatever comes after."""
-        self.is_cut = True
+        self.is_cut: bool = True
         for task in self._deliveries:
             task.cancel()

@@ -32,7 +32,7 @@ from pulse_temporal.store.claims import Claimed
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.fence import Fence
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 HEARTBEATS_IN_TIMEOUT = 3
 LONGEST_SILENCE = timedelta(seconds=1)

@@ -7,7 +7,7 @@ import logging
 from pulse_temporal.contract import CronClock, InterpreterInput, Scope
 from pulse_temporal.notices import Repeats
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 class OtherDatabaseError(Exception):

@@ -61,7 +61,7 @@ def make_app() -> App:
     return made
 
 
-app = make_app()
+app: App = make_app()
 
 
 def main() -> int:

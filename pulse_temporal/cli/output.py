@@ -37,9 +37,9 @@ class Output:
     def __init__(self, options: GlobalOptions) -> None:
         no_color = True if options.no_color else None  # None: rich looks at NO_COLOR
         self.options = options
-        self.console = Console(highlight=False, no_color=no_color)
-        self.errors = Console(stderr=True, highlight=False, no_color=no_color)
-        self.now = utc_now()
+        self.console: Console = Console(highlight=False, no_color=no_color)
+        self.errors: Console = Console(stderr=True, highlight=False, no_color=no_color)
+        self.now: datetime = utc_now()
 
     @property
     def is_table(self) -> bool:

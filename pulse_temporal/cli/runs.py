@@ -52,7 +52,7 @@ FOLLOW_SECONDS = 0.2
 FIRST_LINES = 5
 LONGEST_TRACEBACK = 40
 
-Several = Parameter(negative=())
+Several: Parameter = Parameter(negative=())
 
 
 def list_runs(  # noqa: PLR0913 - filters of a list, each by name

@@ -77,7 +77,7 @@ class ServerProcess:
 
     def __init__(self, launch: Launch) -> None:
         self.launch = launch
-        self.limit = sum((wait for _, wait in launch.stop), 3 * KILL_LIMIT)
+        self.limit: timedelta = sum((wait for _, wait in launch.stop), 3 * KILL_LIMIT)
         with suppress(FileNotFoundError):
             launch.log.replace(launch.log.with_name(f"{launch.log.name}.1"))
         read_end, self.keepalive = os.pipe()

@@ -172,7 +172,7 @@ class Watch:
         if self.wakeup in ready and STOP_SIGNALS.intersection(os.read(self.wakeup, 64)):
             self.stop_asked = True
         if 0 in ready and not os.read(0, 64):
-            self.stop_asked = True
+            self.stop_asked: bool = True
 
     def end_orphans(self) -> None:
         """Wait up to 2 s for adopted processes to end by themselves, then kill them."""

@@ -56,9 +56,9 @@ class BlockingEngine(FlatMethods, Searching, Operators, Upkeep, Blocking):
     def __init__(self, engine: Lifecycle, parts: Parts) -> None:
         super().__init__(parts, ALL_TENANTS)
         self.engine = engine
-        self.runs = BlockingRuns(parts, ALL_TENANTS)
-        self.definitions = BlockingDefinitions(parts, ALL_TENANTS)
-        self.signals = BlockingSignals(parts, ALL_TENANTS)
+        self.runs: BlockingRuns = BlockingRuns(parts, ALL_TENANTS)
+        self.definitions: BlockingDefinitions = BlockingDefinitions(parts, ALL_TENANTS)
+        self.signals: BlockingSignals = BlockingSignals(parts, ALL_TENANTS)
 
     def __enter__(self) -> Self:
         """Start the engine."""
@@ -119,6 +119,6 @@ class BlockingTenant(FlatMethods, Searching, Blocking):
         scope = scope_of(tenant_id)
         super().__init__(parts, scope)
         self.tenant_id = tenant_id
-        self.runs = BlockingRuns(parts, scope)
-        self.definitions = BlockingDefinitions(parts, scope)
-        self.signals = BlockingSignals(parts, scope)
+        self.runs: BlockingRuns = BlockingRuns(parts, scope)
+        self.definitions: BlockingDefinitions = BlockingDefinitions(parts, scope)
+        self.signals: BlockingSignals = BlockingSignals(parts, scope)

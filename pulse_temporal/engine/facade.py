@@ -155,7 +155,7 @@ class Engine(Registration, FlatMethods, Searching, Operators, Upkeep, Lifecycle,
         self.runs = self._runs
         self.definitions = self._definitions
         self.signals = self._signals
-        self.blocking = BlockingEngine(self, parts)
+        self.blocking: BlockingEngine = BlockingEngine(self, parts)
 
     def for_tenant(self, tenant_id: str) -> TenantEngine:
         """Return a view of this engine that cannot leave its tenant.

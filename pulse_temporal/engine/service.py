@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pulse_temporal.engine.facade import Engine, engine_from_environment
 from pulse_temporal.errors import ConfigurationError, PostgresUnavailableError, PulseError
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 STOPPED, TOLD_TWICE, WRONG_SETTING, NO_POSTGRES = range(4)
 """Exit codes of a worker process."""

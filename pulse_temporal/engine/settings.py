@@ -14,7 +14,7 @@ from pydantic_settings import SettingsError
 from pulse_temporal.config import EngineOptions, EnvironmentOptions, Limits
 from pulse_temporal.errors import ConfigurationError
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 PREFIX = "PULSE_"
 OTHER_VARIABLES = frozenset(

@@ -191,11 +191,11 @@ class WorkflowContext:
         book: LogBook,
         control: ContextControl,
     ) -> None:
-        self.tenant_id = step.tenant_id
-        self.step = step
-        self.trigger = trigger
-        self.config = config
-        self.is_replay = run.is_replay
+        self.tenant_id: str = step.tenant_id
+        self.step: WorkflowStepRun = step
+        self.trigger: TriggerEnvelope = trigger
+        self.config: JsonObject = config
+        self.is_replay: bool = run.is_replay
         self._run: WorkflowRun | None = None
         self._read_run = run.read
         self._book = book

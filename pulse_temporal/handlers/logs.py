@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from typing_extensions import override
 
-log = logging.getLogger("pulse_temporal.handlers")
+log: logging.Logger = logging.getLogger("pulse_temporal.handlers")
 """The logger of every failed attempt and every failed step."""
 
 UNKNOWN = "-"

@@ -112,7 +112,7 @@ class LoopThread:
         )
         self._thread.start()
         home = born.result()
-        self.loop = home.loop
+        self.loop: asyncio.AbstractEventLoop = home.loop
         # Functions of this module as target and finalizer, not methods: a reference to `self`
         # would keep it from ever being collected.
         self.close = weakref.finalize(self, _end, home, self._thread)

@@ -57,7 +57,7 @@ class BorrowedTransaction:
     """
 
     def __init__(self, session: Session) -> None:
-        self.mark = uuid7().hex
+        self.mark: str = uuid7().hex
         self.is_ended = False
         self._session = session
         self._is_dead = False
@@ -136,7 +136,7 @@ class BorrowedTransaction:
         self.check_open()
         row = await self._session.row("transactions.mark")
         if row is None or row["mark"] != self.mark:
-            self.is_ended = True
+            self.is_ended: bool = True
             raise ended()
 
     async def look(self) -> None:

@@ -94,7 +94,7 @@ class Database:
         self.source = source
         self.prefix = prefix
         self.id: str | None = None
-        self.timeout = timeout.total_seconds()
+        self.timeout: float = timeout.total_seconds()
         self.bounded = bounded
         self.size = size
         self.statement_cache = statement_cache

@@ -26,7 +26,7 @@ from pulse_temporal.store.database import Database
 from pulse_temporal.store.emit_function import install
 from pulse_temporal.store.statements import RELATION
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 NAME = re.compile(r"^(\d{4})_(?:pre|post)_\w+\.sql$")
 ADDITIVE = "_pre_"

@@ -21,7 +21,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from pulse_temporal import contract
 from pulse_temporal.errors import ConfigurationError
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 SEARCH_ATTRIBUTES = {
     name: SearchAttributeKey.for_keyword(name)

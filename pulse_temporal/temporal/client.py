@@ -22,7 +22,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from pulse_temporal.errors import ConfigurationError, TemporalUnavailableError
 from pulse_temporal.temporal.attributes import HANDBOOK, MAY_NOT_ASK
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 LOCAL = "localhost:7233"
 CONNECT_TIMEOUT = timedelta(seconds=10)

@@ -14,7 +14,7 @@ from pulse_temporal.services.care.pollers import other_databases
 from pulse_temporal.temporal.client import address_of
 from pulse_temporal.worker.presence import Presence
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 DISTRIBUTION = "pulse-workflows"
 WORKS = (

@@ -28,7 +28,7 @@ from pulse_temporal.worker.build import WORKFLOW_THREADS, build_worker
 from pulse_temporal.worker.polling import CLEAN_UP, Polling
 from pulse_temporal.worker.presence import Presence
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=10)

@@ -13,7 +13,7 @@ from pulse_temporal.notices import Repeats
 from pulse_temporal.services.care.reconcile import Reconciler
 from pulse_temporal.services.outbox.dispatch import Dispatcher
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 PAUSE_AFTER_FAILURE = timedelta(seconds=1)
 

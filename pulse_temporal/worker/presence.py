@@ -18,7 +18,7 @@ from pulse_temporal.store.database import Database
 from pulse_temporal.worker.gate import TaskGate
 from pulse_temporal.worker.retries import ask_again
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 INTERVAL = timedelta(seconds=5)
 SHORTEST_PAUSE = timedelta(seconds=1)
@@ -65,7 +65,7 @@ class Presence:
 
     def begin(self) -> None:
         """Get ready for a start, which may be in another event loop than the last one."""
-        self.gate = TaskGate()
+        self.gate: TaskGate = TaskGate()
         self._doubted = asyncio.Event()
         self._away_since: float | None = None
         self._was_present = False

@@ -25,7 +25,7 @@ from pulse_temporal.worker.loops import keep_alive, keep_reconciling
 from pulse_temporal.worker.presence import Presence
 from pulse_temporal.worker.retries import ask_again
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 STOP_PATIENCE = timedelta(seconds=30)
 LEFT_PATIENCE = timedelta(seconds=5)

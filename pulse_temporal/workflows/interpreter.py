@@ -64,7 +64,7 @@ class Interpreter:
 
     def __init__(self, job: InterpreterInput) -> None:
         self.job = job
-        self.execution = ExecutionRef(
+        self.execution: ExecutionRef = ExecutionRef(
             scope=job.scope, first_execution_run_id=workflow.info().first_execution_run_id
         )
         self.is_ended = False
@@ -326,7 +326,7 @@ class Interpreter:
         )
         if error is not None:
             raise StepFailed(Failure(path=path, name=shape.name, message=error))
-        self.is_ended = written.status == "completed"
+        self.is_ended: bool = written.status == "completed"
 
     async def _branch(self, shape: StepSkeleton, index: int, number: int) -> None:
         path = branch_path(self.path(index), number)

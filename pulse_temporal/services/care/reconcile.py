@@ -33,7 +33,7 @@ from pulse_temporal.store.reconcile import ReconcilerState
 from pulse_temporal.temporal.executions import look_up, namespace_id, temporal_answers
 from pulse_temporal.temporal.workflows import terminate_run
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 REPAIRS_AT_ONCE = 4
 MOST_COUNTED = 1_000_000
@@ -62,7 +62,7 @@ class Reconciler:
         self.options = options
         self.clock = clock
         self.pace = pace
-        self.repairs = Repairs(database, observers, options, clock=clock)
+        self.repairs: Repairs = Repairs(database, observers, options, clock=clock)
         self._repeats = Repeats()
 
     async def compare(

@@ -48,7 +48,7 @@ from pulse_temporal.services.pages import check_limit, page_of, read_cursor
 from pulse_temporal.store import definitions, outbox, versions
 from pulse_temporal.store.database import Database
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 PUT_ROUNDS = 5
 """Tries of a ``put``: between its look-up of the key and its write, others may create or delete

@@ -50,7 +50,7 @@ from pulse_temporal.store.schedules import ScheduleOwner
 from pulse_temporal.store.triggers import IdempotencyKey
 from pulse_temporal.temporal.attributes import SEARCH_ATTRIBUTES, search_attributes
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 AT_ONCE = 4
 """Schedules that one process syncs at a time; each holds a connection while Temporal is asked."""

@@ -23,7 +23,7 @@ from pulse_temporal.store.database import Database
 from pulse_temporal.store.outbox import OutboxCommand
 from pulse_temporal.temporal.workflows import StartRefusedError, cancel_run, start_run
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 FIRST_PAUSE = timedelta(milliseconds=500)
 LONGEST_PAUSE = timedelta(seconds=30)
@@ -39,8 +39,8 @@ class Commands:
     def __init__(self, database: Database, observers: Observers, options: EngineOptions) -> None:
         self.database = database
         self.options = options
-        self.control = RunControl(database, observers)
-        self.schedules = Schedules(database, options)
+        self.control: RunControl = RunControl(database, observers)
+        self.schedules: Schedules = Schedules(database, options)
         self._repeats = Repeats()
 
     async def read(self, start: LeasedStart) -> StartableRun | None:

@@ -25,7 +25,7 @@ from pulse_temporal.store import outbox
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.outbox import OutboxCommand, StartedRun
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 LEFT_TO_THE_RELAY = "A start is left to the relay: %(error)s"
 NOT_FORGOTTEN = "Runs have started, but the relay will look at them once more: %(error)s"
@@ -82,7 +82,7 @@ class Dispatcher:
 
     def begin(self) -> None:
         """Move into the running event loop; what an earlier one left waits in the outbox."""
-        self.starts = Starts()
+        self.starts: Starts = Starts()
 
     async def rest(self) -> None:
         """Begin nothing more; return when what is under way has ended, or is overdue.
@@ -105,7 +105,7 @@ class Dispatcher:
     async def run(self) -> None:
         """Start offered runs until canceled, as many at the same time as the window allows."""
         self._running = True
-        self.window = Window()
+        self.window: Window = Window()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_forgetting(), name="pulse-started")

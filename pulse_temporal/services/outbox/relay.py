@@ -19,7 +19,7 @@ from pulse_temporal.store import outbox
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.outbox import OutboxCommand, Subject
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 BATCH = 100
 """Commands about runs that a relay leases together."""
@@ -65,7 +65,7 @@ class Relay:
     def begin(self) -> None:
         """Move into the running event loop, which may be another one than last time."""
         self._wake = asyncio.Event()
-        self.turns = Turns(self.turns.batch)
+        self.turns: Turns = Turns(self.turns.batch)
 
     async def run(self) -> None:
         """Do rounds until canceled; failures lengthen the pause between them."""

@@ -92,7 +92,7 @@ class Turns:
         self._full_look_at, self._looked_at = now + FULL_LOOKS * (now - began), began
         self.heads = {name: head for name, head in self.heads.items() if name in passed_over}
         self._keep_heads(leased)
-        self.after = leased[0].last_turn if leased and leased[0].share == 1 else ""
+        self.after: str = leased[0].last_turn if leased and leased[0].share == 1 else ""
 
     def looked_at_new(
         self, chosen: Mapping[str, int], leased: Sequence[OutboxCommand], *, began: float
@@ -121,4 +121,4 @@ class Turns:
         }
         for (tenant_id, _), end in ends.items():
             self.heads[tenant_id] = min(end, self.heads.get(tenant_id, end))
-        self.more = bool(ends)
+        self.more: bool = bool(ends)

@@ -150,7 +150,7 @@ class Window:
     def _shrink(self, *, since: float, now: float) -> None:
         """Shrink, unless that run was started before the window shrank last."""
         if since > self._shrunk_at:
-            self.size = max(LEAST_SIZE, self.size * SHRINKING)
+            self.size: float = max(LEAST_SIZE, self.size * SHRINKING)
             self._shrunk_at = now
 
     def _note(self) -> None:

@@ -82,7 +82,7 @@ class Ledger:
         self.options = options
         self.clock = clock
         self.worker_id = worker_id
-        self.kept = KeptResults()
+        self.kept: KeptResults = KeptResults()
 
     async def claim(
         self, fence: Fence, path: str, *, timeout: timedelta, waited_after: int

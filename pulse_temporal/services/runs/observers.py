@@ -26,7 +26,7 @@ from pulse_temporal.services.runs.waiting import RunWaiter
 from pulse_temporal.store import runs, steps
 from pulse_temporal.store.database import Database
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 Event = TypeVar("Event", StepCompleteEvent, RunCompleteEvent)
 

@@ -15,7 +15,7 @@ from pulse_temporal.notices import Repeats
 from pulse_temporal.store import runs
 from pulse_temporal.store.database import Database
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 SHORTEST_PAUSE = timedelta(milliseconds=10)
 LONGEST_PAUSE = timedelta(milliseconds=250)

@@ -26,7 +26,7 @@ from pulse_temporal.store import attempts
 from pulse_temporal.store.attempts import Hold
 from pulse_temporal.store.database import Database
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 LOOK_EVERY = timedelta(milliseconds=250)
 MARK_EVERY = timedelta(seconds=1)

@@ -64,7 +64,7 @@ class EmitBatcher:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._waiting: deque[Waiting] = deque()
         self._share = Share(TOGETHER)
         self._parts: deque[list[Waiting]] = deque()  # of statements that have failed, by tenant

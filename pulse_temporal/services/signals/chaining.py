@@ -41,7 +41,7 @@ class StepEmits:
         self.emitter = emitter
         self.run = run
         self.path = path
-        self.cause = Cause(
+        self.cause: Cause = Cause(
             run_id=run.id,
             root_trigger_id=trigger.root_trigger_id or trigger.id,
             depth=trigger.depth + 1,

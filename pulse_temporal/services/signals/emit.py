@@ -33,8 +33,8 @@ class Emitter:
     ) -> None:
         self.database = database
         self.options = options
-        self.intake = SignalIntake(registry, options)
-        self.writer = SignalWriter(database, dispatcher, options)
+        self.intake: SignalIntake = SignalIntake(registry, options)
+        self.writer: SignalWriter = SignalWriter(database, dispatcher, options)
 
     async def emit(
         self,

@@ -12,7 +12,7 @@ from pulse_temporal.errors import EmitBusyError, IdempotencyConflictError
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.store.triggers import IdempotencyKey, KnownTrigger, NewTrigger
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 def request_hash(signal: TriggerInput, payload: str) -> str:
