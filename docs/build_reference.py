@@ -63,7 +63,13 @@ NAMESPACES: Mapping[str, type] = {
 }
 TARGET = re.compile(rf"`({'|'.join(NAMESPACES)})\.(\w+)(\([^`]*\))?`")
 MODEL_PARTS: Mapping[str, Sequence[str]] = {
-    "Signals": ("TriggerInput", "TriggerEnvelope", "TriggerRegistration"),
+    "Signals": (
+        "TriggerInput",
+        "TriggerEnvelope",
+        "TriggerRegistration",
+        "Explanation",
+        "Verdict",
+    ),
     "Definitions": (
         "WorkflowInput",
         "WorkflowUpdate",

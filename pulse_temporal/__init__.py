@@ -59,6 +59,7 @@ from pulse_temporal.model.definitions import (
     WorkflowUpdate,
 )
 from pulse_temporal.model.diff import DefinitionDifference, FieldDifference, StepDifference
+from pulse_temporal.model.explain import Explanation, Verdict
 from pulse_temporal.model.health import HealthCheck, HealthReport
 from pulse_temporal.model.operator_views import TenantView, WorkerView
 from pulse_temporal.model.plan import DefinitionsPlan, PlannedChange
@@ -150,6 +151,7 @@ __all__ = [
     "EngineRuns",
     "EngineSignals",
     "ExecutionLog",
+    "Explanation",
     "FailureGroup",
     "FieldDifference",
     "HandlerContextFilter",
@@ -219,6 +221,7 @@ __all__ = [
     "TriggerRegistration",
     "UnknownSignalError",
     "ValidationReport",
+    "Verdict",
     "WorkerLostError",
     "WorkerView",
     "WorkflowContext",

@@ -13,6 +13,7 @@ from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.handlers.middleware import CallNext, Middleware
 from pulse_temporal.handlers.registry import ActionHandler, ActionReturn, ConditionHandler
 from pulse_temporal.model.definitions import PutOutcome, VersionKind
+from pulse_temporal.model.explain import SignalOutcome, VerdictKind
 from pulse_temporal.model.health import CheckName, HealthStatus
 from pulse_temporal.model.plan import ChangeAction
 from pulse_temporal.model.reconcile import Found, Remedy
@@ -62,9 +63,11 @@ __all__ = [
     "SearchKind",
     "SegmentKind",
     "SignalFilterFields",
+    "SignalOutcome",
     "StepHook",
     "StepStatus",
     "StepType",
     "TimelineEntryType",
+    "VerdictKind",
     "VersionKind",
 ]

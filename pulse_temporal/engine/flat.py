@@ -20,6 +20,7 @@ from pulse_temporal.model.definitions import (
     WorkflowInput,
     WorkflowUpdate,
 )
+from pulse_temporal.model.explain import Explanation
 from pulse_temporal.model.plan import DefinitionsPlan
 from pulse_temporal.model.runs import (
     ExecutionLog,
@@ -83,6 +84,13 @@ class FlatMethods(FlatViewMethods):
         return await self._signals.replay(
             trigger_id, dry_run=dry_run, tenant_id=tenant_id, idempotency_key=idempotency_key
         )
+
+    @operation
+    async def explain(
+        self, signal: TriggerInput | Mapping[str, object] | str, *, tenant_id: str | None = None
+    ) -> Explanation:
+        """Say why a signal did or did not start a run of each definition: ``signals.explain``."""
+        return await self._signals.explain(signal, tenant_id=tenant_id)
 
     @operation
     async def create_workflow(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pulse_temporal.engine.operations import Awaited, Blocking, operation
+from pulse_temporal.engine.scope import TenantScope
 from pulse_temporal.engine.signal_views import SignalViewMethods
+from pulse_temporal.model.explain import Explanation
 from pulse_temporal.model.runs import WorkflowRun
 from pulse_temporal.model.signals import TriggerEnvelope, TriggerInput
 from pulse_temporal.postgres.connection import Connection
@@ -140,6 +142,41 @@ class SignalMethods(SignalViewMethods):
             is_dry_run=dry_run,
             key=idempotency_key,
         )
+
+    @operation
+    async def explain(
+        self, signal: TriggerInput | Mapping[str, object] | str, *, tenant_id: str | None = None
+    ) -> Explanation:
+        """Say why a signal did or did not start a run of each definition that it might have meant.
+
+        A stored signal is explained as of its own moment: by the runs that it has started, and by
+        the versions that definitions had then, so that later changes make no difference. A signal
+        that is not stored is explained as of now: what emitting it here would start. Nothing is
+        emitted.
+
+        Candidates are the definitions of the tenant that wait for the signal's type, or did; where
+        there is none, those that wait for a type like it.
+
+        Args:
+            signal: A signal as ``emit`` takes it, or the id of a stored one.
+            tenant_id: Narrows to one tenant.
+
+        Returns:
+            A verdict for each of at most 200 definitions; the others are counted.
+
+        Raises:
+            NotFoundError: There is no such trigger.
+            SignalMismatchError: Source or resource type differs from the registration.
+            SignalError: A field is missing, unknown or malformed; its subclasses as with ``emit``.
+            JsonValueError: The payload is no canonical JSON, or is too large.
+        """
+        narrowed = self._scope.narrow(tenant_id)
+        explainer = self._parts.explainer
+        if isinstance(signal, TriggerEnvelope):
+            signal = signal.id
+        if isinstance(signal, str):
+            return await explainer.explain_stored(signal, tenant_id=narrowed)
+        return await explainer.explain_new(TenantScope(narrowed).own(signal))
 
 
 class EngineSignals(SignalMethods, Awaited):

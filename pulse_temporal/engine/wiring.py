@@ -25,6 +25,7 @@ from pulse_temporal.services.runs.history import History
 from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.services.runs.waiting import RunWaiter
 from pulse_temporal.services.signals.emit import Emitter
+from pulse_temporal.services.signals.explain import Explainer
 from pulse_temporal.services.views.operating import OperatorViews
 from pulse_temporal.services.views.runs import RunViews
 from pulse_temporal.services.views.signals import SignalViews
@@ -44,6 +45,7 @@ class Parts:
         options: Of the engine.
         database: Postgres.
         emitter: Stores signals.
+        explainer: Says why signals start what they do.
         definitions: Changes and lists definitions.
         plans: Applies sets of definitions.
         versions: Reads what definitions were.
@@ -61,6 +63,7 @@ class Parts:
     options: EngineOptions
     database: Database
     emitter: Emitter
+    explainer: Explainer
     definitions: Definitions
     plans: DefinitionPlans
     versions: DefinitionHistory
@@ -143,6 +146,7 @@ def wire(
         emitter=emitter,
         definitions=definitions,
         plans=DefinitionPlans(definitions),
+        explainer=Explainer(database, emitter.intake, options.limits),
         versions=DefinitionHistory(database),
         control=RunControl(database, observers),
         history=History(database),

@@ -243,6 +243,21 @@ async def test_all_problems_of_a_definition_are_told_at_once(idle_pulse: PulseTe
     assert (await idle_pulse.engine.list_workflows()).items == ()
 
 
+async def test_an_unknown_handler_is_told_beside_other_problems(idle_pulse: PulseTest) -> None:
+    idle_pulse.action("send_alert")
+
+    with pytest.raises(DefinitionError) as caught:
+        await idle_pulse.define(
+            "order.paid", {"type": "delay", "name": "wait", "delayMs": -1}, "send_alrt"
+        )
+
+    told = [(problem.pointer, problem.hint) for problem in caught.value.problems]
+    assert told == [
+        ("/steps/0/delayMs", None),
+        ("/steps/1/name", 'Did you mean "send_alert"?'),
+    ]
+
+
 async def test_a_misspelled_handler_is_told_with_a_suggestion(idle_pulse: PulseTest) -> None:
     idle_pulse.action("send_alert")
     idle_pulse.condition("is_large")

@@ -44,6 +44,7 @@ CALLS: dict[str, Call] = {
     "get_step_attempts": lambda view, other: view.get_step_attempts(other["run"]),
     "get_run_timeline": lambda view, other: view.get_run_timeline(other["run"]),
     "get_run_logs": lambda view, other: view.get_run_logs(other["run"]),
+    "explain": lambda view, other: view.explain(other["trigger"]),
     "replay": lambda view, other: view.replay(other["trigger"]),
     "get_step": lambda view, other: view.get_step(other["run"], "0"),
     "signal_chain": lambda view, other: view.signal_chain(other["trigger"]),

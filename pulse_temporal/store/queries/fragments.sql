@@ -100,6 +100,32 @@ r.is_replay, r.is_dry_run, r.definition_snapshot::text AS definition_snapshot, r
 r.error_message, r.started_at, r.completed_at, r.failed_at, r.canceled_at, r.cancel_reason,
 r.created_at, r.updated_at
 
+-- What makes a definition d match a signal t of its tenant and type, part by part: emit asks for
+-- all of them, and explain tells of each whether it holds.
+
+-- fragment: is_on(d)
+-- Signals may start it.
+d.is_enabled AND d.deleted_at IS NULL
+
+-- fragment: is_on_or_ticks(d)
+-- The same, for the tick of a cron. What a late tick's owner has become meanwhile is no matter: at
+-- its time it was enabled.
+({{is_on(d)}} OR d.id = :owner::text)
+
+-- fragment: is_planned(d)
+-- This engine has read its steps; the TypeScript Pulse has written it otherwise.
+d.step_plan IS NOT NULL
+
+-- fragment: fits_environment(d)
+(d.environment_filter IS NULL OR d.environment_filter = t.environment)
+
+-- fragment: fits_resource_type(d)
+(d.resource_type_filter IS NULL OR d.resource_type_filter = t.resource_type)
+
+-- fragment: heeds_the_tick(d)
+-- The tick of a cron is for its owner, and for those that have no cron of their own.
+(:owner::text IS NULL OR d.id = :owner::text OR d.cron_expression IS NULL)
+
 -- fragment: definition_columns
 -- A definition as it is read.
 id, tenant_id, name, description, trigger_type, environment_filter, resource_type_filter,
@@ -130,10 +156,10 @@ SELECT
     coalesce(d.deleted_at, d.updated_at), NULL, NULL, NULL, NULL, {{definition_content(d)}}
 FROM pulse_workflow_definitions AS d
 WHERE d.id = :definition_id AND (:tenant_id::text IS NULL OR d.tenant_id = :tenant_id)
-    AND NOT EXISTS (
-        SELECT FROM pulse_definition_versions AS newest
-        WHERE newest.definition_id = d.id AND newest.version >= d.version
-    )
+    AND d.version > coalesce((
+        SELECT max(newest.version) FROM pulse_definition_versions AS newest
+        WHERE newest.definition_id = :definition_id
+    ), 0)
 
 -- fragment: last_change
 -- Of a definition's row: its newest version that changed more than whether it is enabled, and who

@@ -85,13 +85,12 @@ WITH given AS MATERIALIZED (
     FROM trigger AS t
     JOIN pulse_workflow_definitions AS d
         ON d.tenant_id = t.tenant_id AND d.trigger_type = t.type
-        AND d.is_enabled AND d.deleted_at IS NULL  -- not emit_tick
-        -- What a late tick's owner has become meanwhile is no matter: at its time it was enabled.
-        AND (d.is_enabled AND d.deleted_at IS NULL OR d.id = :owner::text)  -- only emit_tick
-        AND d.step_plan IS NOT NULL
-        AND (d.environment_filter IS NULL OR d.environment_filter = t.environment)
-        AND (d.resource_type_filter IS NULL OR d.resource_type_filter = t.resource_type)
-        AND (:owner::text IS NULL OR d.id = :owner::text OR d.cron_expression IS NULL)
+        AND {{is_on(d)}}  -- not emit_tick
+        AND {{is_on_or_ticks(d)}}  -- only emit_tick
+        AND {{is_planned(d)}}
+        AND {{fits_environment(d)}}
+        AND {{fits_resource_type(d)}}
+        AND {{heeds_the_tick(d)}}
     CROSS JOIN clock AS c
     WINDOW in_order AS (ORDER BY t.position, d.created_at, d.id)
 ), bounds AS MATERIALIZED (
