@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
 import tomllib
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -18,6 +19,7 @@ from pulse_temporal.engine.definitions import EngineDefinitions
 from pulse_temporal.engine.facade import Engine, engine_from_environment
 from pulse_temporal.engine.runs import EngineRuns
 from pulse_temporal.engine.signals import EngineSignals
+from pulse_temporal.model.acting import Actor, acting
 
 Answer = TypeVar("Answer")
 
@@ -149,5 +151,13 @@ def with_pulse(options: GlobalOptions, work: Callable[[Pulse], Awaitable[Answer]
         async with open_pulse(tenant_of(options)) as pulse:
             return await work(pulse)
 
-    with no_log():
+    with no_log(), acting(Actor(id=f"cli:{person()}", name=person())):
         return asyncio.run(run())
+
+
+def person() -> str:
+    """Return who sits here, for versions and timelines."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "somebody"

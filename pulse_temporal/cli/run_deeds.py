@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import timedelta
 
 from pulse_temporal.cli.acting import Deed, act_on, no_advice
@@ -32,7 +31,7 @@ def cancel_runs(
         verb="Cancel",
         done="canceled",
         noun="run",
-        act=lambda pulse, each: pulse.runs.cancel(each, reason, by=person()),
+        act=lambda pulse, each: pulse.runs.cancel(each, reason),
         advise=no_advice,
     )
     return act_on(Output(options), (run, *more), deed)
@@ -52,7 +51,7 @@ def retry_runs(run: str, /, *more: str, options: GlobalOptions = DEFAULTS) -> in
         verb="Retry",
         done="goes on",
         noun="run",
-        act=lambda pulse, each: pulse.runs.retry(each, by=person()),
+        act=lambda pulse, each: pulse.runs.retry(each),
         advise=_replay_instead,
     )
     return act_on(Output(options), (run, *more), deed)
@@ -90,11 +89,3 @@ def watch_runs(
     limit = timedelta.max if timeout is None else read_length(timeout, option="--timeout")
     ids = list(dict.fromkeys((run, *more)))
     return with_pulse(options, lambda pulse: watch(out, pulse, ids, limit=limit))
-
-
-def person() -> str:
-    """Return who sits here, for timelines."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "pulse"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pulse_temporal.errors import Problem
+from pulse_temporal.model.acting import LIBRARY
 from pulse_temporal.model.definitions import WorkflowDefinition, WorkflowInput
 from pulse_temporal.model.diff import DefinitionDifference, difference_of
 from pulse_temporal.model.values import JsonObject, Name, TenantId, Value
@@ -175,7 +176,8 @@ def _drift(found: KeptDefinition, difference: DefinitionDifference, set_name: st
 def _by_hand(found: KeptDefinition, newest: int) -> str | None:
     if found.applied_version is None or newest <= found.applied_version:
         return None
-    by = f" by {found.changed_by}" if found.changed_by else ""
+    is_named = found.changed_by not in {None, LIBRARY.name}
+    by = f" by {found.changed_by}" if is_named else ""
     return f"was changed{by} since it was applied (v{newest})"
 
 
