@@ -92,7 +92,7 @@ class DefinitionError(InvalidInputError):
     code: ClassVar[str] = "definition_invalid"
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
+        self.problems: tuple[Problem, ...] = tuple(problems)
         lines = "\n".join(f"  {problem}" for problem in self.problems)
         noun = "problem" if len(self.problems) == 1 else "problems"
         super().__init__(f"The definition has {len(self.problems)} {noun}:\n{lines}")

@@ -39,7 +39,7 @@ from pulse_temporal.services.runs.watchdog import Watchdog
 from pulse_temporal.services.signals.chaining import StepEmits
 from pulse_temporal.services.signals.emit import Emitter
 from pulse_temporal.store.attempts import FailedAttempt, Succeeded
-from pulse_temporal.store.claims import Claimed
+from pulse_temporal.store.claims import Claimed, ClaimRef
 
 REASON_BYTES = 1_000
 
@@ -92,7 +92,7 @@ class Delivery:
         self.services = services
         self.handler = handler
         self.claimed = claimed
-        self.claim_ref = claimed.claim_ref
+        self.claim_ref: ClaimRef = claimed.claim_ref
         self.subject = subject_of(handler, claimed.step)
         self.timeout: timedelta = timedelta(milliseconds=step.tried_for_ms or step.timeout_ms)
         self.is_trial: bool = step.tried_for_ms > 0

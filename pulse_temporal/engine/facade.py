@@ -9,14 +9,17 @@ from temporalio.client import Client
 
 from pulse_temporal.config import EngineOptions, EngineSettings, GivenSettings
 from pulse_temporal.engine.blocking import BlockingEngine
+from pulse_temporal.engine.definitions import EngineDefinitions
 from pulse_temporal.engine.flat import FlatMethods
 from pulse_temporal.engine.lifecycle import Lifecycle, Upkeep
 from pulse_temporal.engine.operations import Awaited
 from pulse_temporal.engine.operators import Operators
 from pulse_temporal.engine.registration import Registration
+from pulse_temporal.engine.runs import EngineRuns
 from pulse_temporal.engine.scope import ALL_TENANTS
 from pulse_temporal.engine.searching import Searching
 from pulse_temporal.engine.settings import options_by_name, options_from_environment
+from pulse_temporal.engine.signals import EngineSignals
 from pulse_temporal.engine.tenant import TenantEngine
 from pulse_temporal.engine.wiring import wire
 from pulse_temporal.errors import ConfigurationError
@@ -152,9 +155,9 @@ class Engine(Registration, FlatMethods, Searching, Operators, Upkeep, Lifecycle,
         super().__init__(parts, ALL_TENANTS)
         self.options = options
         self.registry = registry
-        self.runs = self._runs
-        self.definitions = self._definitions
-        self.signals = self._signals
+        self.runs: EngineRuns = self._runs
+        self.definitions: EngineDefinitions = self._definitions
+        self.signals: EngineSignals = self._signals
         self.blocking: BlockingEngine = BlockingEngine(self, parts)
 
     def for_tenant(self, tenant_id: str) -> TenantEngine:

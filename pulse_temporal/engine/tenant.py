@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pulse_temporal.engine.definitions import EngineDefinitions
 from pulse_temporal.engine.flat import FlatMethods
 from pulse_temporal.engine.operations import Awaited
+from pulse_temporal.engine.runs import EngineRuns
 from pulse_temporal.engine.scope import scope_of
 from pulse_temporal.engine.searching import Searching
+from pulse_temporal.engine.signals import EngineSignals
 from pulse_temporal.engine.wiring import Parts
 
 
@@ -33,6 +36,6 @@ class TenantEngine(FlatMethods, Searching, Awaited):
     def __init__(self, parts: Parts, tenant_id: str) -> None:
         super().__init__(parts, scope_of(tenant_id))
         self.tenant_id = tenant_id
-        self.runs = self._runs
-        self.definitions = self._definitions
-        self.signals = self._signals
+        self.runs: EngineRuns = self._runs
+        self.definitions: EngineDefinitions = self._definitions
+        self.signals: EngineSignals = self._signals

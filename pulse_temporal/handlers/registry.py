@@ -73,7 +73,7 @@ class Registry:
     """
 
     def __init__(self, middleware: Sequence[Middleware] = ()) -> None:
-        self.middleware = checked_middleware(middleware)
+        self.middleware: tuple[Middleware, ...] = checked_middleware(middleware)
         self.triggers: dict[str, TriggerRegistration] = {}
         self.actions: dict[str, Action] = {}
         self.conditions: dict[str, Condition] = {}

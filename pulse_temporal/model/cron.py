@@ -76,7 +76,7 @@ class CronSyntaxError(ValueError):
     """
 
     def __init__(self, reasons: Sequence[tuple[str, str | None]]) -> None:
-        self.reasons = tuple(reasons)
+        self.reasons: tuple[tuple[str, str | None], ...] = tuple(reasons)
         super().__init__("; ".join(message for message, _ in reasons))
 
 

@@ -92,7 +92,7 @@ class Link:
 
     def begin(self) -> None:
         """Get ready for a start; events belong to the event loop, which may be a new one."""
-        self.ready = asyncio.Event()
+        self.ready: asyncio.Event = asyncio.Event()
         self._stopping = asyncio.Event()
         self._polling: Polling | None = None
 

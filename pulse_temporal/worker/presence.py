@@ -79,7 +79,8 @@ class Presence:
         """
         async with self.database.session() as session:
             found = await workers.identity(session)
-        self.database.id, self.database_name = found.id, found.name
+        self.database.id = found.id
+        self.database_name = found.name
 
     async def publish(self) -> None:
         """Write the row once, and delete those of workers that have long been silent.

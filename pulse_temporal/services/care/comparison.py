@@ -138,7 +138,9 @@ class Comparison:
         self.options = options
         self.client = client
         self.scope = scope
-        self.found = Differences(next_run=scope.after, next_listed=scope.listed_before)
+        self.found: Differences = Differences(
+            next_run=scope.after, next_listed=scope.listed_before
+        )
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def make(self) -> Differences:

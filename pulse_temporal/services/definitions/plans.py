@@ -26,6 +26,7 @@ from pulse_temporal.postgres.sessions import Session, repeats
 from pulse_temporal.services.definitions.checks import known_names
 from pulse_temporal.services.definitions.definitions import Definitions
 from pulse_temporal.store import plans
+from pulse_temporal.store.database import Database
 
 MOST_DOCUMENTS = 10_000
 
@@ -58,7 +59,7 @@ class DefinitionPlans:
 
     def __init__(self, definitions: Definitions) -> None:
         self.definitions = definitions
-        self.database = definitions.database
+        self.database: Database = definitions.database
 
     async def plan(self, wanted: DefinitionSet) -> DefinitionsPlan:
         """Return what applying would do; nothing is changed."""

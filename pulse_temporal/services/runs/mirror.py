@@ -10,6 +10,7 @@ from pulse_temporal.contract import (
     Beginning,
     DelayBegun,
     Refusal,
+    Terms,
     Written,
 )
 from pulse_temporal.errors import StoreError
@@ -40,7 +41,7 @@ class Mirror:
         self.registry = registry
         self.observers = observers
         self.options = options
-        self.terms = terms(options)
+        self.terms: Terms = terms(options)
 
     async def begin(self, fence: Fence) -> Beginning | Refusal:
         """Make an execution the one that may write, and return where its list of steps stands."""
