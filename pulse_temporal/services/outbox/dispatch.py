@@ -105,6 +105,7 @@ class Dispatcher:
     async def run(self) -> None:
         """Start offered runs until canceled, as many at the same time as the window allows."""
         self._running = True
+        # What an earlier start of this engine knew of its runs is out of date.
         self.window: Window = Window()
         try:
             async with asyncio.TaskGroup() as group:
@@ -112,6 +113,8 @@ class Dispatcher:
                 group.create_task(self._keep_giving_back(), name="pulse-left")
                 group.create_task(self._keep_looking(), name="pulse-ahead")
                 while True:
+                    # One by one, and only when there is room: the later a start is taken, the
+                    # more tenants have had the time to come before it.
                     start = await self._next()
                     group.create_task(self._take_up(start), name="pulse-start")
         finally:
@@ -153,6 +156,8 @@ class Dispatcher:
 
     async def _start(self, start: LeasedStart) -> tuple[bool, bool]:
         """Start a run; return whether Temporal has it, and whether the command is done with."""
+        # Read late, and not when it was leased: the run may have been canceled or retried while
+        # the start waited for its turn.
         try:
             run = await self._commands.read(start)
         except NotUnderstoodError as error:
@@ -181,6 +186,7 @@ class Dispatcher:
                 if run_ids:
                     async with self.database.session() as session:
                         found = await outbox.standings(session, run_ids)
+            # Also after a read that failed: who is ahead for too long is let go by the clock.
             self.window.look(found, now=asyncio.get_running_loop().time())
 
     def _run_ended(self, run_id: str) -> None:
@@ -192,6 +198,8 @@ class Dispatcher:
         while True:
             done = await self.starts.next_started()
             try:
+                # ``rest`` waits for what is under way, so that a stop in good order leaves no
+                # rows of runs that have started.
                 with self.starts.under_way():
                     await self._forget(done)
             except PulseError as error:

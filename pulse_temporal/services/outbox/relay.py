@@ -80,9 +80,12 @@ class Relay:
                 worked = 0
                 pause = min(pause * 2, LONGEST_PAUSE)
                 self._tell(error)
+            # A full batch may have left others behind: the next look comes without a pause.
             if not worked or not self.turns.more:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), pause.total_seconds())
+            # Before the look and not after it: a nudge that comes while the look is under way is
+            # about a command that this look may have missed.
             self._wake.clear()
 
     def _tell(self, error: PulseError) -> None:
@@ -99,6 +102,8 @@ class Relay:
         """Lease and hand on one batch; return how many commands it took (0 to ``BATCHES``)."""
         if self.dispatcher.client is None:
             return 0
+        # What finds no room here would wait in this process until its lease ends, though another
+        # process could start it now.
         if self.subject == "runs" and self.dispatcher.starts.room < self.turns.batch:
             return 0
         turns, now = self.turns, asyncio.get_running_loop().time()
@@ -107,6 +112,8 @@ class Relay:
             turns.mark(await outbox.newest(session) if is_slow else None, now=now)
             look = self._lease if turns.is_full_look_due(now) else self._lease_new
             commands = await look(session, began=now)
+        # The lease is committed: whoever dies from here on leaves rows that come again when it
+        # ends (tests/faults/test_fair_starts.py).
         if commands:
             await reach("relay.after_lease")
             await self.dispatcher.execute(commands, until=now + LEASE.total_seconds())

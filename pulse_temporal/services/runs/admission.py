@@ -75,6 +75,8 @@ async def admit(session: Session, fence: Fence, *, only_failure: bool = False) -
     if row is None or row.generation != fence.generation or row.closed_as == "canceled":
         return refuse_closed(fence, row)
 
+    # Only under that lock, as two executions that ask at the same moment would both find the
+    # other one missing, and both begin.
     lineage = await lineages.read(session, fence)
     parent = await lineages.read(session, fence.of_parent) if fence.branch else None
     verdict = judge_execution(
@@ -164,6 +166,8 @@ async def _take_over(
     session: Session, fence: Fence, row: Control, wanted: TakeOver, *, only_failure: bool
 ) -> Refusal | None:
     """Make the execution the current one, as far as the run's status allows it."""
+    # The run after the control row, in the order of all transactions: another order deadlocks
+    # with a cancel (tests/faults/test_lock_order.py).
     status = await runs.lock_run(session, fence.run_id, tenant_id=fence.tenant_id)
     verdict = judge_run(status, resumes=wanted.resumes, only_failure=only_failure)
     if verdict == "refuse":
