@@ -56,12 +56,14 @@ class Profile:
     Attributes:
         database_url: DSN of its Postgres.
         temporal_address: ``host:port`` of its Temporal.
-        tenant: Whom its example flows belong to.
+        tenant: Whom its flows belong to.
+        pid: Its process.
     """
 
     database_url: str
     temporal_address: str
     tenant: str | None = None
+    pid: int | None = None
 
 
 def find_profile(folder: Path | None = None) -> Profile | None:

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from pydantic import AwareDatetime
 
-from pulse_temporal.cli.connection import Pulse, with_pulse
+from pulse_temporal.cli.connection import Pulse, tenant_of, with_pulse
 from pulse_temporal.cli.definitions import require_definition, state_cell
 from pulse_temporal.cli.exits import Exit, UsageError
 from pulse_temporal.cli.moments import relative
@@ -97,7 +97,7 @@ def _cells(out: Output, clock: Clock) -> list[Cell]:
     return [
         state_cell(each),
         Cell(each.id),
-        Cell("" if out.options.tenant == each.tenant_id else each.tenant_id),
+        Cell("" if tenant_of(out.options) == each.tenant_id else each.tenant_id),
         Cell(each.name),
         Cell(each.cron_expression or ""),
         Cell(each.timezone or "UTC"),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from pulse_temporal.cli.acting import Deed, act_on, no_advice
-from pulse_temporal.cli.connection import Pulse, with_pulse
+from pulse_temporal.cli.connection import Pulse, tenant_of, with_pulse
 from pulse_temporal.cli.exits import Exit
 from pulse_temporal.cli.options import DEFAULTS, GlobalOptions
 from pulse_temporal.cli.output import Output
@@ -87,7 +87,7 @@ def _cells(out: Output, each: WorkflowDefinition) -> list[Cell]:
     return [
         state_cell(each),
         Cell(each.id),
-        Cell("" if out.options.tenant == each.tenant_id else each.tenant_id),
+        Cell("" if tenant_of(out.options) == each.tenant_id else each.tenant_id),
         Cell(each.name),
         Cell(f"{each.trigger_type}{f' ({each.cron_expression})' if each.cron_expression else ''}"),
         Cell(each.key or "", "dim"),

@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from pulse_temporal.cli.connection import Pulse, with_pulse
+from pulse_temporal.cli.connection import Pulse, tenant_of, with_pulse
 from pulse_temporal.cli.exits import Exit
 from pulse_temporal.cli.moments import read_moment, took
 from pulse_temporal.cli.options import DEFAULTS, GlobalOptions
@@ -123,7 +123,7 @@ def _run_cells(out: Output, run: WorkflowRun) -> list[Cell]:
     return [
         status_cell(run.status),
         Cell(run.id),
-        Cell("" if out.options.tenant == run.tenant_id else run.tenant_id),
+        Cell("" if tenant_of(out.options) == run.tenant_id else run.tenant_id),
         Cell(run.definition_snapshot.name),
         Cell(out.moment(run.created_at)),
         Cell(_run_took(run, out.now)),

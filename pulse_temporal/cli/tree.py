@@ -42,6 +42,10 @@ GROUPS = (
 )
 
 COMMANDS = (
+    _command("init", "init:init", "Make a folder with an application to begin with."),
+    _command(
+        "dev", "dev:dev", "Start Postgres, Temporal and a worker that reloads, for this folder."
+    ),
     _command(
         "demo",
         "demo:demo",
