@@ -123,6 +123,7 @@ class Lifecycle(Methods):
         Raises:
             ConfigurationError: The engine was started in another event loop, which is alive.
         """
+        await self._parts.feed.close()
         await self._parts.process.stop()
 
     @asynccontextmanager

@@ -13,6 +13,7 @@ from typing import Unpack
 from pulse_temporal.config import Duration
 from pulse_temporal.engine.operations import Awaited, Blocking, iteration, operation
 from pulse_temporal.engine.run_views import RunViewMethods
+from pulse_temporal.engine.run_watching import RunWatchMethods
 from pulse_temporal.errors import (
     InvalidInputError,
     NotFoundError,
@@ -37,7 +38,7 @@ from pulse_temporal.model.timeline import RunTimelineEntry
 from pulse_temporal.services.pages import every_item
 
 
-class RunMethods(RunViewMethods):
+class RunMethods(RunViewMethods, RunWatchMethods):
     """Postgres alone is asked and decides, so these work without ``start`` and Temporal.
 
     Of an unknown id ``get`` and ``view`` give None, and all others raise ``NotFoundError``; only

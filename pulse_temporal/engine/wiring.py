@@ -21,6 +21,7 @@ from pulse_temporal.services.definitions.versions import DefinitionHistory
 from pulse_temporal.services.outbox.dispatch import Dispatcher
 from pulse_temporal.services.outbox.relay import Relay
 from pulse_temporal.services.runs.control import RunControl
+from pulse_temporal.services.runs.feed import RunFeed
 from pulse_temporal.services.runs.history import History
 from pulse_temporal.services.runs.observers import Observers
 from pulse_temporal.services.runs.waiting import RunWaiter
@@ -54,6 +55,7 @@ class Parts:
         run_views: Lists and shows runs.
         signal_views: Lists signals, shows chains, searches.
         operator_views: Lists workers and tenants.
+        feed: Tells who watches a run that it has changed.
         waiter: Waits for runs to end.
         maintenance: Compares with Temporal, and checks health.
         process: The loops of a started engine.
@@ -72,6 +74,7 @@ class Parts:
     run_views: RunViews
     signal_views: SignalViews
     operator_views: OperatorViews
+    feed: RunFeed
     waiter: RunWaiter
     maintenance: Maintenance
     process: Process
@@ -153,6 +156,7 @@ def wire(
         run_views=RunViews(database, options),
         signal_views=SignalViews(database),
         operator_views=OperatorViews(database),
+        feed=RunFeed(database),
         waiter=waiter,
         maintenance=Maintenance(database, reconciler, dispatcher, temporal, options, clock=clock),
         process=process,

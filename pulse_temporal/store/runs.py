@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pulse_temporal.errors import NotUnderstoodError
+from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.dialect import DIALECT
 from pulse_temporal.model.runs import RUN_TRANSITIONS, RunFilter, RunStatus, WorkflowRun
 from pulse_temporal.model.starts import StartableRun
@@ -14,7 +15,7 @@ from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store import rows
 from pulse_temporal.store.fence import Fence
 from pulse_temporal.store.places import PAGE_BYTES, KeysetPosition
-from pulse_temporal.store.snapshots import snapshot
+from pulse_temporal.store.snapshots import shown_snapshot, snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,14 @@ async def read_runs(
     return [
         rows.run(row) for row in await session.rows("runs.read_runs", run_ids=run_ids, room=room)
     ]
+
+
+async def get_snapshot(
+    session: Session, run_id: str, *, tenant_id: str | None
+) -> DefinitionSnapshot | None:
+    """Read the definition that a run has frozen; None when there is no such run."""
+    row = await session.row("runs.get_snapshot", run_id=run_id, tenant_id=tenant_id)
+    return None if row is None else shown_snapshot(row["definition_snapshot"])
 
 
 async def statuses(session: Session, run_ids: Sequence[str]) -> list[KnownRun]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from pulse_temporal.errors import NotFoundError
+from pulse_temporal.model.definitions import DefinitionSnapshot
 from pulse_temporal.model.plain import cut_repr
 from pulse_temporal.model.runs import (
     ExecutionLog,
@@ -37,6 +38,14 @@ class History:
         """Read a run."""
         async with self.database.session() as session:
             return await runs.get_run(session, run_id, tenant_id=tenant_id)
+
+    async def get_snapshot(self, run_id: str, *, tenant_id: str | None) -> DefinitionSnapshot:
+        """Read the definition that a run has frozen."""
+        async with self.database.session() as session:
+            found = await runs.get_snapshot(session, run_id, tenant_id=tenant_id)
+        if found is None:
+            raise NotFoundError(f"There is no run {cut_repr(run_id)[:100]}.")
+        return found
 
     async def get_run_steps(self, run_id: str, *, tenant_id: str | None) -> list[WorkflowStepRun]:
         """Read the step runs of a run, in document order."""

@@ -15,6 +15,13 @@ SELECT
 FROM pulse_workflow_runs AS r
 WHERE r.id = :run_id AND r.tenant_id = :tenant_id;
 
+-- name: get_snapshot
+-- The definition that a run has frozen.
+-- tenant_id: NULL for any.
+SELECT r.definition_snapshot::text AS definition_snapshot
+FROM pulse_workflow_runs AS r
+WHERE r.id = :run_id AND (:tenant_id::text IS NULL OR r.tenant_id = :tenant_id);
+
 -- name: stored_statuses
 -- Which statuses runs have: one jump along the index for each, and no run is read. A newer release
 -- may have written what this one does not know.
