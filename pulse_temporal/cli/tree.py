@@ -63,6 +63,7 @@ COMMANDS = (
         "Compare all open runs and schedules with Temporal; repair what differs.",
     ),
     _command("worker", "worker:worker", "Run the handlers of an application until told to stop."),
+    _command("serve", "serve:serve", "Serve the pages: runs, live, and what to do about them."),
     _command("emit", "emit:emit", "Emit a signal."),
     _command("runs list", "runs:list_runs", "List runs, newest first."),
     _command("runs show", "runs:show_run", "Show a run, its steps, and why it failed."),

@@ -30,6 +30,9 @@ OTHER_VARIABLES = frozenset(
 )
 """What Pulse reads from the environment beside the options."""
 
+GROUPS = ("PULSE_LIMITS__", "PULSE_WEB_")
+"""What variables begin with that others read: limits, and the options of the pages."""
+
 LIKENESS = 0.8
 """How like an option's name a variable must be, from 0 to 1, to count as mistyped."""
 
@@ -90,8 +93,8 @@ def _mistyped_variables() -> Iterator[str]:
     """Yield a reason for each variable that must be a mistyped option; log the other strangers."""
     known = _VARIABLES | OTHER_VARIABLES
     for name in sorted({name.upper() for name in os.environ} - known):
-        if not name.startswith(PREFIX) or name.startswith(f"{PREFIX}LIMITS__"):
-            continue  # an unknown limit is found when the limits are read
+        if not name.startswith(PREFIX) or name.startswith(GROUPS):
+            continue  # an unknown one of a group is found when the group is read
         if meant := _meant(name, _VARIABLES):
             yield f'{name}: is no setting. Did you mean "{meant}"?'
         else:

@@ -11,6 +11,7 @@ UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 IN_MILLISECONDS_BELOW = 0.9995
 IN_HUNDREDTHS_BELOW = 9.995
 IN_TENTHS_BELOW = 59.95
+SIXTY_BELOW = 59.5
 
 
 def length_text(length: timedelta) -> str:
@@ -33,8 +34,8 @@ def short_length_text(length: timedelta) -> str:
     seconds = max(length.total_seconds(), 0.0)
     if seconds < IN_MILLISECONDS_BELOW:
         return f"{round(seconds * 1000, 1):g} ms" if seconds else "0"
-    if seconds < IN_TENTHS_BELOW:
-        return f"{round(seconds, 1):g} s"
+    if seconds < SIXTY_BELOW:
+        return f"{round(seconds, 1 if seconds < IN_HUNDREDTHS_BELOW else None):g} s"
     return _two_units(round(seconds))
 
 

@@ -1,0 +1,1 @@
+"""Who asks, and whether a request may come in at all."""
