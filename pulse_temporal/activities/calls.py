@@ -26,6 +26,7 @@ from pulse_temporal.handlers.middleware import Middleware, pass_through
 from pulse_temporal.handlers.registry import Action, Condition
 from pulse_temporal.handlers.threads import HandlerThread
 from pulse_temporal.handlers.tracebacks import frames_of_task, frames_of_thread, stack_of
+from pulse_temporal.model.configs import config_reasons
 from pulse_temporal.model.plain import cut_repr
 from pulse_temporal.model.runs import WorkflowStepRun
 from pulse_temporal.services.runs.watchdog import AtWork
@@ -63,6 +64,10 @@ async def call(  # noqa: PLR0913 - all but two are given by name
         thread: Where to call it, and free; None: in the event loop.
         at_work: What the watchdog knows of it.
     """
+    schema = handler.config_schema
+    if schema is not None and (reasons := config_reasons(schema, ctx.config)):
+        refusal = NonRetryableError(f"The config does not fit {handler.name!r}: {reasons}")
+        return failed_by(refusal, max_bytes=limits.error_bytes)
     started_at = asyncio.get_running_loop().time()
     calling = _guarded(handler, ctx, thread, at_work.subject, middleware)
     task = asyncio.ensure_future(calling)

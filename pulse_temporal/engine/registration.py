@@ -79,6 +79,7 @@ class Registration(Methods):
         replay_safe: bool = False,
         transactional: bool = False,
         queued: bool = False,
+        config_schema: type[BaseModel] | None = None,
     ) -> None:
         """Register an action; functions that are not async run in a thread.
 
@@ -94,17 +95,30 @@ class Registration(Methods):
             queued: Its steps always go through the task queue. By default a step that declares
                 a ``timeoutMs`` of at most ``local_activity_limit`` runs inside the worker that
                 has the run, where it is not told of a cancel.
+            config_schema: When given, a pydantic model that the config of its steps must fit: when
+                a definition is stored in a process that has registered it, and before each call.
+                A config that does not fit fails the step at once, without another attempt.
 
         Raises:
             DuplicateHandlerError: Another action has the name.
             ConfigurationError: The name, the handler or the combination cannot be used.
         """
         self.registry.add_action(
-            name, handler, replay_safe=replay_safe, transactional=transactional, queued=queued
+            name,
+            handler,
+            replay_safe=replay_safe,
+            transactional=transactional,
+            queued=queued,
+            config_schema=config_schema,
         )
 
     def register_condition(
-        self, name: str, handler: ConditionHandler, *, queued: bool = False
+        self,
+        name: str,
+        handler: ConditionHandler,
+        *,
+        queued: bool = False,
+        config_schema: type[BaseModel] | None = None,
     ) -> None:
         """Register a condition: it takes a ``WorkflowContext`` and returns True or False.
 
@@ -114,12 +128,13 @@ class Registration(Methods):
             queued: Its steps always go through the task queue. By default one that declares no
                 ``timeoutMs`` is first asked inside the worker that has the run; when that takes
                 longer than ``local_activity_limit``, it is asked again, through the queue.
+            config_schema: As of ``register_action``.
 
         Raises:
             DuplicateHandlerError: Another condition has the name.
             ConfigurationError: The name or the handler cannot be used.
         """
-        self.registry.add_condition(name, handler, queued=queued)
+        self.registry.add_condition(name, handler, queued=queued, config_schema=config_schema)
 
     def action(
         self,
@@ -128,6 +143,7 @@ class Registration(Methods):
         replay_safe: bool = False,
         transactional: bool = False,
         queued: bool = False,
+        config_schema: type[BaseModel] | None = None,
     ) -> Callable[[AnyAction], AnyAction]:
         """Register the decorated function with ``register_action``."""
         check_name("action", name)
@@ -139,19 +155,20 @@ class Registration(Methods):
                 replay_safe=replay_safe,
                 transactional=transactional,
                 queued=queued,
+                config_schema=config_schema,
             )
             return handler
 
         return decorate
 
     def condition(
-        self, name: str, *, queued: bool = False
+        self, name: str, *, queued: bool = False, config_schema: type[BaseModel] | None = None
     ) -> Callable[[AnyCondition], AnyCondition]:
         """Register the decorated function with ``register_condition``."""
         check_name("condition", name)
 
         def decorate(handler: AnyCondition) -> AnyCondition:
-            self.register_condition(name, handler, queued=queued)
+            self.register_condition(name, handler, queued=queued, config_schema=config_schema)
             return handler
 
         return decorate

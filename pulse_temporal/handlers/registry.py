@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from pydantic import BaseModel
+
 from pulse_temporal.contract import RESERVED_PREFIX
 from pulse_temporal.errors import ConfigurationError, DuplicateHandlerError
 from pulse_temporal.handlers.callables import check_callable, is_async
@@ -33,6 +35,7 @@ class Action:
         transactional: It gets ``ctx.connection``; what it writes commits with the step's record.
         queued: Its steps always go through the task queue, even with a short timeout.
         is_async: It is a coroutine function; other handlers run in a thread.
+        config_schema: A model that the config of its steps must fit.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Action:
     transactional: bool
     queued: bool
     is_async: bool
+    config_schema: type[BaseModel] | None = None
 
     @property
     def may_be_local(self) -> bool:
@@ -50,12 +54,13 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A registered condition; ``queued`` and ``is_async`` as for actions."""
+    """A registered condition; ``queued``, ``is_async``, ``config_schema`` as for actions."""
 
     name: str
     handler: ConditionHandler
     queued: bool
     is_async: bool
+    config_schema: type[BaseModel] | None = None
 
     @property
     def may_be_local(self) -> bool:
@@ -107,6 +112,7 @@ class Registry:
         replay_safe: bool,
         transactional: bool,
         queued: bool,
+        config_schema: type[BaseModel] | None = None,
     ) -> None:
         """Register an action.
 
@@ -122,11 +128,19 @@ class Registry:
                 f"Action {name!r} is transactional, so its handler must be 'async def'; a "
                 "decorator around it must give a coroutine function too."
             )
+        _check_schema("action", name, config_schema)
         self.actions[name] = Action(
-            name, handler, replay_safe, transactional, queued, runs_in_loop
+            name, handler, replay_safe, transactional, queued, runs_in_loop, config_schema
         )
 
-    def add_condition(self, name: str, handler: ConditionHandler, *, queued: bool) -> None:
+    def add_condition(
+        self,
+        name: str,
+        handler: ConditionHandler,
+        *,
+        queued: bool,
+        config_schema: type[BaseModel] | None = None,
+    ) -> None:
         """Register a condition.
 
         Raises:
@@ -134,7 +148,8 @@ class Registry:
             ConfigurationError: The name or the handler cannot be used.
         """
         _check("condition", name, handler, known=self.conditions)
-        self.conditions[name] = Condition(name, handler, queued, is_async(handler))
+        _check_schema("condition", name, config_schema)
+        self.conditions[name] = Condition(name, handler, queued, is_async(handler), config_schema)
 
     def find(self, kind: Literal["action", "condition"], name: str) -> Action | Condition | None:
         """Return a handler; None when this process has not registered it."""
@@ -168,6 +183,16 @@ def check_name(what: str, name: object) -> None:
         raise ConfigurationError(
             f"{name!r} cannot name {noun}: names that begin with "
             f"{RESERVED_PREFIX!r} belong to Pulse."
+        )
+
+
+def _check_schema(what: str, name: str, schema: object) -> None:
+    """Raise ConfigurationError for what is no model of a config."""
+    shown: object = schema
+    if schema is not None and not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        raise ConfigurationError(
+            f"config_schema of {what} {name!r} must be a pydantic model class, not "
+            f"{cut_repr(shown)[:100]}."
         )
 
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel
 
 from pulse_temporal.errors import Problem
+from pulse_temporal.model.configs import config_problems, placed
 from pulse_temporal.model.definitions import WorkflowInput
 from pulse_temporal.model.plain import is_mapping, is_sequence
 from pulse_temporal.model.problems import MAX_PROBLEMS, Finding, Place, did_you_mean
 from pulse_temporal.model.signals import TriggerRegistration
 from pulse_temporal.model.values import is_name
+
+
+def _no_configs() -> dict[str, type[BaseModel]]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,9 @@ class KnownNames:
         signals: Types of signals.
         registrations: Of the signal types that this process has registered.
         accepts_any_signal: Whether signals need no registration.
+        action_configs: Models that the configs of actions must fit, of those that this process has
+            registered with one.
+        condition_configs: The same of conditions.
     """
 
     actions: Collection[str]
@@ -30,6 +40,8 @@ class KnownNames:
     signals: Collection[str]
     registrations: Mapping[str, TriggerRegistration]
     accepts_any_signal: bool
+    action_configs: Mapping[str, type[BaseModel]] = field(default_factory=_no_configs)
+    condition_configs: Mapping[str, type[BaseModel]] = field(default_factory=_no_configs)
 
     @property
     def has_handlers(self) -> bool:
@@ -54,6 +66,45 @@ def handler_findings(definition: Mapping[str, object], known: KnownNames) -> lis
         if len(findings) > MAX_PROBLEMS:
             break
     return findings
+
+
+def config_findings(definition: Mapping[str, object], known: KnownNames) -> list[Finding]:
+    """Return a finding for everything in a config that the model of a handler refuses.
+
+    Args:
+        definition: As for ``handler_findings``.
+        known: Has the models.
+    """
+    findings: list[Finding] = []
+    if not (known.action_configs or known.condition_configs):
+        return findings
+    shared = definition.get("config")
+    for place, step in _walk(definition.get("steps"), ("steps",)):
+        models = known.action_configs if step.get("type") == "action" else known.condition_configs
+        name = step.get("name") if step.get("uses") is None else step.get("uses")
+        schema = models.get(name) if isinstance(name, str) and _calls(step) else None
+        if schema is None:
+            continue
+        own = step.get("config")
+        merged = {**_texts(shared), **_texts(own)}
+        findings += [
+            placed(found, step=place, own=own, shared=shared)
+            for found in config_problems(schema, merged)
+        ]
+        if len(findings) > MAX_PROBLEMS:
+            break
+    return findings[: MAX_PROBLEMS + 1]
+
+
+def _calls(step: Mapping[str, object]) -> bool:
+    return step.get("type") in {"action", "condition"}
+
+
+def _texts(config: object) -> dict[str, object]:
+    """Return a config; nothing where it is none, which is a problem of its own."""
+    if not is_mapping(config):
+        return {}
+    return {key: value for key, value in config.items() if isinstance(key, str)}
 
 
 def signal_warnings(

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
+from pydantic import BaseModel
+
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import Problem
-from pulse_temporal.handlers.registry import Registry
+from pulse_temporal.handlers.registry import Action, Condition, Registry
 from pulse_temporal.model.definitions import WorkflowInput
 from pulse_temporal.model.known_names import (
     UNCHECKED_HANDLERS,
     KnownNames,
+    config_findings,
     handler_findings,
     signal_warnings,
 )
@@ -40,19 +43,46 @@ async def known_names(
         signals=published.signals | registry.triggers.keys(),
         registrations=registry.triggers,
         accepts_any_signal=options.unregistered_signals == "accept",
+        action_configs=_configs(registry.actions),
+        condition_configs=_configs(registry.conditions),
     )
 
 
 def check_of(known: KnownNames, *, needs_key: bool = False) -> Check:
-    """Return the checks that need more than the models: cron, known handlers, a required key."""
+    """Return the checks that need more than the models: cron, known handlers, a required key.
+
+    Configs are held against the models of the handlers that this process has registered.
+    """
 
     def findings(definition: Mapping[str, object]) -> Sequence[Finding]:
-        found = [*cron_findings(definition), *handler_findings(definition, known)]
+        found = [
+            *cron_findings(definition),
+            *handler_findings(definition, known),
+            *config_findings(definition, known),
+        ]
         if needs_key and definition.get("key") is None:
             found.append(Finding(("key",), "is required: by it the definition is found again"))
         return found
 
     return findings
+
+
+def check_of_config(known: KnownNames) -> Check:
+    """Return the checks of a change that leaves the steps alone: cron, and configs."""
+
+    def findings(definition: Mapping[str, object]) -> Sequence[Finding]:
+        return [*cron_findings(definition), *config_findings(definition, known)]
+
+    return findings
+
+
+def _configs(handlers: Mapping[str, Action | Condition]) -> dict[str, type[BaseModel]]:
+    """Return the models of configs, by the names of handlers."""
+    return {
+        name: handler.config_schema
+        for name, handler in handlers.items()
+        if handler.config_schema is not None
+    }
 
 
 def warnings_of(

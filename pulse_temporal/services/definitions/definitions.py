@@ -35,9 +35,14 @@ from pulse_temporal.model.known_names import (
     KnownNames,
 )
 from pulse_temporal.model.runs import Page
-from pulse_temporal.model.validation import apply_update, fields_of, parse_definition
+from pulse_temporal.model.validation import Check, apply_update, fields_of, parse_definition
 from pulse_temporal.postgres.sessions import Session, repeats
-from pulse_temporal.services.definitions.checks import check_of, known_names, warnings_of
+from pulse_temporal.services.definitions.checks import (
+    check_of,
+    check_of_config,
+    known_names,
+    warnings_of,
+)
 from pulse_temporal.services.definitions.cron import cron_findings, parse_cron
 from pulse_temporal.services.definitions.versions import (
     check_number,
@@ -146,7 +151,7 @@ class Definitions:
                 current,
                 given,
                 limits=self.options.limits,
-                check=check_of(known) if "steps" in given else cron_findings,
+                check=_check_of_change(given, known),
             )
             updated = await self.replace(session, current, parsed, note=note)
         return self._warned(updated, known, given) if updated else current
@@ -361,6 +366,13 @@ class Definitions:
         for warning in warnings:
             log.warning("Definition %s was stored; look at %s", stored.id, warning)
         return stored.model_copy(update={"warnings": warnings})
+
+
+def _check_of_change(given: Mapping[str, object], known: KnownNames) -> Check:
+    """Return the checks of an update: only what it changes may be refused."""
+    if "steps" in given:
+        return check_of(known)
+    return check_of_config(known) if "config" in given else cron_findings
 
 
 def _with_key(given: Mapping[str, object], key: str | None) -> Mapping[str, object]:
