@@ -61,6 +61,8 @@ async def show_signal(ask: Ask, signal: str) -> HTMLResponse:
         here="signals",
         signal=found,
         runs=runs,
+        statuses={run.id: run.status for run in runs},
+        explanation=await ask.engine.signals.explain(signal_id),
         signal_url=f"{ask.base}/signals/{segment(signal_id)}",
         ask=ask.request.query_params.get("ask", ""),
     )
