@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from rich.text import Text
 
 from pulse_temporal.cli.connection import Pulse, with_pulse
 from pulse_temporal.cli.exits import Exit, describe, exit_for
+from pulse_temporal.cli.ids import full_id
 from pulse_temporal.cli.output import Output
 from pulse_temporal.cli.paragraphs import printable
 from pulse_temporal.errors import PulseError
@@ -30,7 +32,7 @@ class Deed:
 
     verb: str
     done: str
-    noun: str
+    noun: Literal["run", "definition"]
     act: Callable[[Pulse, str], Awaitable[object]]
     advise: Callable[[Pulse, str, PulseError], Awaitable[str]]
     always_asks: bool = False
@@ -101,6 +103,7 @@ async def _try(
     """Act on one id, tell it, and return why it was refused."""
     refusal = None
     try:
+        each = await full_id(pulse, each, deed.noun)
         await deed.act(pulse, each)
     except PulseError as error:
         if exit_for(error) == Exit.UNREACHABLE:

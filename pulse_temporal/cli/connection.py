@@ -10,15 +10,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeAlias, TypeVar
 
 from pulse_temporal.cli.exits import UsageError
 from pulse_temporal.cli.logs import no_log
 from pulse_temporal.cli.options import GlobalOptions
-from pulse_temporal.engine.definitions import EngineDefinitions
 from pulse_temporal.engine.facade import Engine, engine_from_environment
-from pulse_temporal.engine.runs import EngineRuns
-from pulse_temporal.engine.signals import EngineSignals
+from pulse_temporal.engine.tenant import TenantEngine
 from pulse_temporal.model.acting import Actor, acting
 
 Answer = TypeVar("Answer")
@@ -27,26 +25,11 @@ PROFILE = Path(".pulse") / "profile.toml"
 """Written by ``pulse dev`` and removed when it ends."""
 
 
-class Pulse(Protocol):
-    """What commands talk to: an engine, or the view of one tenant.
+Pulse: TypeAlias = Engine | TenantEngine
+"""What commands talk to: an engine, or the view of one tenant.
 
-    Whatever has these namespaces can stand in its place, such as a client of a server.
-    """
-
-    @property
-    def runs(self) -> EngineRuns:
-        """Reads, cancels and retries runs."""
-        ...
-
-    @property
-    def definitions(self) -> EngineDefinitions:
-        """Reads and changes definitions."""
-        ...
-
-    @property
-    def signals(self) -> EngineSignals:
-        """Emits, reads and replays signals."""
-        ...
+Whatever has their methods can join them, such as a client of a server.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

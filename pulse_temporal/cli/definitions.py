@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pulse_temporal.cli.acting import Deed, act_on, no_advice
 from pulse_temporal.cli.connection import Pulse, tenant_of, with_pulse
 from pulse_temporal.cli.exits import Exit
+from pulse_temporal.cli.ids import full_id
 from pulse_temporal.cli.options import DEFAULTS, GlobalOptions
 from pulse_temporal.cli.output import Output
 from pulse_temporal.cli.paging import DEFAULT_LIMIT, Limit, page_data, tell_count
@@ -102,7 +103,7 @@ async def require_definition(pulse: Pulse, definition_id: str) -> WorkflowDefini
     Raises:
         NotFoundError: There is none of this id for this tenant.
     """
-    found = await pulse.definitions.get(definition_id)
+    found = await pulse.definitions.get(await full_id(pulse, definition_id, "definition"))
     if found is None:
         raise NotFoundError(f"There is no workflow definition {definition_id}.")
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, cast
@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from pulse_temporal.cli.connection import Pulse, require_tenant, with_pulse
 from pulse_temporal.cli.exits import Exit, UsageError
+from pulse_temporal.cli.explaining import print_explanation
 from pulse_temporal.cli.moments import read_length
 from pulse_temporal.cli.options import DEFAULTS, GlobalOptions
 from pulse_temporal.cli.output import Output
@@ -40,6 +41,7 @@ def emit(  # noqa: PLR0913 - the fields of a signal, each by name
     key: str | None = None,
     wait: Annotated[bool, Parameter(negative=())] = False,
     timeout: str = "30s",
+    explain: Annotated[bool, Parameter(negative=())] = False,
     options: GlobalOptions = DEFAULTS,
 ) -> int:
     """Emit a signal: it is stored, and a run is planned for every definition that it matches.
@@ -68,35 +70,95 @@ def emit(  # noqa: PLR0913 - the fields of a signal, each by name
         Show its runs until all of them are over.
     timeout:
         Wait at most so long, such as 30s or 5m.
+    explain:
+        Say of each definition why it was started, or why not.
     """
     out = Output(options)
     limit = read_length(timeout, option="--timeout")
-    kind, separator, about = (resource or "").partition("/")
-    if resource is not None and not (kind and separator and about):
-        raise UsageError(f"--resource: {resource!r} is no kind/id, such as service/api-1.")
-    signal: dict[str, object] = {
-        "tenantId": require_tenant(options),
-        "type": type_,
-        "source": source,
-        "payload": read_payload(data, json_text, file),
-    }
-    optional = {
-        "resourceType": kind or None,
-        "resourceId": about or None,
-        "environment": env,
-        "idempotencyKey": key,
-    }
-    signal |= {name: value for name, value in optional.items() if value is not None}
+    payload = read_payload(data, json_text, file)
+    signal = signal_of(options, type_, source, resource=resource, env=env, payload=payload)
+    if key is not None:
+        signal["idempotencyKey"] = key
 
     async def send(pulse: Pulse) -> int:
         stored = await pulse.signals.emit(signal)
         if not out.data(stored):
-            await _tell(out, pulse, stored)
+            await _tell(out, pulse, stored, hints=not explain)
+            if explain:
+                print_explanation(out, await pulse.signals.explain(stored.id))
         if wait and stored.run_ids:
             return await _wait(out, pulse, stored.run_ids, limit)
         return Exit.OK
 
     return with_pulse(options, send)
+
+
+def match(  # noqa: PLR0913 - the fields of a signal, each by name
+    type_: Annotated[str, Parameter(name="TYPE")],
+    /,
+    *,
+    resource: str | None = None,
+    env: str | None = None,
+    source: str = SOURCE,
+    data: Pairs = None,
+    json_text: JsonText = None,
+    file: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    options: GlobalOptions = DEFAULTS,
+) -> int:
+    """Say which definitions a signal would start now, and why not the others; nothing is emitted.
+
+    Parameters
+    ----------
+    type_:
+        What would happen, for example heartbeat.missed.
+    resource:
+        What it is about: kind/id, for example service/api-1.
+    env:
+        Environment, for example production.
+    source:
+        The system that it comes from.
+    data:
+        A fact of the payload: name=value. The value is JSON where it reads as such, else text.
+    json_text:
+        The whole payload, as JSON.
+    file:
+        The whole payload from a file with JSON; - reads standard input.
+    """
+    out = Output(options)
+    payload = read_payload(data, json_text, file)
+    signal = signal_of(options, type_, source, resource=resource, env=env, payload=payload)
+    found = with_pulse(options, lambda pulse: pulse.signals.explain(signal))
+    if not out.data(found):
+        out.line(f"{found.runs} run{'' if found.runs == 1 else 's'} would start")
+        print_explanation(out, found)
+    return Exit.OK
+
+
+def signal_of(
+    options: GlobalOptions,
+    type_: str,
+    source: str,
+    *,
+    resource: str | None,
+    env: str | None,
+    payload: Mapping[str, JsonValue],
+) -> dict[str, object]:
+    """Return a signal that a user wrote.
+
+    Raises:
+        UsageError: The resource is no kind/id, or no tenant is named.
+    """
+    kind, separator, about = (resource or "").partition("/")
+    if resource is not None and not (kind and separator and about):
+        raise UsageError(f"--resource: {resource!r} is no kind/id, such as service/api-1.")
+    fields = {
+        "resourceType": kind or None,
+        "resourceId": about or None,
+        "environment": env,
+    }
+    given = {name: value for name, value in fields.items() if value is not None}
+    owner = {"tenantId": require_tenant(options), "type": type_, "source": source}
+    return {**owner, **given, "payload": dict(payload)}
 
 
 async def _wait(out: Output, pulse: Pulse, run_ids: Sequence[str], limit: timedelta) -> int:
@@ -106,7 +168,7 @@ async def _wait(out: Output, pulse: Pulse, run_ids: Sequence[str], limit: timede
     return await watch(out, pulse, run_ids, limit=limit)
 
 
-async def _tell(out: Output, pulse: Pulse, stored: TriggerEnvelope) -> None:
+async def _tell(out: Output, pulse: Pulse, stored: TriggerEnvelope, *, hints: bool) -> None:
     number = len(stored.run_ids)
     again = "  (the signal of an earlier emit with this key)" if stored.duplicate else ""
     runs = f"{number} run{'' if number == 1 else 's'}"
@@ -115,6 +177,8 @@ async def _tell(out: Output, pulse: Pulse, stored: TriggerEnvelope) -> None:
         out.line(f"  {run_id}")
     if stored.run_ids:
         out.note(f"Follow: pulse runs watch {' '.join(stored.run_ids)}")
+        return
+    if not hints:
         return
     types = {each.trigger_type async for each in pulse.definitions.iterate(is_enabled=True)}
     if stored.type in types:

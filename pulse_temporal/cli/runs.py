@@ -10,12 +10,12 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from pulse_temporal.cli.connection import Pulse, tenant_of, with_pulse
+from pulse_temporal.cli.connection import Pulse, with_pulse
 from pulse_temporal.cli.exits import Exit
-from pulse_temporal.cli.moments import read_moment, took
+from pulse_temporal.cli.ids import full_id
+from pulse_temporal.cli.moments import took
 from pulse_temporal.cli.options import DEFAULTS, GlobalOptions
 from pulse_temporal.cli.output import Output, shorten
-from pulse_temporal.cli.paging import DEFAULT_LIMIT, Limit, page_data, tell_count
 from pulse_temporal.cli.paragraphs import printable
 from pulse_temporal.cli.statuses import KINDS, status_cell, step_status
 from pulse_temporal.cli.tables import Cell, Column
@@ -26,20 +26,10 @@ from pulse_temporal.model.runs import (
     TERMINAL_RUN_STATUSES,
     ExecutionLog,
     LogLevel,
-    RunStatus,
     WorkflowRun,
     WorkflowStepRun,
 )
 
-RUN_COLUMNS = (
-    Column(title="STATUS"),
-    Column(title="RUN"),
-    Column(title="TENANT"),
-    Column(title="DEFINITION", is_flexible=True),
-    Column(title="CREATED"),
-    Column(title="TOOK", is_number=True),
-    Column(title="WHY", is_flexible=True),
-)
 STEP_COLUMNS = (
     Column(title="PATH"),
     Column(title="STEP", is_flexible=True),
@@ -53,82 +43,6 @@ FIRST_LINES = 5
 LONGEST_TRACEBACK = 40
 
 Several: Parameter = Parameter(negative=())
-
-
-def list_runs(  # noqa: PLR0913 - filters of a list, each by name
-    *,
-    status: Annotated[list[RunStatus] | None, Several] = None,
-    definition: str | None = None,
-    signal: str | None = None,
-    resource: str | None = None,
-    since: str | None = None,
-    until: str | None = None,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: str | None = None,
-    options: GlobalOptions = DEFAULTS,
-) -> int:
-    """List runs, newest first.
-
-    Parameters
-    ----------
-    status:
-        Only runs of this status; may be given several times.
-    definition:
-        Only runs of the definition with this id.
-    signal:
-        Only runs of the signal with this id, and of its replays.
-    resource:
-        Only runs about the resource with this id.
-    since:
-        Only runs created since then: 30m, 2h, 1d (ago), or a date and time.
-    until:
-        Only runs created before then.
-    limit:
-        Runs at most, 1 to 500.
-    cursor:
-        Where the list before has ended.
-    """
-    out = Output(options)
-
-    def moment(text: str | None, option: str) -> datetime | None:
-        return (text and read_moment(text, option=option, now=out.now, utc=options.utc)) or None
-
-    after, before = moment(since, "--since"), moment(until, "--until")
-    page = with_pulse(
-        options,
-        lambda pulse: pulse.runs.list(
-            status=status or None,
-            definition_id=definition,
-            trigger_id=signal,
-            resource_id=resource,
-            created_after=after,
-            created_before=before,
-            limit=limit,
-            cursor=cursor,
-        ),
-    )
-    if page_data(out, page):
-        return Exit.OK
-    out.table(RUN_COLUMNS, [_run_cells(out, run) for run in page.items])
-    is_filtered = any((status, definition, signal, resource, since, until))
-    hint = "Look without filters, or start one: pulse emit TYPE" if is_filtered else ""
-    if page.items:
-        hint = f"Look: pulse runs show {page.items[0].id}"
-    tell_count(out, page, "run", hint=hint or "Start one: pulse emit TYPE")
-    return Exit.OK
-
-
-def _run_cells(out: Output, run: WorkflowRun) -> list[Cell]:
-    why = run.error_message or run.cancel_reason or ""
-    return [
-        status_cell(run.status),
-        Cell(run.id),
-        Cell("" if tenant_of(out.options) == run.tenant_id else run.tenant_id),
-        Cell(run.definition_snapshot.name),
-        Cell(out.moment(run.created_at)),
-        Cell(_run_took(run, out.now)),
-        Cell(shorten(why), "dim"),
-    ]
 
 
 def ended_at(run: WorkflowRun) -> datetime | None:
@@ -150,7 +64,7 @@ async def require_run(pulse: Pulse, run_id: str) -> WorkflowRun:
     Raises:
         NotFoundError: There is none of this id for this tenant.
     """
-    run = await pulse.runs.get(run_id)
+    run = await pulse.runs.get(await full_id(pulse, run_id, "run"))
     if run is None:
         raise NotFoundError(
             f"There is no run {run_id}.\nIt may be of another tenant: pulse runs list shows "
@@ -239,7 +153,11 @@ def show_steps(run: str, /, *, options: GlobalOptions = DEFAULTS) -> int:
         Id of the run.
     """
     out = Output(options)
-    steps = with_pulse(options, lambda pulse: pulse.runs.steps(run))
+
+    async def read(pulse: Pulse) -> list[WorkflowStepRun]:
+        return await pulse.runs.steps(await full_id(pulse, run, "run"))
+
+    steps = with_pulse(options, read)
     if not out.data(steps):
         print_steps(out, steps)
     return Exit.OK

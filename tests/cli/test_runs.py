@@ -7,9 +7,9 @@ import re
 from typing import NamedTuple
 
 from pulse_temporal import WorkflowContext, WorkflowRun
-from pulse_temporal.testing import delay
+from pulse_temporal.testing import action, delay
 from tests.cli.conftest import Ask
-from tests.harness import PulseTest
+from tests.harness import PulseTest, eventually
 
 HOUR = 3_600_000
 NOBODY = "run_00000000000070008000000000000000"
@@ -45,10 +45,10 @@ async def test_a_list_has_a_line_for_each_run_and_says_how_to_go_on(
     command = await ask("runs", "list")
 
     head, first, second = command.stdout.splitlines()
-    assert head.split() == ["STATUS", "RUN", "DEFINITION", "CREATED", "TOOK", "WHY"]
-    assert first.startswith(f"✗ failed     {failed.id}  On order.sent  20")
+    assert head.split() == ["STATUS", "RUN", "DEFINITION", "STEP", "CREATED", "TOOK"]
+    assert first.startswith(f"✗ failed     {failed.id}  On order.sent  receipt: ")
     assert "receipt" in first
-    assert second.startswith(f"✓ completed  {completed.id}  On order.paid  20")
+    assert second.startswith(f"✓ completed  {completed.id}  On order.paid ")
     assert command.stderr == f"2 runs.  Look: pulse runs show {failed.id}\n"
     assert command.status == 0
 
@@ -79,7 +79,7 @@ async def test_json_is_a_page_and_where_it_goes_on(ask: Ask, pulse: PulseTest) -
     )
 
     assert [run["id"] for run in first["items"]] == [failed.id]
-    assert first["items"][0]["definitionSnapshot"]["triggerType"] == "order.sent"
+    assert first["items"][0]["signalType"] == "order.sent"
     assert [run["id"] for run in second["items"]] == [completed.id]
     assert second["nextCursor"] is None
 
@@ -221,3 +221,58 @@ async def test_a_terminal_is_filled_and_not_exceeded(ask: Ask, pulse: PulseTest)
 
 def plain(line: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", line.rstrip("\r"))
+
+
+async def test_an_id_may_be_shortened_to_what_only_one_run_has(ask: Ask, pulse: PulseTest) -> None:
+    completed, failed = await two_runs(pulse)
+
+    assert (await ask("runs", "show", failed.id[:-4], "-ojson")).lines == (
+        await ask("runs", "show", failed.id, "-ojson")
+    ).lines
+    assert (await ask("signals", "show", completed.trigger_id[:-4])).status == 0
+    assert (await ask("definitions", "show", completed.definition_id[:-4])).status == 0
+    assert (await ask("runs", "retry", failed.id[:-4])).stdout == f"✓ {failed.id} goes on\n"
+    await pulse.engine.wait_for_run(failed.id)
+    several = await ask("runs", "show", failed.id[:9])
+    assert several.status == 2
+    assert f"Several begin with {failed.id[:9]}: " in several.stderr
+    foreign = await ask("runs", "show", failed.id[:-4], "--tenant", "tenant-b")
+    assert foreign.status == 4
+
+
+async def test_what_is_retried_is_found_by_attention(ask: Ask, pulse: PulseTest) -> None:
+    pulse.action("charge", fails=1)
+    policy = {"maxAttempts": 3, "backoffMs": 60_000}
+    await pulse.define("order.paid", action("charge", retryPolicy=policy))
+    trigger = await pulse.emit("order.paid", resource_type="order", resource_id="o-1")
+    (run_id,) = trigger.run_ids
+
+    async def told() -> list[str]:
+        return (await ask("runs", "list", "--attention", "retrying")).lines
+
+    (_, line) = await eventually(told)
+    assert line.startswith(f"↻ retrying 1/3  {run_id}  On order.paid  order/o-1  charge, next 20")
+    assert not (await ask("runs", "list", "--attention", "blocked")).lines
+    await pulse.engine.cancel_run(run_id)
+
+
+async def test_failures_workers_and_tenants(ask: Ask, pulse: PulseTest) -> None:
+    failed = (await two_runs(pulse)).failed
+
+    failures = await ask("failures", "list", "--since", "1h")
+    assert failures.lines[1].split()[:2] == ["1", "On"]
+    assert failures.lines[1].endswith(failed.id)
+    (group,) = json.loads((await ask("failures", "list", "-ojson")).stdout)
+    assert (group["stepName"], group["sampleRunId"]) == ("receipt", failed.id)
+
+    workers = await ask("workers", "list")
+    assert workers.lines[1].startswith("✓ live  wrk_")
+    tenants = await ask("tenants", "list", "-ojsonl")
+    assert json.loads(tenants.stdout)["failed"] == {"count": 1, "isBounded": False}
+    assert (await ask("tenants", "list")).lines[1].split()[:4] == ["tenant-a", "2", "2", "1"]
+
+
+async def test_without_failures_and_workers_it_says_so(ask: Ask) -> None:
+    assert (await ask("failures", "list")).stderr == "No run has failed.\n"
+    assert "No worker lives" in (await ask("workers", "list")).stderr
+    assert (await ask("tenants", "list")).stderr == "No tenant.\n"

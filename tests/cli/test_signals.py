@@ -151,3 +151,40 @@ async def test_an_unknown_signal_is_not_found_and_neither_is_another_tenants(ask
         told = [await ask("signals", command, each) for each in (foreign["id"], NOBODY)]
         assert [(each.stdout, each.status) for each in told] == [("", 4)] * 2
         assert told[0].stderr.replace(foreign["id"], NOBODY) == told[1].stderr
+
+
+async def test_signals_are_listed_newest_first(ask: Ask, pulse: PulseTest) -> None:
+    pulse.action("charge")
+    await pulse.define("order.paid", "charge")
+    run = await pulse.emit_and_wait("order.paid")
+    alone = await pulse.engine.emit(
+        {"tenantId": TENANT, "source": "test", "type": "order.paid", "resourceId": "o-1"}
+    )
+    assert alone.run_ids
+
+    told = await ask("signals", "list", "--type", "order.paid")
+    assert [line.split()[0] for line in told.lines] == ["SIGNAL", alone.id, run.trigger_id]
+    only = await ask("signals", "list", "--resource", "o-1", "--matched", "-ojson")
+    assert [each["id"] for each in json.loads(only.stdout)["items"]] == [alone.id]
+    assert (await ask("signals", "list", "--no-matched")).stdout == ""
+    await pulse.engine.wait_for_run(alone.run_ids[0])
+
+
+async def test_a_signal_is_explained_before_and_after_it_was_sent(
+    ask: Ask, idle_pulse: PulseTest
+) -> None:
+    await idle_pulse.define("order.paid")
+    await idle_pulse.define("order.paid", name="Shops", resource_type_filter="shop")
+
+    before = await ask("match", "order.paid", "--resource", "order/o-1")
+    assert before.lines[0] == "1 run would start"
+    assert re.match("  ✓  On order.paid  ", before.lines[1])
+    assert re.match('  ✗  Shops .*"shop".*"order"', before.lines[2])
+    assert not (await idle_pulse.engine.list_runs()).items
+
+    sent = await ask("emit", "order.paid", "--resource", "order/o-1", "--explain")
+    assert sent.lines[2:] != []
+    assert any(re.match('  ✗  Shops .*"shop"', line) for line in sent.lines)
+    after = await ask("signals", "explain", sent.lines[0].split()[0], "-ojson")
+    verdicts = [each["verdict"] for each in json.loads(after.stdout)["verdicts"]]
+    assert verdicts == ["matched", "resource_type"]
