@@ -7,10 +7,13 @@ import pytest
 from pulse_temporal.services.outbox.window import (
     FIRST_SIZE,
     LARGEST_SIZE,
+    LEAST_PROMPT_S,
     LEAST_SIZE,
+    MEMORY_S,
     MOST_NOT_BEGUN,
     PATIENCE_S,
     PROMPT_S,
+    Quickest,
     Window,
 )
 from pulse_temporal.store.outbox import StartedRun
@@ -188,3 +191,36 @@ def test_the_end_of_a_run_that_is_not_ahead_changes_nothing() -> None:
     window.end("somebody else's")
 
     assert not window.has_room
+
+
+def test_where_runs_begin_at_once_a_short_queue_is_noticed() -> None:
+    window = Window()
+    first, *others = fill(window, now=0)
+    begin(window, [first], at=0.01, is_at_rest=False)
+    grown = window.size
+
+    begin(window, others, at=LEAST_PROMPT_S * 1.5, is_at_rest=False)
+
+    assert window.size < grown
+
+
+def test_where_the_servers_are_far_that_is_no_queue() -> None:
+    window = Window()
+    first, *others = fill(window, now=0)
+    begin(window, [first], at=LEAST_PROMPT_S, is_at_rest=False)
+    grown = window.size
+
+    begin(window, others, at=LEAST_PROMPT_S * 1.5, is_at_rest=False)
+
+    assert window.size >= grown
+
+
+def test_a_quick_beginning_is_forgotten_after_a_while() -> None:
+    quickest = Quickest()
+    quickest.note(0.01, now=0)
+    quickest.note(0.04, now=MEMORY_S)
+    assert quickest.seconds == 0.01
+
+    quickest.note(0.05, now=2 * MEMORY_S)
+
+    assert quickest.seconds == 0.04

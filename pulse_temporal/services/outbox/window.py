@@ -20,7 +20,13 @@ MOST_NOT_BEGUN = 24
 """Runs that Temporal has and no worker has begun; a worker takes them in without a wait."""
 
 PROMPT_S = 0.15
+"""A run that takes longer to begin found a queue before it, wherever the servers are."""
+
+LEAST_PROMPT_S = 0.05
 """A run that begins within that found no queue before it."""
+
+MEMORY_S = 30.0
+"""The quickest beginning is remembered for so long at least, and for twice as long at most."""
 
 GROWTH = 1.0
 SHRINKING = 0.7
@@ -44,6 +50,25 @@ class _Ahead:
     is_over: bool = False
 
 
+class Quickest:
+    """The least time that a run took to begin, of those of the last minute or less."""
+
+    def __init__(self) -> None:
+        self._since = float("-inf")
+        self._now = self._before = float("inf")
+
+    @property
+    def seconds(self) -> float:
+        """Return it; infinity while nothing is known."""
+        return min(self._now, self._before)
+
+    def note(self, seconds: float, *, now: float) -> None:
+        """Learn how long a run took to begin."""
+        if now - self._since >= MEMORY_S:
+            self._since, self._before, self._now = now, self._now, float("inf")
+        self._now = min(self._now, seconds)
+
+
 class Window:
     """The runs that are ahead, and how many there may be.
 
@@ -64,6 +89,7 @@ class Window:
         self.size = FIRST_SIZE
         self._ahead: dict[str, _Ahead] = {}
         self._shrunk_at = float("-inf")
+        self._quickest = Quickest()
         self._was_full = False  # at some moment since the last look
         self._has_room = asyncio.Event()
         self._has_some = asyncio.Event()
@@ -130,7 +156,8 @@ class Window:
             if not ahead.has_begun:
                 ahead.has_begun = True
                 waited = max(0.0, now - standing.begun_for_s - ahead.since)
-                if waited > PROMPT_S:
+                self._quickest.note(waited, now=now)
+                if waited > self._prompt_s:
                     self._shrink(since=ahead.since, now=now)
                 elif was_full:
                     self.size = min(LARGEST_SIZE, self.size + GROWTH)
@@ -138,6 +165,15 @@ class Window:
                 del self._ahead[standing.run_id]
         self._give_up(now)
         self._note()
+
+    @property
+    def _prompt_s(self) -> float:
+        """Seconds within which a run begins that found no queue before it.
+
+        Twice what the quickest took: without a queue, most take longer than that one. So a queue
+        of some milliseconds is noticed where the servers are near, and distance is none.
+        """
+        return min(PROMPT_S, max(LEAST_PROMPT_S, 2 * self._quickest.seconds))
 
     def _give_up(self, now: float) -> None:
         """Let go of the runs that have been ahead for long."""
