@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -240,3 +241,19 @@ def test_the_lock_file_of_the_scripts_names_no_registry_but_the_public_one() -> 
         assert entry.get("resolved", "https://registry.npmjs.org/").startswith(
             "https://registry.npmjs.org/"
         )
+
+
+async def test_mounted_pages_link_to_themselves(idle_pulse: PulseTest) -> None:
+    host = FastAPI()
+    host.mount("/pulse", asgi(idle_pulse.engine, options=WebOptions()))
+    idle_pulse.action("ship")
+    await idle_pulse.define("order.paid", "ship")
+    (run_id,) = (await idle_pulse.emit("order.paid")).run_ids
+    assert (await ask(host, "/pulse/")).headers["location"] == "/pulse/tenants"
+    for place in ("runs", f"runs/{run_id}", "signals", "failures", ""):
+        answer = await ask(host, f"/pulse/t/{TENANT}/{place}")
+        assert answer.status == 200
+        links = re.findall(r'(?:href|src|action|hx-get|hx-sse:connect)="(/[^"]*)"', answer.text)
+        assert links
+        assert [link for link in links if not link.startswith("/pulse/")] == []
+    assert (await ask(host, "/pulse/static/pulse.css?1")).status == 200

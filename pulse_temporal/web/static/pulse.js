@@ -170,7 +170,7 @@
   });
   const showWork = () => {
     for (const each of all(".scroll:has(.graph)")) {
-      const node = one(".failed, .blocked, .retrying, .running", each), box = each.getBoundingClientRect();
+      const node = one(":is(.failed, .blocked, .retrying, .running):not(.outline)", each), box = each.getBoundingClientRect();
       if (!node) { each.scrollLeft = (each.scrollWidth - each.clientWidth) / 2; continue; }
       const at = node.getBoundingClientRect();
       each.scrollLeft += at.left + at.width / 2 - box.left - box.width / 2;
