@@ -36,6 +36,7 @@ from pulse_temporal.embedded import EmbeddedServices, embedded_services
 from pulse_temporal.engine.blocking import BlockingEngine
 from pulse_temporal.engine.definitions import DefinitionMethods
 from pulse_temporal.engine.flat import FlatMethods
+from pulse_temporal.engine.guarding import Guarding, Recognising
 from pulse_temporal.engine.lifecycle import Lifecycle, Upkeep
 from pulse_temporal.engine.operations import Methods
 from pulse_temporal.engine.operators import Operators
@@ -54,6 +55,8 @@ ENGINE_PARTS: Mapping[str, type] = {
     "Upkeep": Upkeep,
     "Register": Registration,
     "Search": Searching,
+    "Keys and audit": Guarding,
+    "Recognise a key": Recognising,
     "Operate": Operators,
 }
 NAMESPACES: Mapping[str, type] = {
@@ -98,6 +101,7 @@ MODEL_PARTS: Mapping[str, Sequence[str]] = {
         "SearchResult",
     ),
     "Handlers and hooks": ("ActionResult", "StepCompleteEvent", "RunCompleteEvent"),
+    "Keys and audit": ("ApiKey", "NewApiKey", "AuditEntry"),
     "Operation": (
         *("HealthReport", "HealthCheck", "ReconcileReport", "Repair"),
         *("WorkerView", "TenantView"),

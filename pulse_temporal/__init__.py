@@ -7,6 +7,7 @@ from pulse_temporal.config import EngineOptions, Limits
 from pulse_temporal.errors import (
     ActionFailedError,
     ConfigurationError,
+    CredentialError,
     DefinitionConflictError,
     DefinitionError,
     DuplicateHandlerError,
@@ -19,6 +20,9 @@ from pulse_temporal.errors import (
     IdempotencyConflictError,
     InvalidInputError,
     JsonValueError,
+    KeyExpiredError,
+    KeyRevokedError,
+    KeyRotatedError,
     MigrationError,
     MissingRightError,
     NonRetryableError,
@@ -49,6 +53,8 @@ from pulse_temporal.errors import (
 from pulse_temporal.handlers.context import WorkflowContext
 from pulse_temporal.handlers.logs import HandlerContextFilter
 from pulse_temporal.model.acting import Actor, acting
+from pulse_temporal.model.api_keys import ApiKey, NewApiKey
+from pulse_temporal.model.audit import AuditEntry
 from pulse_temporal.model.definitions import (
     DefinitionSnapshot,
     DefinitionVersion,
@@ -123,6 +129,8 @@ __all__ = [
     "ActionResult",
     "ActionStep",
     "Actor",
+    "ApiKey",
+    "AuditEntry",
     "BlockingDefinitions",
     "BlockingEngine",
     "BlockingRuns",
@@ -133,6 +141,7 @@ __all__ = [
     "ChainSignal",
     "ConditionStep",
     "ConfigurationError",
+    "CredentialError",
     "CurrentStep",
     "DefinitionConflictError",
     "DefinitionDifference",
@@ -163,9 +172,13 @@ __all__ = [
     "IdempotencyConflictError",
     "InvalidInputError",
     "JsonValueError",
+    "KeyExpiredError",
+    "KeyRevokedError",
+    "KeyRotatedError",
     "Limits",
     "MigrationError",
     "MissingRightError",
+    "NewApiKey",
     "NonRetryableError",
     "NotFoundError",
     "NotUnderstoodError",

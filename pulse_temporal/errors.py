@@ -204,6 +204,30 @@ class DefinitionConflictError(PulseError):
         super().__init__(message)
 
 
+class CredentialError(PulseError):
+    """A token is none of ours: it is misspelt, or its key was never made."""
+
+    code: ClassVar[str] = "token_invalid"
+
+
+class KeyExpiredError(CredentialError):
+    """An API key was right, and its time is over."""
+
+    code: ClassVar[str] = "token_expired"
+
+
+class KeyRevokedError(CredentialError):
+    """An API key was right, and was taken away."""
+
+    code: ClassVar[str] = "key_revoked"
+
+
+class KeyRotatedError(PulseError):
+    """An API key was rotated before; its successor can be."""
+
+    code: ClassVar[str] = "key_rotated"
+
+
 class PulseTimeoutError(PulseError, TimeoutError):
     """The caller's time limit passed first; the message says how far things have come."""
 

@@ -69,6 +69,7 @@ Failpoint: TypeAlias = Literal[
     "finish_run.after_write",  # it is written; the workflow is open
     "cancel.before_commit",  # run, steps and cancel command are written, not committed
     "cancel.after_commit",  # the cancel is final; Temporal does not know
+    "audit.before_write",  # a change is made, not committed; who has made it is not recorded
     "retry.before_commit",  # the new generation and its start command are written, not committed
     "retry.after_commit",  # the run goes on, by its row; it has no workflow
 ]

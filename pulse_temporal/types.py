@@ -12,6 +12,8 @@ from pulse_temporal.config import Duration, EngineSettings, GivenSettings
 from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.handlers.middleware import CallNext, Middleware
 from pulse_temporal.handlers.registry import ActionHandler, ActionReturn, ConditionHandler
+from pulse_temporal.model.api_keys import Scope
+from pulse_temporal.model.audit import AuditAction
 from pulse_temporal.model.definitions import PutOutcome, VersionKind
 from pulse_temporal.model.explain import SignalOutcome, VerdictKind
 from pulse_temporal.model.health import CheckName, HealthStatus
@@ -37,6 +39,7 @@ __all__ = [
     "ActionReturn",
     "AttemptStatus",
     "Attention",
+    "AuditAction",
     "CallNext",
     "ChangeAction",
     "CheckName",
@@ -60,6 +63,7 @@ __all__ = [
     "RunHook",
     "RunStatus",
     "RunSummaryFilterFields",
+    "Scope",
     "SearchKind",
     "SegmentKind",
     "SignalFilterFields",

@@ -32,7 +32,7 @@ class Deed:
 
     verb: str
     done: str
-    noun: Literal["run", "definition"]
+    noun: Literal["run", "definition", "key"]
     act: Callable[[Pulse, str], Awaitable[object]]
     advise: Callable[[Pulse, str, PulseError], Awaitable[str]]
     always_asks: bool = False
@@ -103,7 +103,8 @@ async def _try(
     """Act on one id, tell it, and return why it was refused."""
     refusal = None
     try:
-        each = await full_id(pulse, each, deed.noun)
+        if deed.noun != "key":  # a key is not found by a search: its id is given in full
+            each = await full_id(pulse, each, deed.noun)
         await deed.act(pulse, each)
     except PulseError as error:
         if exit_for(error) == Exit.UNREACHABLE:

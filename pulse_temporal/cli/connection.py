@@ -136,8 +136,13 @@ def with_pulse(options: GlobalOptions, work: Callable[[Pulse], Awaitable[Answer]
         async with open_pulse(tenant_of(options)) as pulse:
             return await work(pulse)
 
-    with no_log(), acting(Actor(id=f"cli:{person()}", name=person())):
+    with no_log(), acting(whoever_types()):
         return asyncio.run(run())
+
+
+def whoever_types() -> Actor:
+    """Return who is on record for what commands change."""
+    return Actor(id=f"cli:{person()}", name=person())
 
 
 def person() -> str:

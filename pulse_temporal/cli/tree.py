@@ -41,6 +41,8 @@ GROUPS = (
     CommandGroup(("tenants",), "See how each tenant stands."),
     CommandGroup(("signals",), "Look at stored signals, run them again."),
     CommandGroup(("definitions", "workflows"), "Look at workflow definitions and change them."),
+    CommandGroup(("keys",), "Make and take away keys of programs that call the API."),
+    CommandGroup(("audit",), "See who has changed what."),
     CommandGroup(("crons",), "See when definitions are started by the clock."),
 )
 
@@ -93,6 +95,11 @@ COMMANDS = (
     _command("definitions enable", "definitions:enable", "Let definitions match signals."),
     _command("definitions disable", "definitions:disable", "Let definitions match no more."),
     _command("definitions delete", "definitions:delete", "Delete definitions, for good."),
+    _command("keys create", "keys:create_key", "Make a key; its token is shown once."),
+    _command("keys list", "keys:list_keys", "List keys, newest first."),
+    _command("keys revoke", "keys:revoke_keys", "Take keys away, for good."),
+    _command("keys rotate", "keys:rotate_key", "Make the key that comes after another one."),
+    _command("audit list", "keys:list_audit", "List changes, newest first."),
     _command("crons list", "crons:list_crons", "List definitions with a cron, soonest first."),
     _command("crons next", "crons:next_times", "Show when a cron fires next."),
 )

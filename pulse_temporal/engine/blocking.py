@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 
 from pulse_temporal.engine.definitions import BlockingDefinitions
 from pulse_temporal.engine.flat import FlatMethods
+from pulse_temporal.engine.guarding import Guarding, Recognising
 from pulse_temporal.engine.lifecycle import Lifecycle, Upkeep
 from pulse_temporal.engine.operations import Blocking
 from pulse_temporal.engine.operators import Operators
@@ -23,7 +24,7 @@ from pulse_temporal.errors import PulseError
 Answer = TypeVar("Answer")
 
 
-class BlockingEngine(FlatMethods, Searching, Operators, Upkeep, Blocking):
+class BlockingEngine(FlatMethods, Searching, Guarding, Recognising, Operators, Upkeep, Blocking):
     """An engine whose methods wait for their result instead of being awaited.
 
     ```python
@@ -105,7 +106,7 @@ class BlockingEngine(FlatMethods, Searching, Operators, Upkeep, Blocking):
             self.stop()
 
 
-class BlockingTenant(FlatMethods, Searching, Blocking):
+class BlockingTenant(FlatMethods, Searching, Guarding, Blocking):
     """The engine of one tenant, for code that is not async; see ``Engine.for_tenant``.
 
     Attributes:

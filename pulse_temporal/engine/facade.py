@@ -11,6 +11,7 @@ from pulse_temporal.config import EngineOptions, EngineSettings, GivenSettings
 from pulse_temporal.engine.blocking import BlockingEngine
 from pulse_temporal.engine.definitions import EngineDefinitions
 from pulse_temporal.engine.flat import FlatMethods
+from pulse_temporal.engine.guarding import Guarding, Recognising
 from pulse_temporal.engine.lifecycle import Lifecycle, Upkeep
 from pulse_temporal.engine.operations import Awaited
 from pulse_temporal.engine.operators import Operators
@@ -122,7 +123,17 @@ def engine_from_environment(
     )
 
 
-class Engine(Registration, FlatMethods, Searching, Operators, Upkeep, Lifecycle, Awaited):
+class Engine(
+    Registration,
+    FlatMethods,
+    Searching,
+    Guarding,
+    Recognising,
+    Operators,
+    Upkeep,
+    Lifecycle,
+    Awaited,
+):
     """Signals in, durable runs out; everything about them in Postgres.
 
     ``async with engine:`` starts and stops it. Definitions can be managed, and questions asked,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pulse_temporal.engine.definitions import EngineDefinitions
 from pulse_temporal.engine.flat import FlatMethods
+from pulse_temporal.engine.guarding import Guarding
 from pulse_temporal.engine.operations import Awaited
 from pulse_temporal.engine.runs import EngineRuns
 from pulse_temporal.engine.scope import scope_of
@@ -12,7 +13,7 @@ from pulse_temporal.engine.signals import EngineSignals
 from pulse_temporal.engine.wiring import Parts
 
 
-class TenantEngine(FlatMethods, Searching, Awaited):
+class TenantEngine(FlatMethods, Searching, Guarding, Awaited):
     """An engine for one tenant: other tenants' runs, signals and definitions are unknown to it.
 
     ```python
@@ -24,7 +25,8 @@ class TenantEngine(FlatMethods, Searching, Awaited):
     The methods are those of the engine. ``tenant_id`` need not be given anywhere, and a call that
     names another tenant is refused. So code that serves a customer's request cannot forget it.
     What concerns the whole engine is not here: ``start``, ``stop``, ``migrate``, ``reconcile``,
-    ``check_health``, ``list_workers``, ``list_tenants``, ``transaction`` and registration.
+    ``check_health``, ``list_workers``, ``list_tenants``, ``authenticate_api_key``,
+    ``transaction`` and registration.
 
     Attributes:
         tenant_id: Whose it is.

@@ -20,6 +20,8 @@ from pulse_temporal.services.definitions.plans import DefinitionPlans
 from pulse_temporal.services.definitions.versions import DefinitionHistory
 from pulse_temporal.services.outbox.dispatch import Dispatcher
 from pulse_temporal.services.outbox.relay import Relay
+from pulse_temporal.services.people.api_keys import ApiKeys
+from pulse_temporal.services.people.audit import Audit
 from pulse_temporal.services.runs.control import RunControl
 from pulse_temporal.services.runs.feed import RunFeed
 from pulse_temporal.services.runs.history import History
@@ -56,6 +58,8 @@ class Parts:
         signal_views: Lists signals, shows chains, searches.
         operator_views: Lists workers and tenants.
         feed: Tells who watches a run that it has changed.
+        api_keys: Makes and recognises keys.
+        audit: Reads who has changed what.
         waiter: Waits for runs to end.
         maintenance: Compares with Temporal, and checks health.
         process: The loops of a started engine.
@@ -75,6 +79,8 @@ class Parts:
     signal_views: SignalViews
     operator_views: OperatorViews
     feed: RunFeed
+    api_keys: ApiKeys
+    audit: Audit
     waiter: RunWaiter
     maintenance: Maintenance
     process: Process
@@ -157,6 +163,8 @@ def wire(
         signal_views=SignalViews(database),
         operator_views=OperatorViews(database),
         feed=RunFeed(database),
+        api_keys=ApiKeys(database, clock=clock),
+        audit=Audit(database),
         waiter=waiter,
         maintenance=Maintenance(database, reconciler, dispatcher, temporal, options, clock=clock),
         process=process,

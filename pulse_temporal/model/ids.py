@@ -6,8 +6,8 @@ from typing import Literal
 
 from uuid_utils import uuid7
 
-IdKind = Literal["trg", "wfd", "run", "stp", "log", "wrk"]
-"""Trigger, workflow definition, run, step run, log line, worker."""
+IdKind = Literal["trg", "wfd", "run", "stp", "log", "wrk", "key", "aud"]
+"""Trigger, workflow definition, run, step run, log line, worker, API key, audit entry."""
 
 
 def new_id(kind: IdKind) -> str:

@@ -34,7 +34,12 @@ async def insert(
 
 
 async def update(
-    session: Session, definition_id: str, content: WorkflowInput, *, note: str | None
+    session: Session,
+    definition_id: str,
+    content: WorkflowInput,
+    *,
+    note: str | None,
+    restored: int | None = None,
 ) -> WorkflowDefinition | None:
     """Replace the content of a locked definition; None when it is the same already.
 
@@ -56,7 +61,7 @@ async def update(
     if row is None:
         return None
     stored = rows.definition(row)
-    await versions.keep(session, stored, "content", note=note)
+    await versions.keep(session, stored, "content", note=note, restored=restored)
     return stored
 
 

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pulse_temporal.model.acting import Actor, present_actor
+from pulse_temporal.model.audit import AuditAction
 from pulse_temporal.model.definitions import DefinitionVersion, VersionKind, WorkflowDefinition
+from pulse_temporal.model.values import JsonObject
 from pulse_temporal.postgres.connection import Record
 from pulse_temporal.postgres.sessions import Session
+from pulse_temporal.store import audit
 from pulse_temporal.store.json_columns import json_object
+from pulse_temporal.store.rows import required
 
 
 async def keep(
-    session: Session, changed: WorkflowDefinition, kind: VersionKind, *, note: str | None
+    session: Session,
+    changed: WorkflowDefinition,
+    kind: VersionKind,
+    *,
+    note: str | None,
+    restored: int | None = None,
 ) -> None:
-    """Keep a definition's new version, in the transaction that made it."""
+    """Keep a definition's new version in the transaction that made it, and who has made it.
+
+    Args:
+        session: In the transaction of the change.
+        changed: The definition.
+        kind: What was changed.
+        note: Why.
+        restored: The version that it was made equal to; None: none.
+    """
     actor = present_actor()
-    await session.run(
+    row = await session.row(
         "versions.keep",
         definition_id=changed.id,
         tenant_id=changed.tenant_id,
@@ -24,6 +43,33 @@ async def keep(
         actor_kind=actor.kind,
         note=note,
     )
+    number: int = required(row, "a new version")["version"]
+    detail: JsonObject = {"version": number}
+    if restored is not None:
+        detail["restored"] = restored
+    await audit.record(
+        session,
+        _action(kind, number, restored),
+        changed.id,
+        tenant_id=changed.tenant_id,
+        reason=note,
+        detail=detail,
+    )
+
+
+def _action(kind: VersionKind, number: int, restored: int | None) -> AuditAction:
+    if kind != "content":
+        return OTHER_ACTIONS[kind]
+    if restored is not None:
+        return "definition.restore"
+    return "definition.create" if number == 1 else "definition.update"
+
+
+OTHER_ACTIONS: Mapping[str, AuditAction] = {
+    "enabled": "definition.enable",
+    "disabled": "definition.disable",
+    "deleted": "definition.delete",
+}
 
 
 async def list_page(

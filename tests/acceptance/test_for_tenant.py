@@ -23,7 +23,7 @@ from tests.harness import SOURCE, PulseTest
 
 OF_THE_WHOLE_ENGINE = {
     *("start", "stop", "migrate", "reconcile", "check_health"),
-    *("list_workers", "list_tenants"),
+    *("list_workers", "list_tenants", "authenticate_api_key"),
 }
 
 Call = Callable[[TenantEngine, Mapping[str, str]], Awaitable[object]]
@@ -47,6 +47,8 @@ CALLS: dict[str, Call] = {
     "explain": lambda view, other: view.explain(other["trigger"]),
     "replay": lambda view, other: view.replay(other["trigger"]),
     "get_step": lambda view, other: view.get_step(other["run"], "0"),
+    "revoke_api_key": lambda view, other: view.revoke_api_key(other["key"]),
+    "rotate_api_key": lambda view, other: view.rotate_api_key(other["key"]),
     "signal_chain": lambda view, other: view.signal_chain(other["trigger"]),
 }
 """Calls that act on what another tenant owns, or ask for what belongs to it."""
@@ -68,6 +70,11 @@ QUESTIONS: dict[str, Call] = {
     ),
     "list_run_summaries of a resource": lambda view, _: view.list_run_summaries(resource_id="r1"),
     "list_run_summaries of a type": lambda view, _: view.list_run_summaries(signal_type="t"),
+    "list_api_keys": lambda view, _: view.list_api_keys(),
+    "list_audit": lambda view, _: view.list_audit(),
+    "list_audit of a definition": lambda view, other: view.list_audit(
+        subject_id=other["definition"]
+    ),
     "list_failures": lambda view, _: view.list_failures(),
     "list_failures of a definition": lambda view, other: view.list_failures(
         definition_id=other["definition"]
@@ -104,8 +111,10 @@ async def _of_globex(pulse: PulseTest) -> dict[str, str]:
     (run_id,) = trigger.run_ids
     await pulse.engine.wait_for_run(run_id)
     (step,) = await pulse.engine.get_run_steps(run_id)
+    key = await pulse.engine.create_api_key("ci", scopes=["runs:read"], tenant_id="globex")
     return {
         "definition": definition.id,
+        "key": key.key.id,
         "trigger": trigger.id,
         "run": run_id,
         "step": step.id,

@@ -14,6 +14,7 @@ from pulse_temporal import (
     ConfigurationError,
     Engine,
     MissingRightError,
+    NewApiKey,
     WorkflowContext,
     WorkflowDefinition,
     WorkflowRun,
@@ -21,6 +22,7 @@ from pulse_temporal import (
 )
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.engine.flat import FlatMethods
+from pulse_temporal.engine.guarding import Guarding, Recognising
 from pulse_temporal.engine.lifecycle import Lifecycle, Upkeep
 from pulse_temporal.engine.operators import Operators
 from pulse_temporal.engine.searching import Searching
@@ -183,6 +185,26 @@ async def tenant_ids(engine: Engine, _: Known) -> object:
     return [tenant.id for tenant in await engine.list_tenants()]
 
 
+async def new_key(engine: Engine) -> NewApiKey:
+    """Make a key."""
+    return await engine.create_api_key("ci", scopes=["runs:read"])
+
+
+async def authenticate(engine: Engine, _: Known) -> object:
+    """Use a new key."""
+    return await engine.authenticate_api_key((await new_key(engine)).token)
+
+
+async def rotate(engine: Engine, _: Known) -> object:
+    """Rotate a new key."""
+    return await engine.rotate_api_key((await new_key(engine)).key.id)
+
+
+async def revoke(engine: Engine, _: Known) -> object:
+    """Revoke a new key."""
+    return await engine.revoke_api_key((await new_key(engine)).key.id)
+
+
 Method = Callable[[Engine, Known], Awaitable[object]]
 READS: dict[str, Method] = {
     "count_runs": lambda engine, known: engine.count_runs(definition_id=known.definition.id),
@@ -200,6 +222,8 @@ READS: dict[str, Method] = {
     "get_trigger": lambda engine, known: engine.get_trigger(known.failed.trigger_id),
     "get_version": lambda engine, known: engine.get_version(known.definition.id, 1),
     "get_workflow": lambda engine, known: engine.get_workflow(known.definition.id),
+    "list_api_keys": lambda engine, _: engine.list_api_keys(),
+    "list_audit": lambda engine, _: engine.list_audit(),
     "list_failures": lambda engine, _: engine.list_failures(),
     "list_run_summaries": lambda engine, _: engine.list_run_summaries(status="failed"),
     "list_runs": lambda engine, _: engine.list_runs(),
@@ -230,6 +254,10 @@ WRITES: dict[str, Method] = {
     "replay": lambda engine, known: engine.replay(known.failed.trigger_id),
     "retry_run": lambda engine, known: engine.retry_run(known.failed.id),
     "cancel_run": lambda engine, known: engine.cancel_run(known.waiting),
+    "create_api_key": lambda engine, _: new_key(engine),
+    "authenticate_api_key": authenticate,
+    "rotate_api_key": rotate,
+    "revoke_api_key": revoke,
     "reconcile": lambda engine, _: engine.reconcile(),
     "delete_workflow": lambda engine, known: engine.delete_workflow(known.definition.id),
 }
@@ -237,7 +265,7 @@ WRITES: dict[str, Method] = {
 
 def test_every_method_is_tried_with_the_documented_grants() -> None:
     """What the tests below call of themselves comes to it."""
-    groups = (FlatMethods, Lifecycle, Operators, Searching, Upkeep)
+    groups = (FlatMethods, Guarding, Lifecycle, Operators, Recognising, Searching, Upkeep)
     methods = {name for group in groups for name in dir(group) if not name.startswith("_")}
 
     assert methods == {*READS, *WRITES, "start", "stop", "check_health"}
@@ -251,6 +279,7 @@ async def make_known(pulse: PulseTest) -> Known:
     failed = await pulse.emit_and_wait("order.bad")
     assert failed.status == "failed"
     (waiting,) = (await pulse.emit("order.late", idempotencyKey="late")).run_ids
+    await new_key(pulse.engine)
     return Known(failed, waiting, definition)
 
 

@@ -117,8 +117,14 @@ async def test_no_method_leaves_the_tenant(engine: Engine, namespace: str) -> No
             if parameter.default is inspect.Parameter.empty
             and parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
         ]
+        named = {
+            parameter.name: ["of another"]
+            for parameter in inspect.signature(method).parameters.values()
+            if parameter.default is inspect.Parameter.empty
+            and parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        }
         with pytest.raises(InvalidInputError, match="'acme', not for 'globex'"):
-            await ask(method(*needed, tenant_id="globex"))
+            await ask(method(*needed, **named, tenant_id="globex"))
 
 
 async def ask(called: object) -> None:

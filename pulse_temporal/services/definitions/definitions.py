@@ -31,9 +31,7 @@ from pulse_temporal.model.definitions import (
     WorkflowUpdate,
 )
 from pulse_temporal.model.ids import new_id
-from pulse_temporal.model.known_names import (
-    KnownNames,
-)
+from pulse_temporal.model.known_names import KnownNames
 from pulse_temporal.model.runs import Page
 from pulse_temporal.model.validation import Check, apply_update, fields_of, parse_definition
 from pulse_temporal.postgres.sessions import Session, repeats
@@ -177,7 +175,7 @@ class Definitions:
             old = await versions.get(session, definition_id, number, tenant_id=current.tenant_id)
             given = restorable(old, number, current=current)
             parsed = self.parse(given, known)
-            updated = await self.replace(session, current, parsed, note=note)
+            updated = await self.replace(session, current, parsed, note=note, restored=number)
         return self._warned(updated, known, given) if updated else current
 
     async def validate(self, content: WorkflowInput | Mapping[str, object]) -> ValidationReport:
@@ -217,6 +215,7 @@ class Definitions:
         content: WorkflowInput,
         *,
         note: str | None,
+        restored: int | None = None,
     ) -> WorkflowDefinition | None:
         """Replace a locked definition's content; return None when nothing differs.
 
@@ -226,7 +225,9 @@ class Definitions:
         """
         if current.not_understood is not None:
             raise NotUnderstoodError(f"{current.id}: {current.not_understood}")
-        updated = await definitions.update(session, current.id, content, note=noted(note))
+        updated = await definitions.update(
+            session, current.id, content, note=noted(note), restored=restored
+        )
         # Also when only the old content had a cron: its schedule must go.
         if updated is not None and (current.cron_expression or updated.cron_expression):
             await self._ask_for_schedule(session, updated)

@@ -6,9 +6,10 @@ from pulse_temporal.errors import NotFoundError, PulseError, RunConflictError, R
 from pulse_temporal.failpoints import reach
 from pulse_temporal.model.acting import named, noted
 from pulse_temporal.model.runs import RunStatus, WorkflowRun, check_run_transition
+from pulse_temporal.model.values import JsonObject
 from pulse_temporal.postgres.sessions import Session, repeats
 from pulse_temporal.services.runs.observers import Observers
-from pulse_temporal.store import control, outbox, runs, steps
+from pulse_temporal.store import audit, control, outbox, runs, steps
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.rows import required
 
@@ -38,6 +39,14 @@ class RunControl:
             status = await runs.lock_run(session, run_id, tenant_id=row.tenant_id)
             check_run_transition(run_id, required(status, "a locked run"), "canceled")
             ended = await cancel_locked(session, run_id, row=row, reason=text, by=person)
+            await audit.record(
+                session,
+                "run.cancel",
+                run_id,
+                tenant_id=row.tenant_id,
+                reason=text,
+                detail=_person(by),
+            )
             run = await runs.get_run(session, run_id, tenant_id=row.tenant_id)
         await reach("cancel.after_commit")
         # The cancel is final now, whether or not Temporal hears of it soon: no step of this
@@ -110,6 +119,13 @@ class RunControl:
                 by=named(by),
             )
             await outbox.put(session, "start", run_id=run_id, control=reopened)
+            await audit.record(
+                session,
+                "run.retry",
+                run_id,
+                tenant_id=row.tenant_id,
+                detail={"generation": row.generation + 1, **_person(by)},
+            )
             run = await runs.get_run(session, run_id, tenant_id=row.tenant_id)
             await reach("retry.before_commit")
         await reach("retry.after_commit")
@@ -145,6 +161,11 @@ class RunControl:
     def _tell(self, run_id: str, *, tenant_id: str, ended: list[str]) -> None:
         self.observers.steps_ended(run_id, tenant_id=tenant_id, paths=ended)
         self.observers.run_ended(run_id, tenant_id=tenant_id)
+
+
+def _person(by: str | None) -> JsonObject:
+    """Return who was named with the call, beside who acts."""
+    return {} if by is None else {"by": noted(by)}
 
 
 async def _uncontrolled(session: Session, run_id: str, *, tenant_id: str | None) -> PulseError:

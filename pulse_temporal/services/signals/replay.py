@@ -13,9 +13,10 @@ from pulse_temporal.errors import (
 )
 from pulse_temporal.model.runs import WorkflowRun
 from pulse_temporal.model.values import Name
+from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.services.runs.history import History
 from pulse_temporal.services.signals.emit import Emitter
-from pulse_temporal.store import replays
+from pulse_temporal.store import audit, replays
 from pulse_temporal.store.rows import required
 from pulse_temporal.store.triggers import NewTrigger
 
@@ -37,7 +38,7 @@ async def replay(
         raise NotFoundError(f"There is no trigger {trigger_id}.")
     again = emitter.intake.replay(trigger, is_dry_run=is_dry_run)
     if key is None:
-        run_ids = (await emitter.writer.store(again)).run_ids
+        run_ids = await _planned(emitter, again)
     else:
         run_ids = await _planned_once(emitter, again, key=_checked(key))
     try:
@@ -53,6 +54,26 @@ async def replay(
             f"The replay is stored and its runs start, but they could not be read: {error} "
             f"{advice} get_run reads {', '.join(run_ids)}."
         ) from error.__cause__
+
+
+async def _planned(emitter: Emitter, again: NewTrigger) -> tuple[str, ...]:
+    """Plan the runs of a replay, whatever was replayed before, and return their ids."""
+    async with emitter.transaction() as connection:
+        session = await emitter.database.join(connection)
+        return await _store(emitter, session, again)
+
+
+async def _store(emitter: Emitter, session: Session, again: NewTrigger) -> tuple[str, ...]:
+    """Plan the runs of a replay in a transaction, and record who has asked for them."""
+    stored = await emitter.writer.store(again, connection=session.connection)
+    await audit.record(
+        session,
+        "signal.replay",
+        again.id,
+        tenant_id=again.signal.tenant_id,
+        detail={"dryRun": again.is_dry_run, "runs": len(stored.run_ids)},
+    )
+    return stored.run_ids
 
 
 async def _planned_once(emitter: Emitter, again: NewTrigger, *, key: str) -> tuple[str, ...]:
@@ -75,7 +96,7 @@ async def _planned_once(emitter: Emitter, again: NewTrigger, *, key: str) -> tup
             is_dry_run=again.is_dry_run,
         )
         if is_new:
-            run_ids = (await emitter.writer.store(again, connection=connection)).run_ids
+            run_ids = await _store(emitter, session, again)
             await replays.note(session, tenant_id=tenant_id, key=key, run_ids=run_ids)
             return run_ids
         first = required(await replays.find(session, tenant_id=tenant_id, key=key), "a replay")

@@ -10,7 +10,8 @@ SELECT
     CASE WHEN :kind::text = 'content' THEN {{definition_content(d)}} END,
     d.updated_at, :actor_id, :actor_name, :actor_kind, :note
 FROM pulse_workflow_definitions AS d
-WHERE d.id = :definition_id AND d.tenant_id = :tenant_id;
+WHERE d.id = :definition_id AND d.tenant_id = :tenant_id
+RETURNING version;
 
 -- name: list_page
 -- One page of a definition's versions, newest first, without their content.
