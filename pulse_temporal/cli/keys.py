@@ -57,7 +57,7 @@ def create_key(
     expires: str | None = None,
     options: GlobalOptions = DEFAULTS,
 ) -> int:
-    """Make a key for a program that calls the API; its token is shown once.
+    """Make a key for a program that calls an API; its token is shown once.
 
     Say whose it is: --tenant, or --tenant '*' for a key of all tenants.
 

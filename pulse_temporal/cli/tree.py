@@ -41,7 +41,7 @@ GROUPS = (
     CommandGroup(("tenants",), "See how each tenant stands."),
     CommandGroup(("signals",), "Look at stored signals, run them again."),
     CommandGroup(("definitions", "workflows"), "Look at workflow definitions and change them."),
-    CommandGroup(("keys",), "Make and take away keys of programs that call the API."),
+    CommandGroup(("keys",), "Make and take away keys of programs that call an API."),
     CommandGroup(("audit",), "See who has changed what."),
     CommandGroup(("crons",), "See when definitions are started by the clock."),
 )

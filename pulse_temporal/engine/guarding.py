@@ -25,7 +25,7 @@ class Guarding(Methods):
         tenant_id: str | None = None,
         expires_at: datetime | None = None,
     ) -> NewApiKey:
-        """Make a key for a program that calls the REST API.
+        """Make a key for a program that calls an API of the application.
 
         Args:
             name: For people; one line of 1 to 200 characters.
