@@ -42,6 +42,7 @@ from pulse_temporal.store.attempts import FailedAttempt, Succeeded
 from pulse_temporal.store.claims import Claimed, ClaimRef
 
 REASON_BYTES = 1_000
+GIVEN_UP = "Temporal gave this delivery up before it was done; the step is delivered again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +146,10 @@ class Delivery:
             held = self.at_work.is_held
             return await (see_through(recording, self.at_work) if held else recording)
         except asyncio.CancelledError:
-            # The grace of a stopping worker is over. Any other cancel is Temporal's, which has
-            # given this delivery up: its claim is settled by whoever comes next.
-            if self.services.handover.is_cut:
-                await self.services.ledger.release(self.claimed)
+            # Not where the handler held the event loop, so that no heartbeat was sent: that is
+            # its own doing, and whoever comes next settles it as a timeout.
+            if not self.at_work.blocked_for:
+                await hand_back(self.services, self.claimed)
             raise
         except Exception as error:
             reason = scrub_text(f"Nothing could be recorded: {error}", max_bytes=REASON_BYTES)
@@ -333,6 +334,21 @@ def _not_undone(
 
 def _without_room(error: HandlerResultError) -> FailedAttempt:
     return FailedAttempt(message=f"{type(error).__name__}: {error}", retryable=False, error=error)
+
+
+async def hand_back(services: StepServices, claimed: Claimed) -> None:
+    """Close an attempt whose delivery is cut off; it costs no attempt.
+
+    Either the grace of a stopping worker is over, or Temporal has given the delivery up: a worker
+    that was frozen has lost the workflow of its short step. Left open, the attempt would be taken
+    for one of a handler that let its deadline pass, as this worker lives.
+    """
+    ledger = services.ledger
+    with contextlib.suppress(PulseError):  # then the next claim finds the attempt open
+        if services.handover.is_cut:
+            await ledger.release(claimed)
+        else:
+            await ledger.lose(claimed, reason=GIVEN_UP)
 
 
 def _step_of(claimed: Claimed) -> HandlerStep | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TypeVar
 
 from temporalio import activity
 from temporalio.common import RawValue
@@ -14,13 +16,13 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from pulse_temporal import contract
 from pulse_temporal.activities.calls import heartbeats
-from pulse_temporal.activities.delivery import Delivery, StepServices
+from pulse_temporal.activities.delivery import Delivery, StepServices, hand_back
 from pulse_temporal.activities.fences import as_execution
 from pulse_temporal.activities.patience import doubting
 from pulse_temporal.activities.strangers import Strangers
 from pulse_temporal.activities.trials import LocalTrials
 from pulse_temporal.contract import AttemptFailure, Refusal, StepAnswer, StepDone, StepInput
-from pulse_temporal.errors import NotUnderstoodError
+from pulse_temporal.errors import NotUnderstoodError, PulseError
 from pulse_temporal.failpoints import reach
 from pulse_temporal.handlers.registry import Action, Condition, Registry
 from pulse_temporal.handlers.threads import HandlerThread, HandlerThreads
@@ -31,6 +33,8 @@ from pulse_temporal.services.runs.mirror import Mirror
 from pulse_temporal.store.claims import Claimed
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.fence import Fence
+
+Answer = TypeVar("Answer")
 
 log: logging.Logger = logging.getLogger(__name__)
 
@@ -223,14 +227,16 @@ class StepActivities:
             await reach("begin.before_write")
         await reach("step.before_claim")
         if step.begins:
-            claimed = await self.services.ledger.open(fence, step.path, timeout=timeout)
+            opening = self.services.ledger.open(fence, step.path, timeout=timeout)
+            claimed = await self._unless_cut(opening)
             if claimed is None:
                 return await self._begin(fence)
             await reach("begin.after_write")
         else:
-            claimed = await self.services.ledger.claim(
+            claiming = self.services.ledger.claim(
                 fence, step.path, timeout=timeout, waited_after=step.waited_after
             )
+            claimed = await self._unless_cut(claiming)
         if not isinstance(claimed, Claimed):
             return claimed
         await reach("step.after_claim")
@@ -244,6 +250,24 @@ class StepActivities:
             return recorded
         beginning = self.mirror.beginning(claimed.definition, fence)
         return recorded.model_copy(update={"beginning": beginning})
+
+    async def _unless_cut(self, claiming: Coroutine[object, object, Answer]) -> Answer:
+        """Claim; a delivery that is cut off meanwhile gives back what its claim has taken.
+
+        A statement that is canceled may have committed, and then nobody would know of the claim.
+
+        Raises:
+            CancelledError: The delivery was cut off.
+        """
+        task = asyncio.ensure_future(claiming)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            with suppress(PulseError):  # nothing was taken
+                taken = await task
+                if isinstance(taken, Claimed):
+                    await hand_back(self.services, taken)
+            raise
 
     async def _begin(self, fence: Fence) -> Recorded:
         """Begin a list whose first step cannot be tried in the same delivery."""
