@@ -38,6 +38,7 @@ DEFINITION: dict[str, object] = {
     "triggerType": "order.paid",
     "steps": [],
 }
+SET: dict[str, object] = {**DEFINITION, "key": "of a set"}
 _roles = count(1)
 
 
@@ -208,6 +209,7 @@ async def revoke(engine: Engine, _: Known) -> object:
 Method = Callable[[Engine, Known], Awaitable[object]]
 READS: dict[str, Method] = {
     "count_runs": lambda engine, known: engine.count_runs(definition_id=known.definition.id),
+    "explain": lambda engine, known: engine.explain(known.failed.trigger_id),
     "get_failed_runs": lambda engine, _: engine.get_failed_runs(),
     "get_run": lambda engine, known: engine.get_run(known.failed.id),
     "get_run_logs": lambda engine, known: engine.get_run_logs(known.failed.id),
@@ -233,6 +235,7 @@ READS: dict[str, Method] = {
     "list_workers": worker_ids,
     "list_workflows": lambda engine, _: engine.list_workflows(),
     "next_runs": lambda engine, known: engine.next_runs(known.definition.id, 1),
+    "plan_definitions": lambda engine, _: engine.plan_definitions([SET], set_name="set"),
     "search": lambda engine, known: engine.search(known.failed.id),
     "signal_chain": lambda engine, known: engine.signal_chain(known.failed.trigger_id),
     "validate_workflow": lambda engine, _: engine.validate_workflow(DEFINITION),
@@ -245,6 +248,7 @@ WRITES: dict[str, Method] = {
     "transaction": emit_in_transaction,
     "create_workflow": lambda engine, _: engine.create_workflow(DEFINITION),
     "put_workflow": lambda engine, _: engine.put_workflow({**DEFINITION, "key": "x"}),
+    "apply_definitions": lambda engine, _: engine.apply_definitions([SET], set_name="set"),
     "update_workflow": lambda engine, known: engine.update_workflow(
         known.definition.id, {"name": "other"}
     ),
