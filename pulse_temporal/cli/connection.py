@@ -41,12 +41,14 @@ class Profile:
         temporal_address: ``host:port`` of its Temporal.
         tenant: Whom its flows belong to.
         pid: Its process.
+        pages: Where its pages are.
     """
 
     database_url: str
     temporal_address: str
     tenant: str | None = None
     pid: int | None = None
+    pages: str | None = None
 
 
 def find_profile(folder: Path | None = None) -> Profile | None:

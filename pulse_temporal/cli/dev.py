@@ -22,12 +22,13 @@ from watchfiles import DefaultFilter, awatch  # pyright: ignore[reportUnknownVar
 from pulse_temporal.cli.connection import PROFILE, find_profile
 from pulse_temporal.cli.dev_app import find_app, loading_problem
 from pulse_temporal.cli.dev_flows import keep_applied
+from pulse_temporal.cli.dev_pages import pages_of
 from pulse_temporal.cli.dev_worker import DevWorker
 from pulse_temporal.cli.exits import Exit, UsageError
 from pulse_temporal.cli.flow_files import SUFFIXES
 from pulse_temporal.cli.logs import log_file
 from pulse_temporal.cli.options import DEFAULTS, GlobalOptions
-from pulse_temporal.cli.output import Output
+from pulse_temporal.cli.output import Facts, Output
 from pulse_temporal.cli.paragraphs import printable
 from pulse_temporal.clock import utc_now
 from pulse_temporal.embedded import EmbeddedServices, embedded_services
@@ -106,6 +107,8 @@ def _is_here_already(out: Output, folder: Path) -> bool:
     if profile is None or not profile.pid or not is_running(profile.pid):
         return False
     out.line(f"pulse dev runs here already, as process {profile.pid}.")
+    if profile.pages:
+        out.facts({"Pages": profile.pages})
     out.facts({"Temporal": profile.temporal_address, "Postgres": profile.database_url})
     return True
 
@@ -135,22 +138,32 @@ async def _serve(out: Output, stand: Stand, *, reload: bool) -> None:
         )
         stack.push_async_callback(engine.stop)
         await engine.migrate()
-        await stack.enter_async_context(_profile(stand, services))
-        # The pages are started here, on the engine of this process, when there are some.
+        await engine.start(worker=False)
+        pages = stack.enter_context(pages_of(engine, services.temporal_ui))
+        url = pages.url if pages else ""
+        await stack.enter_async_context(_profile(stand, services, pages=url))
         worker = DevWorker(
             stand.app,
             stand.folder,
             {"DATABASE_URL": services.dsn, "TEMPORAL_ADDRESS": services.temporal_address},
             tell=_teller(out),
         )
-        _print_banner(out, stand, services, seconds=time.monotonic() - began, reload=reload)
+        out.line()
+        seconds = time.monotonic() - began
+        _print_title(out, f"ready in {seconds:.1f} s")
+        out.facts(_facts(stand, services, pages=url, reload=reload))
+        out.line()
         async with asyncio.TaskGroup() as group:
             flows = keep_applied(stand.folder / FLOWS, stand.tenant, engine, tell=_teller(out))
             tasks = [group.create_task(worker.run()), group.create_task(flows)]
+            serving = group.create_task(pages.serve()) if pages else None
             if reload:
                 tasks.append(group.create_task(_watch(out, stand, engine, worker)))
             await ended.wait()
             out.note("Stopping ...")
+            if pages and serving:
+                pages.stop()
+                await serving
             await worker.stop()
             for task in tasks:
                 task.cancel()
@@ -164,7 +177,9 @@ def _ask_to_end(ended: asyncio.Event) -> None:
 
 
 @asynccontextmanager
-async def _profile(stand: Stand, services: EmbeddedServices) -> AsyncGenerator[None]:
+async def _profile(
+    stand: Stand, services: EmbeddedServices, *, pages: str
+) -> AsyncGenerator[None]:
     """Leave word in the folder where the servers are, inside the block."""
     path = stand.folder / PROFILE
     make_folder(path.parent)
@@ -172,6 +187,7 @@ async def _profile(stand: Stand, services: EmbeddedServices) -> AsyncGenerator[N
         "database_url": services.dsn,
         "temporal_address": services.temporal_address,
         "tenant": stand.tenant,
+        "pages": pages,
     }
     lines = [f"{name} = {_toml(value)}\n" for name, value in facts.items()]
     path.write_text("".join([*lines, f"pid = {os.getpid()}\n"]), encoding="utf-8")
@@ -187,31 +203,24 @@ def _toml(text: str) -> str:
     return f'"{escaped}"'
 
 
-def _print_banner(
-    out: Output, stand: Stand, services: EmbeddedServices, *, seconds: float, reload: bool
-) -> None:
-    out.line()
-    out.line(
-        Text.assemble(
-            ("Pulse", "bold"),
-            f" {version('pulse-workflows')}  dev   ready in {seconds:.1f} s",
-        )
-    )
-    kept = stand.data.name == DATA
-    out.facts(
-        {
-            "Temporal": f"{services.temporal_address}  {services.temporal_ui or ''}".strip(),
-            "Postgres": f"{services.postgres.major}  {services.psql}",
-            "App": stand.app,
-            "Worker": f"reload {'on' if reload else 'off'}",
-            "Flows": f"{FLOWS}/  tenant {stand.tenant}",
-            "Data": f"{DATA}/ is kept; --reset throws it away"
-            if kept
-            else "thrown away at the end",
-            "Try": "in another terminal here: pulse emit TYPE --wait, pulse runs list",
-        }
-    )
-    out.line()
+def _print_title(out: Output, state: str) -> None:
+    title = f" {version('pulse-workflows')}  dev   {state}"
+    out.line(Text.assemble(("Pulse", "bold"), title))
+
+
+def _facts(stand: Stand, services: EmbeddedServices, *, pages: str, reload: bool) -> Facts:
+    """Return what the banner says."""
+    kept = f"{DATA}/ is kept; --reset throws it away"
+    return {
+        "Pages": pages or "not here: they need the extra [web]",
+        "Temporal": f"{services.temporal_address}  {services.temporal_ui or ''}".strip(),
+        "Postgres": f"{services.postgres.major}  {services.psql}",
+        "App": stand.app,
+        "Worker": f"reload {'on' if reload else 'off'}",
+        "Flows": f"{FLOWS}/  tenant {stand.tenant}",
+        "Data": kept if stand.data.name == DATA else "thrown away at the end",
+        "Try": "in another terminal here: pulse emit TYPE --wait, pulse runs list",
+    }
 
 
 def _say(out: Output, line: str) -> None:

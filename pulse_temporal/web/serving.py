@@ -15,6 +15,7 @@ from pulse_temporal.engine.facade import Engine
 from pulse_temporal.errors import ConfigurationError
 from pulse_temporal.web.app import Pages, asgi
 from pulse_temporal.web.guard.hosts import is_loopback
+from pulse_temporal.web.options import WebOptions
 
 GRACE_SECONDS = 5
 BACKLOG = 512
@@ -70,36 +71,59 @@ async def run_pages(
     Raises:
         ConfigurationError: The address cannot be used.
     """
-    pages = asgi(engine)
     with open_socket(host, port) as listening:
         await engine.start(worker=False)
         try:
-            number: int = listening.getsockname()[1]
-            ready(f"http://{f'[{host}]' if ':' in host else host}:{number}{root_path}/")
-            await _serve(pages, listening, root_path=root_path)
+            server = PagesServer(engine, listening, root_path=root_path)
+            ready(server.url)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, server.stop)
+            await server.serve()
         finally:
             await engine.stop()
 
 
-async def _serve(pages: Pages, listening: socket.socket, *, root_path: str) -> None:
-    """Serve until told to stop; streams end first, as an open page would keep the server up."""
-    config = uvicorn.Config(
-        pages,
-        log_level="warning",
-        lifespan="off",
-        root_path=root_path,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        server_header=False,
-        proxy_headers=False,
-    )
-    server = _Server(config)
+class PagesServer:
+    """Serves the pages of a started engine on a socket.
 
-    def stop() -> None:
-        pages.topics.close()
-        server.force_exit = server.should_exit
-        server.should_exit = True
+    Attributes:
+        url: Where they are, with a slash at the end.
+    """
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    await server.serve(sockets=[listening])
+    def __init__(
+        self,
+        engine: Engine,
+        listening: socket.socket,
+        *,
+        root_path: str = "",
+        options: WebOptions | None = None,
+    ) -> None:
+        host, number = listening.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        self.url: str = f"http://{shown}:{number}{root_path}/"
+        self._listening = listening
+        self._pages: Pages = asgi(engine, options=options)
+        self._server = _Server(
+            uvicorn.Config(
+                self._pages,
+                log_level="warning",
+                lifespan="off",
+                root_path=root_path,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+                server_header=False,
+                proxy_headers=False,
+            )
+        )
+
+    async def serve(self) -> None:
+        """Serve until ``stop`` is called."""
+        await self._server.serve(sockets=[self._listening])
+
+    def stop(self) -> None:
+        """Let ``serve`` return, after answers that are under way; at once when called again.
+
+        Streams end first: an open page would keep the server up.
+        """
+        self._pages.topics.close()
+        self._server.force_exit = self._server.should_exit
+        self._server.should_exit = True

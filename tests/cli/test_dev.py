@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
 from signal import SIGINT
+from urllib.request import urlopen
 
 import pytest
 
@@ -79,6 +80,16 @@ def edit(hello: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new), encoding="utf-8")
 
 
+async def page(url: str) -> str:
+    """Return the text of a page."""
+
+    def get() -> str:
+        with urlopen(url, timeout=PATIENCE.total_seconds()) as answer:  # noqa: S310 - our own
+            return answer.read().decode()
+
+    return await asyncio.to_thread(get)
+
+
 EMIT = ("emit", "heartbeat.missed", "--resource", "service/api-1")
 
 
@@ -90,6 +101,12 @@ async def test_the_tutorial_of_a_new_project(hello: Path, do: Do, programs: Prog
     first = await do(*EMIT, "--wait")
     assert first.status == 0
     assert "✓ notify_oncall" in first.stdout
+
+    # The page of that run is a click away.
+    pages = re.search(r"Pages +(http://127\.0\.0\.1:\d+/)", dev.stdout)
+    assert pages is not None
+    shown = await page(f"{pages[1]}t/dev/runs/{first.lines[-1].split()[-1]}")
+    assert "notify_oncall" in shown
 
     # Break it: the run fails, and says where.
     edit(hello, FIRST_LINE, RAISE + FIRST_LINE)
@@ -122,6 +139,7 @@ async def test_the_tutorial_of_a_new_project(hello: Path, do: Do, programs: Prog
 
     second = await do("dev")
     assert second.lines[0] == f"pulse dev runs here already, as process {dev.pid}."
+    assert pages[1] in second.stdout
 
     assert await asyncio.to_thread(dev.end, SIGINT) == 0
     assert dev.processes() == []
