@@ -18,13 +18,14 @@ CODES = {
     Exit.CONFLICT: {
         "definition_conflict",
         "emit_busy",
+        "key_rotated",
         "idempotency_conflict",
         "run",
         "run_conflict",
         "run_transition",
         "transaction_conflict",
     },
-    Exit.NOT_ALLOWED: {"missing_right"},
+    Exit.NOT_ALLOWED: {"key_revoked", "missing_right", "token_expired", "token_invalid"},
 }
 
 

@@ -426,7 +426,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         },
         points(
             RELAY,
-            "retry.before_commit retry.after_commit failure.after_record",
+            "audit.before_write retry.before_commit retry.after_commit failure.after_record",
             "finish_parallel.after_write finish_run.before_write finish_run.after_write",
             "begin.before_write@4 begin.after_write@4 start_parallel.after_write@2",
             "finish_parallel.after_write@2 dispatch.before_start@2 dispatch.after_start@2",
@@ -452,7 +452,10 @@ SCENARIOS: Mapping[str, Scenario] = {
     "cancel": Scenario(
         cancel_when_waiting,
         {SIGNAL: [_work("before"), delay("long", LONG_MS), _work("never")]},
-        points(RELAY, "start_delay.after_write cancel.before_commit cancel.after_commit"),
+        points(
+            RELAY,
+            "start_delay.after_write audit.before_write cancel.before_commit cancel.after_commit",
+        ),
     ),
     "cancel in temporal": Scenario(
         cancel_in_temporal,
