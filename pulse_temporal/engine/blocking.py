@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import threading
 from collections.abc import Awaitable, Callable
+from functools import cache
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -22,6 +24,34 @@ from pulse_temporal.engine.wiring import Parts
 from pulse_temporal.errors import PulseError
 
 Answer = TypeVar("Answer")
+
+
+_TO_STOP: set[BlockingEngine] = set()
+"""Engines that are started, and were not stopped yet."""
+
+
+def _stop_at_exit(engine: BlockingEngine) -> None:
+    """Have an engine stopped when the program ends, if nobody has stopped it before.
+
+    Python ends all threads of ``concurrent.futures`` before it calls what ``atexit`` has. The
+    SDK's worker needs them to end: one that is at work would hold up the program until it is
+    given up (tests/acceptance/test_blocking.py). So this has to come before them, for which
+    Python's own modules use this function; without it, ``atexit`` has to do.
+    """
+    _register_once()
+    _TO_STOP.add(engine)
+
+
+@cache
+def _register_once() -> None:
+    register = getattr(threading, "_register_atexit", atexit.register)
+    register(_stop_all)
+
+
+def _stop_all() -> None:
+    for engine in tuple(_TO_STOP):
+        with contextlib.suppress(PulseError, RuntimeError):
+            engine.stop()
 
 
 class BlockingEngine(FlatMethods, Searching, Guarding, Recognising, Operators, Upkeep, Blocking):
@@ -82,11 +112,11 @@ class BlockingEngine(FlatMethods, Searching, Guarding, Recognising, Operators, U
     def start(self, *, worker: bool = True) -> None:
         """Start working on runs, as ``Engine.start``; what forgets to stop, stops at exit."""
         self.call(lambda: self.engine.start(worker=worker))
-        atexit.register(self._stop_at_exit)
+        _stop_at_exit(self)
 
     def stop(self) -> None:
         """Stop the engine as ``Engine.stop`` does, and end the background thread."""
-        atexit.unregister(self._stop_at_exit)
+        _TO_STOP.discard(self)
         self.call(self.engine.stop)
         self._parts.home.close()
 
@@ -99,11 +129,6 @@ class BlockingEngine(FlatMethods, Searching, Guarding, Recognising, Operators, U
             ConfigurationError: An event loop runs in this thread, or the process was forked.
         """
         return self._parts.home.call(work)
-
-    def _stop_at_exit(self) -> None:
-        """Stop before Python does: a worker that is cut off there may hang the process."""
-        with contextlib.suppress(PulseError, RuntimeError):
-            self.stop()
 
 
 class BlockingTenant(FlatMethods, Searching, Guarding, Blocking):

@@ -154,7 +154,9 @@ SCRIPT = """
 import sys
 from pulse_temporal import create_engine
 
-engine = create_engine(sys.argv[1], sys.argv[2], unregistered_signals="accept")
+engine = create_engine(
+    sys.argv[1], sys.argv[2], queue_prefix="forgetful", unregistered_signals="accept"
+)
 if "start" in sys.argv:
     engine.blocking.start()
 print(engine.blocking.emit({"tenantId": "t", "source": "s", "type": "a.b"}).id)
@@ -173,11 +175,41 @@ def test_a_script_that_forgets_to_stop_still_ends(
     assert ended.stdout.startswith("trg_")
 
 
+BUSY_SCRIPT = """
+import sys
+from pulse_temporal import create_engine
+
+queue = {"queue_prefix": "busy", "unregistered_signals": "accept"}
+engine = create_engine(sys.argv[1], sys.argv[2], **queue)
+engine.register_action("act", lambda ctx: None)
+step = {"type": "action", "uses": "act", "timeoutMs": 1_000}
+steps = [step | {"name": f"act {n}"} for n in range(200)]
+workflow = {"tenantId": "t", "name": "long", "triggerType": "a.b", "steps": steps}
+engine.blocking.create_workflow(workflow)
+engine.blocking.start()
+signal = {"tenantId": "t", "source": "s", "type": "a.b"}
+runs = [engine.blocking.emit(signal).run_ids[0] for _ in range(20)]
+while engine.blocking.get_run(runs[0]).status == "pending":
+    pass
+"""
+
+
+def test_a_script_that_forgets_to_stop_in_the_middle_of_its_runs_ends_in_good_order(
+    servers: EmbeddedServices, database: str
+) -> None:
+    """Its worker is at work, and needs threads that Python ends before `atexit`."""
+    script = [sys.executable, "-c", BUSY_SCRIPT, database, servers.temporal_address]
+
+    ended = subprocess.run(script, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - this Python
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 FORKING_SCRIPT = """
 import os, sys
 from pulse_temporal import ConfigurationError, create_engine
 
-engine = create_engine(sys.argv[1], sys.argv[2])
+engine = create_engine(sys.argv[1], sys.argv[2], queue_prefix="forking")
 engine.blocking.start()
 child = os.fork()
 if child:
