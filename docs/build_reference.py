@@ -178,7 +178,7 @@ def flat_names() -> Iterator[str]:
 
 
 def methods_of(part: type) -> Iterator[Callable[..., object]]:
-    """Give the public methods of a class, its own first, in their order."""
+    """Return the public methods of a class, its own first, in their order."""
     for name in dict.fromkeys(name for kind in part.__mro__ for name in vars(kind)):
         member: object = getattr(part, name)
         if inspect.isfunction(member) and not name.startswith("_"):
@@ -271,7 +271,7 @@ def embedded_page() -> Iterator[str]:
 
 
 def cli_page() -> Iterator[str]:
-    """Give the page of the command line."""
+    """Return the page of the command line."""
     yield f"{NOTE}\n\n# Command line\n"
     yield "[Use the command line](../how-to/command-line.md) says how.\n"
     everywhere = make_app()["runs"]["list"]
@@ -289,7 +289,7 @@ def cli_page() -> Iterator[str]:
 
 
 def option_list(command: App, *, shared: bool = False) -> Iterator[str]:
-    """Give the arguments of a command: those that others have too, or its own."""
+    """Return the arguments of a command: those that others have too, or its own."""
     lines: list[str] = []
     for argument in command.assemble_argument_collection(parse_docstring=True):
         names = [name for name in argument.names if name != "*"]

@@ -176,7 +176,7 @@ def _what(step: WorkflowStep) -> str:
 
 
 def enable(definition: str, /, *more: str, options: GlobalOptions = DEFAULTS) -> int:
-    """Let definitions match signals, and their crons tick from now on.
+    """Enable definitions: they match signals, and their crons tick, from now on.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def enable(definition: str, /, *more: str, options: GlobalOptions = DEFAULTS) ->
 
 
 def disable(definition: str, /, *more: str, options: GlobalOptions = DEFAULTS) -> int:
-    """Let definitions match no more signals; their runs go on.
+    """Disable definitions: they match no more signals; their runs go on.
 
     Parameters
     ----------

@@ -83,7 +83,7 @@ class DevWorker:
 
 
 async def _end(process: Process) -> None:
-    """Let the watchdog stop the worker, and wait until both are gone."""
+    """Stop the worker by its watchdog, and wait until both are gone."""
     if process.stdin is not None:
         process.stdin.close()
     with suppress(ProcessLookupError):

@@ -105,7 +105,7 @@ def match(  # noqa: PLR0913 - the fields of a signal, each by name
     file: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     options: GlobalOptions = DEFAULTS,
 ) -> int:
-    """Say which definitions a signal would start now, and why not the others; nothing is emitted.
+    """Show which definitions a signal would start now, and why not the others; nothing is emitted.
 
     Parameters
     ----------

@@ -98,7 +98,7 @@ def plan(
     force: Flag = False,
     options: GlobalOptions = DEFAULTS,
 ) -> int:
-    """Say what apply would do; nothing is changed.
+    """Show what apply would do; nothing is changed.
 
     Parameters
     ----------

@@ -111,12 +111,12 @@ class Output:
         return True
 
     def note(self, text: str) -> None:
-        """Say something beside the result, on standard error."""
+        """Write a remark beside the result to standard error."""
         if not self.options.quiet:
             self.errors.print(Text(printable(text), style="dim"), soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        """Say what should be looked at, on standard error, also when quiet."""
+        """Write a warning to standard error, also when quiet."""
         self.errors.print(Text.assemble(("! ", "bold yellow"), printable(text)), soft_wrap=True)
 
     def confirm(self, question: str) -> None:

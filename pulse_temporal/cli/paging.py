@@ -34,7 +34,7 @@ def page_data(out: Output, page: Page[Item]) -> bool:
 
 
 def tell_count(out: Output, page: Page[Item], noun: str, *, hint: str = "") -> None:
-    """Say how many there are, how to get more, and what to do next."""
+    """Write how many there are, how to get more, and what to do next."""
     number = len(page.items)
     if number == 0:
         out.note(f"No {noun}." + (f" {hint}" if hint else ""))

@@ -58,7 +58,7 @@ def retry_runs(run: str, /, *more: str, options: GlobalOptions = DEFAULTS) -> in
 
 
 async def _replay_instead(pulse: Pulse, run_id: str, error: PulseError) -> str:
-    """Say how to run the signal again, where the run itself can only be retried if it failed."""
+    """Return how to run the signal again, where the run itself cannot be retried."""
     if not isinstance(error, RunTransitionError):
         return ""
     run = await pulse.runs.get(run_id)

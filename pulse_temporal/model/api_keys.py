@@ -24,7 +24,7 @@ Scope = Literal[
 ]
 """What a principal may do; docs/operate/identity.md says what each allows."""
 
-SCOPES: tuple[Scope, ...] = get_args(Scope)
+SCOPES: frozenset[Scope] = frozenset(get_args(Scope))
 
 READ: tuple[Scope, ...] = ("runs:read", "signals:read", "definitions:read", "payloads:read")
 
@@ -32,7 +32,7 @@ ROLES: dict[str, frozenset[Scope]] = {
     "viewer": frozenset(READ),
     "operator": frozenset({*READ, "runs:act", "signals:emit", "operate:read"}),
     "author": frozenset({*READ, "signals:emit", "definitions:write"}),
-    "admin": frozenset(SCOPES),
+    "admin": SCOPES,
 }
 """Sets of scopes that have a name."""
 

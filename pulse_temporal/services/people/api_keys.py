@@ -217,10 +217,10 @@ def _scopes(given: Collection[str]) -> tuple[str, ...]:
     """
     # A text is a collection of letters, and what was meant is one scope.
     wanted = {given} if isinstance(given, str) else set(given)
-    unknown = sorted(cut_repr(scope)[:100] for scope in wanted - set(SCOPES))
+    unknown = sorted(cut_repr(scope)[:100] for scope in wanted - SCOPES)
     if unknown or not wanted:
         told = f"{', '.join(unknown)}: no such scope; there" if unknown else "scopes: there"
-        raise InvalidInputError(f"{told} are {', '.join(SCOPES)}.")
+        raise InvalidInputError(f"{told} are {', '.join(sorted(SCOPES))}.")
     return tuple(sorted(wanted))
 
 

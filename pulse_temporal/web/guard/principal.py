@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Literal, get_args
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from pulse_temporal.model.acting import Actor
+from pulse_temporal.model.api_keys import SCOPES, Scope
 from pulse_temporal.model.values import Name, Value
-
-Scope = Literal[
-    "runs:read",
-    "signals:read",
-    "definitions:read",
-    "payloads:read",
-    "runs:act",
-    "signals:emit",
-    "definitions:write",
-    "operate:read",
-    "settings:write",
-    "audit:read",
-]
-"""What a principal may do; docs/how-to/web.md says what each allows."""
-
-SCOPES: frozenset[Scope] = frozenset(get_args(Scope))
 
 PrincipalKind = Literal["host", "key", "session", "embed", "dev"]
 
