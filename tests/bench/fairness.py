@@ -160,7 +160,7 @@ async def from_elsewhere(at: Stage, size: Size) -> list[float]:
             await process.stdout.readline()
         return await sampled(at, size)
     finally:
-        await process.communicate()
+        await process.communicate(b"")  # closes its input, which ends it
 
 
 async def after_an_outage(at: Stage, size: Size) -> list[float]:

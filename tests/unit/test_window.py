@@ -6,6 +6,7 @@ import pytest
 
 from pulse_temporal.services.outbox.window import (
     FIRST_SIZE,
+    GROWTH,
     LARGEST_SIZE,
     LEAST_PROMPT_S,
     LEAST_SIZE,
@@ -72,6 +73,16 @@ def test_prompt_runs_let_it_grow_while_it_is_full() -> None:
     assert window.size == FIRST_SIZE + 2
     begin(window, first[2:], at=PROMPTLY, is_at_rest=False)
     assert window.size == FIRST_SIZE + 2, "there was room"
+
+
+def test_once_it_has_met_a_queue_it_grows_by_little_a_round() -> None:
+    window = Window()
+    begin(window, fill(window, now=0), at=LATE, is_at_rest=True)
+    shrunk = window.size
+
+    begin(window, fill(window, now=1), at=1 + PROMPTLY, is_at_rest=True)
+
+    assert shrunk + GROWTH / 2 < window.size <= shrunk + GROWTH
 
 
 def test_it_is_bounded_whatever_the_workers_can_do() -> None:

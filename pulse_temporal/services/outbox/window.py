@@ -28,7 +28,14 @@ LEAST_PROMPT_S = 0.05
 MEMORY_S = 30.0
 """The quickest beginning is remembered for so long at least, and for twice as long at most."""
 
-GROWTH = 1.0
+GROWTH = 2.0
+"""Runs that a full window grows by while as many begin promptly as it holds.
+
+Before the first queue is met it doubles instead. More would pass far beyond what the workers take
+in at every turn, and who emits then waits for it; less gives away what workers could do after a
+pause (``make bench ARGS='--only fairness'``).
+"""
+
 SHRINKING = 0.7
 
 PATIENCE_S = 3.0
@@ -77,8 +84,9 @@ class Window:
     and how soon each had begun, is asked now and then.
 
     The size follows the workers as a congestion window follows a network: runs that begin
-    promptly let it grow when it was full, one that does not lets it shrink, at most once for all
-    that were started before it had shrunk. So it fits workers of any size and handlers of any
+    promptly let it grow when it was full, quickly until a queue is met and by ``GROWTH`` from
+    then on; one that does not lets it shrink, at most once for all that were started before it
+    had shrunk. So it fits workers of any size and handlers of any
     length, and nobody has to choose a number.
 
     Attributes:
@@ -160,7 +168,7 @@ class Window:
                 if waited > self._prompt_s:
                     self._shrink(since=ahead.since, now=now)
                 elif was_full:
-                    self.size = min(LARGEST_SIZE, self.size + GROWTH)
+                    self._grow()
             if standing.is_at_rest or ahead.is_over:
                 del self._ahead[standing.run_id]
         self._give_up(now)
@@ -183,10 +191,16 @@ class Window:
                 if not ahead.has_begun and not ahead.is_over:
                     self._shrink(since=ahead.since, now=now)
 
+    def _grow(self) -> None:
+        """Grow by the share of one run that has begun promptly."""
+        has_met_a_queue = self._shrunk_at > float("-inf")
+        step = GROWTH / self.size if has_met_a_queue else 1.0
+        self.size: float = min(LARGEST_SIZE, self.size + step)
+
     def _shrink(self, *, since: float, now: float) -> None:
         """Shrink, unless that run was started before the window shrank last."""
         if since > self._shrunk_at:
-            self.size: float = max(LEAST_SIZE, self.size * SHRINKING)
+            self.size = max(LEAST_SIZE, self.size * SHRINKING)
             self._shrunk_at = now
 
     def _note(self) -> None:
