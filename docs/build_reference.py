@@ -112,7 +112,7 @@ KNOWN_TYPES = {id(pulse_temporal.WorkflowStep): "WorkflowStep"}
 
 
 def pages() -> dict[str, str]:
-    """Give every page that is made, by file name."""
+    """Return every page that is made, by file name."""
     made = {
         "engine.md": "\n".join(engine_page()),
         "models.md": "\n".join(models_page()),
@@ -127,7 +127,7 @@ def pages() -> dict[str, str]:
 
 
 def index_page() -> Iterator[str]:
-    """Give the index."""
+    """Yield the index."""
     yield f"{NOTE}\n\n# Reference\n"
     yield "| Page | |\n|---|---|"
     yield "| [Engine](engine.md) | `create_engine` and all methods |"
@@ -141,7 +141,7 @@ def index_page() -> Iterator[str]:
 
 
 def engine_page() -> Iterator[str]:
-    """Give the page of the engine and its makers."""
+    """Yield the page of the engine and its makers."""
     yield f"{NOTE}\n\n# Engine\n"
     yield "Everything is imported from `pulse_temporal`.\n"
     for maker in (
@@ -169,7 +169,7 @@ def engine_page() -> Iterator[str]:
 
 
 def flat_names() -> Iterator[str]:
-    """Give the table of the names that stand for a method of a namespace."""
+    """Yield the table of the names that stand for a method of a namespace."""
     yield f"## Flat names\n\n{read_docstring(FlatMethods).text}\n\n| | |\n|---|---|"
     for member in methods_of(FlatMethods):
         meaning = TARGET.sub(r"[`\1.\2\3`](#\1\2)", read_docstring(member).summary)
@@ -186,7 +186,7 @@ def methods_of(part: type) -> Iterator[Callable[..., object]]:
 
 
 def models_page() -> Iterator[str]:
-    """Give the page of the models."""
+    """Yield the page of the models."""
     yield f"{NOTE}\n\n# Models\n"
     yield "Frozen pydantic models. JSON, mappings that you send and stored definitions"
     yield "may spell fields in camelCase (`triggerType`) or in snake_case; they are written in"
@@ -200,7 +200,7 @@ def models_page() -> Iterator[str]:
 
 
 def context_page() -> Iterator[str]:
-    """Give the page of the handler context."""
+    """Yield the page of the handler context."""
     docstring = read_docstring(WorkflowContext)
     yield f"{NOTE}\n\n# Context\n\n{docstring.text}\n"
     yield "## Attributes\n\n| | |\n|---|---|"
@@ -215,7 +215,7 @@ def context_page() -> Iterator[str]:
 
 
 def options_page() -> Iterator[str]:
-    """Give the page of the options and limits."""
+    """Yield the page of the options and limits."""
     yield f"{NOTE}\n\n# Options\n"
     yield "Arguments of `create_engine`, or variables for `engine_from_environment`, where lengths"
     yield "of time are written `30`, `30s`, `250ms`, `5m`, `2h`, `1d` or as ISO 8601, `PT30S`.\n"
@@ -225,7 +225,7 @@ def options_page() -> Iterator[str]:
 
 
 def option_table(model: type[BaseModel], *, prefix: str) -> Iterator[str]:
-    """Give a table of options with their defaults and variables."""
+    """Yield a table of options with their defaults and variables."""
     meanings = attributes_of(model)
     yield "| Option | Default | Variable | |\n|---|---|---|---|"
     for name, info in model.model_fields.items():
@@ -236,7 +236,7 @@ def option_table(model: type[BaseModel], *, prefix: str) -> Iterator[str]:
 
 
 def errors_page() -> Iterator[str]:
-    """Give the page of the errors."""
+    """Yield the page of the errors."""
     yield f"{NOTE}\n\n# Errors\n\nAll that Pulse raises on purpose is in one tree:\n"
     yield "\n".join(("```", "PulseError", *error_branches(errors.PulseError), "```\n"))
     _, _, meaning = read_docstring(errors).text.partition("\n\n")
@@ -259,7 +259,7 @@ def error_branches(root: type[errors.PulseError], indent: str = "") -> Iterator[
 
 
 def embedded_page() -> Iterator[str]:
-    """Give the page of the embedded servers."""
+    """Yield the page of the embedded servers."""
     module = sys.modules[embedded_services.__module__.rpartition(".")[0]]
     yield f"{NOTE}\n\n# Embedded servers\n\n{read_docstring(module).text}\n"
     yield from function(embedded_services, level=2)
@@ -301,7 +301,7 @@ def option_list(command: App, *, shared: bool = False) -> Iterator[str]:
 
 
 def function(subject: Callable[..., object], *, level: int, prefix: str = "") -> Iterator[str]:
-    """Give the section of a function."""
+    """Yield the section of a function."""
     plain = inspect.unwrap(subject)
     docstring = read_docstring(plain)
     yield f"{'#' * level} {prefix}{plain.__name__}\n\n```py\n{signature_of(plain)}\n```\n"
@@ -310,7 +310,7 @@ def function(subject: Callable[..., object], *, level: int, prefix: str = "") ->
 
 
 def details(docstring: Docstring) -> Iterator[str]:
-    """Give arguments, answer and errors of a function."""
+    """Yield arguments, answer and errors of a function."""
     for name, meaning in docstring.sections.get("Args", {}).items():
         yield f"- `{name}`: {meaning}"
     if docstring.returns:
@@ -321,7 +321,7 @@ def details(docstring: Docstring) -> Iterator[str]:
 
 
 def fields(model: type[BaseModel], *, level: int) -> Iterator[str]:
-    """Give the section of a model."""
+    """Yield the section of a model."""
     meanings = attributes_of(model)
     yield f"{'#' * level} {model.__name__}\n\n{read_docstring(model).text}\n"
     yield "| Field | Type | Default | |\n|---|---|---|---|"
@@ -334,7 +334,7 @@ def fields(model: type[BaseModel], *, level: int) -> Iterator[str]:
 
 
 def attributes_of(model: type[BaseModel]) -> dict[str, str]:
-    """Give what the docstrings of a model and its parents say about its fields."""
+    """Return what the docstrings of a model and its parents say about its fields."""
     found: dict[str, str] = {}
     for parent in reversed(model.__mro__):
         found |= read_docstring(parent).sections.get("Attributes", {})

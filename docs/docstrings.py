@@ -69,7 +69,7 @@ def _entries(body: str) -> Iterator[tuple[str, str]]:
 
 
 def signature_of(function: Callable[..., object]) -> str:
-    """Give a function's first lines as written, without its body, ``self`` and decorators."""
+    """Return a function's first lines as written, without its body, ``self`` and decorators."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     if not isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef):
         raise TypeError(f"{function!r} is no function")
@@ -92,7 +92,7 @@ def signature_of(function: Callable[..., object]) -> str:
 
 
 def _positional(arguments: ast.arguments) -> Iterator[ast.AST]:
-    """Give the arguments before the star, with their defaults, without ``self``."""
+    """Yield the arguments before the star, with their defaults, without ``self``."""
     missing = len(arguments.args) - len(arguments.defaults)
     for index, argument in enumerate(arguments.args):
         if argument.arg == "self":

@@ -49,7 +49,7 @@ class Order(BaseModel):
 
 
 def tenant(x_tenant: Annotated[str, Header()]) -> str:
-    """Say who asks; a real application takes it from the session, never from the client."""
+    """Return who asks; a real application takes it from the session, never from the client."""
     return x_tenant
 
 

@@ -17,7 +17,7 @@ LONGEST_WAIT = timedelta(seconds=1)
 
 @asynccontextmanager
 async def servers() -> AsyncGenerator[tuple[str, str]]:
-    """Give a DSN and a Temporal address: yours, or those of servers that live in this block.
+    """Yield a DSN and a Temporal address: yours, or those of servers that live in this block.
 
     Yours are named by DATABASE_URL and TEMPORAL_ADDRESS.
     """
@@ -31,7 +31,7 @@ async def servers() -> AsyncGenerator[tuple[str, str]]:
 
 
 def shortened(wait: timedelta) -> int:
-    """Give a delay in milliseconds: at most a second, or in full with ``--in-full``."""
+    """Return a delay in milliseconds: at most a second, or in full with ``--in-full``."""
     length = wait if "--in-full" in sys.argv else min(wait, LONGEST_WAIT)
     return length // timedelta(milliseconds=1)
 

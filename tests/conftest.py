@@ -86,7 +86,7 @@ async def template(servers: EmbeddedServices) -> str:
 
 @pytest.fixture
 async def empty_database(servers: EmbeddedServices) -> AsyncGenerator[str]:
-    """Give the DSN of a database without tables."""
+    """Yield the DSN of a database without tables."""
     name = f"pulse_empty_{next(_databases)}"
     await run_sql(servers.dsn, f'CREATE DATABASE "{name}"')
     yield dsn_of(servers.dsn, name)
@@ -95,7 +95,7 @@ async def empty_database(servers: EmbeddedServices) -> AsyncGenerator[str]:
 
 @pytest.fixture
 async def database(servers: EmbeddedServices, template: str) -> AsyncGenerator[str]:
-    """Give the DSN of a migrated database; afterwards its invariants must hold."""
+    """Yield the DSN of a migrated database; afterwards its invariants must hold."""
     name = f"pulse_test_{next(_databases)}"
     await copy_template(servers.dsn, template, name=name)
     dsn = dsn_of(servers.dsn, name)
@@ -107,7 +107,7 @@ async def database(servers: EmbeddedServices, template: str) -> AsyncGenerator[s
 
 @pytest.fixture
 async def connection(database: str) -> AsyncGenerator[asyncpg.Connection]:
-    """Give a connection to the test's database."""
+    """Yield a connection to the test's database."""
     opened = await asyncpg.connect(database)
     yield opened
     await opened.close()
@@ -115,7 +115,7 @@ async def connection(database: str) -> AsyncGenerator[asyncpg.Connection]:
 
 @pytest.fixture
 async def idle_pulse(servers: EmbeddedServices, database: str) -> AsyncGenerator[PulseTest]:
-    """Give an engine that is not started."""
+    """Yield an engine that is not started."""
     made = make_pulse(database, servers.temporal_address)
     yield made
     await made.engine.stop()
@@ -123,14 +123,14 @@ async def idle_pulse(servers: EmbeddedServices, database: str) -> AsyncGenerator
 
 @pytest.fixture
 async def pulse(idle_pulse: PulseTest) -> PulseTest:
-    """Give an engine that works."""
+    """Return an engine that works."""
     await idle_pulse.engine.start()
     return idle_pulse
 
 
 @pytest.fixture
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Generator[Programs]:
-    """Give the means to start programs; whoever is left afterwards is ended."""
+    """Yield the means to start programs; whoever is left afterwards is ended."""
     with Programs(tmp_path_factory.mktemp("programs")) as made:
         yield made
 
@@ -150,5 +150,5 @@ async def copy_template(dsn: str, template: str, *, name: str) -> None:
 
 
 def dsn_of(dsn: str, name: str) -> str:
-    """Give the DSN of another database of the same server."""
+    """Return the DSN of another database of the same server."""
     return dsn.replace("/pulse?", f"/{name}?")

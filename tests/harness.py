@@ -123,11 +123,11 @@ class PulseTest:
         return await self.engine.wait_for_run(run_id)
 
     async def steps(self, run_id: str) -> dict[str, WorkflowStepRun]:
-        """Give a run's step runs by path."""
+        """Return a run's step runs by path."""
         return {step.path: step for step in await self.engine.get_run_steps(run_id)}
 
     async def statuses(self, run_id: str) -> dict[str, str]:
-        """Give the statuses of a run's steps by path."""
+        """Return the statuses of a run's steps by path."""
         return {path: step.status for path, step in (await self.steps(run_id)).items()}
 
     async def wait_for_status(self, run_id: str, status: str) -> WorkflowRun:
@@ -149,12 +149,12 @@ class PulseTest:
         return await eventually(look)
 
     async def timeline(self, run_id: str) -> list[str]:
-        """Give a run's timeline as short lines such as ``step_started charge``."""
+        """Return a run's timeline as short lines such as ``step_started charge``."""
         entries = await self.engine.get_run_timeline(run_id)
         return [f"{entry.type} {entry.step_name or ''}".strip() for entry in entries]
 
     async def workflow(self, workflow_id: str) -> WorkflowHandle[object, object]:
-        """Give a handle on a workflow in Temporal."""
+        """Return a handle on a workflow in Temporal."""
         client = await Client.connect(self.temporal_address)
         return client.get_workflow_handle(workflow_id)
 

@@ -25,7 +25,7 @@ LIBRARIES = (
 
 
 def passthrough_modules() -> tuple[str, ...]:
-    """Give the modules that are not loaded anew for every run: every room but ``workflows/``."""
+    """Return the modules that are not loaded anew for every run: every room but ``workflows/``."""
     rooms = [
         f"pulse_temporal.{room.name}"
         for room in pkgutil.iter_modules([str(HOUSE)])
@@ -35,6 +35,6 @@ def passthrough_modules() -> tuple[str, ...]:
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:
-    """Give the sandbox in which histories are replayed."""
+    """Return the sandbox in which histories are replayed."""
     restrictions = SandboxRestrictions.default.with_passthrough_modules(*passthrough_modules())
     return SandboxedWorkflowRunner(restrictions=restrictions)

@@ -26,7 +26,7 @@ class Operator:
         self.client = client
 
     async def decisions(self, workflow_id: str, run_id: str | None = None) -> list[int]:
-        """Give the events to which a workflow can be reset, oldest first."""
+        """Return the events to which a workflow can be reset, oldest first."""
         handle = self.client.get_workflow_handle(workflow_id, run_id=run_id)
         history = await handle.fetch_history()
         wanted = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
@@ -70,7 +70,7 @@ class Operator:
     async def status(
         self, workflow_id: str, run_id: str | None = None
     ) -> WorkflowExecutionStatus | None:
-        """Say how a workflow stands; None when there is none."""
+        """Return how a workflow stands; None when there is none."""
         handle = self.client.get_workflow_handle(workflow_id, run_id=run_id)
         try:
             return (await handle.describe()).status

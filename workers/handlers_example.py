@@ -13,7 +13,7 @@ def register(engine: Engine) -> None:
 
 
 async def wants_receipt(ctx: WorkflowContext) -> bool:
-    """Say whether the customer asked for a receipt."""
+    """Return whether the customer asked for a receipt."""
     return ctx.trigger.payload.get("receipt") is not False
 
 

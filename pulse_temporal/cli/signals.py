@@ -115,7 +115,7 @@ def list_signals(  # noqa: PLR0913 - filters of a list, each by name
 
 
 def explain_signal(signal: str, /, *, options: GlobalOptions = DEFAULTS) -> int:
-    """Say why a stored signal did or did not start each definition, as of its own moment.
+    """Return why a stored signal did or did not start each definition, as of its own moment.
 
     Parameters
     ----------

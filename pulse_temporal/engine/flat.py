@@ -89,7 +89,7 @@ class FlatMethods(FlatViewMethods):
     async def explain(
         self, signal: TriggerInput | Mapping[str, object] | str, *, tenant_id: str | None = None
     ) -> Explanation:
-        """Say why a signal did or did not start a run of each definition: ``signals.explain``."""
+        """Return why a signal did or did not start each definition: ``signals.explain``."""
         return await self._signals.explain(signal, tenant_id=tenant_id)
 
     @operation

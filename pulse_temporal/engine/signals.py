@@ -147,7 +147,7 @@ class SignalMethods(SignalViewMethods):
     async def explain(
         self, signal: TriggerInput | Mapping[str, object] | str, *, tenant_id: str | None = None
     ) -> Explanation:
-        """Say why a signal did or did not start a run of each definition that it might have meant.
+        """Return why a signal did or did not start each definition that it might have meant.
 
         A stored signal is explained as of its own moment: by the runs that it has started, and by
         the versions that definitions had then, so that later changes make no difference. A signal

@@ -111,7 +111,7 @@ def way(connection: object, *, prefix: str) -> str:
 
 
 def from_sql(*, prefix: str) -> str:
-    """Say how connections of other drivers emit."""
+    """Return the way in which connections of other drivers emit."""
     return (
         f"nothing, and execute SELECT {prefix}emit(tenant_id, source, type, payload, ...) on your "
         "own connection instead"

@@ -53,7 +53,7 @@ class _Place:
 
 
 def _not_lent(pool: Pool, *, seconds: float) -> PostgresUnavailableError:
-    """Say why a pool gave no connection in time: it has none left, or cannot connect."""
+    """Return why a pool gave no connection in time: it has none left, or cannot connect."""
     if pool.get_size() >= pool.get_max_size() and pool.get_idle_size() == 0:
         return PostgresUnavailableError(
             f"All {pool.get_max_size()} connections of the pool to Postgres are in use, and none "

@@ -65,7 +65,7 @@ class ScheduledDefinition:
 
 
 async def take_turn(session: Session, *, task_queue: str, pause: timedelta) -> bool:
-    """Say whether this process is to compare now; nobody else is, until the pause is over."""
+    """Return whether this process is to compare now; nobody else is, until the pause is over."""
     return await session.row("reconcile.take_turn", task_queue=task_queue, pause=pause) is not None
 
 
@@ -129,14 +129,14 @@ async def standing(
 
 
 async def has_command(session: Session, run_id: str, *, tenant_id: str) -> bool:
-    """Say whether a command about a run is on its way to Temporal."""
+    """Return whether a command about a run is on its way to Temporal."""
     return (
         await session.row("reconcile.has_command", run_id=run_id, tenant_id=tenant_id) is not None
     )
 
 
 async def restarts(session: Session, run_id: str, *, tenant_id: str) -> int:
-    """Say how often the reconciler has restarted a run."""
+    """Return how often the reconciler has restarted a run."""
     row = await session.row("reconcile.restarts", run_id=run_id, tenant_id=tenant_id)
     return required(row, "a count")["restarts"]
 

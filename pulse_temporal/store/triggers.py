@@ -311,7 +311,7 @@ def _statement(signals: Sequence[NewTrigger]) -> str:
 
 
 def read_emitted(signals: Sequence[NewTrigger], found: Sequence[Record]) -> list[Emitted | None]:
-    """Say what became of each signal that ``send_signals`` was given."""
+    """Return what became of each signal that ``send_signals`` was given."""
     snapshots: dict[str, DefinitionSnapshot] = {}
     planned: dict[str, list[PlannedRun]] = {}
     for row in found:
@@ -365,7 +365,7 @@ async def take_signals(session: Session) -> None:
 async def count_caused(
     session: Session, *, tenant_id: str, root_trigger_id: str, limit: int
 ) -> int:
-    """Say how many signals a first signal has caused, at most ``limit``."""
+    """Return how many signals a first signal has caused, at most ``limit``."""
     row = await session.row(
         "triggers.count_caused",
         tenant_id=tenant_id,

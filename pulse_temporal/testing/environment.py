@@ -233,7 +233,7 @@ class PulseTestEnvironment:
         )
 
     async def now(self) -> datetime:
-        """Give the time of Temporal's clock, UTC."""
+        """Return the time of Temporal's clock, UTC."""
         return await self._clock.now()
 
     async def settle(self) -> None:
@@ -307,7 +307,7 @@ class PulseTestEnvironment:
             await asyncio.sleep(POLL.total_seconds())
 
     async def _due_moments(self) -> list[datetime] | None:
-        """Give the moments that open runs wait for; None while one has something to do."""
+        """Return the moments that open runs wait for; None while one has something to do."""
         now = await self._clock.now()
         moments: list[datetime] = []
         for run in await self._open_runs():
@@ -319,7 +319,7 @@ class PulseTestEnvironment:
         return None if any(moment <= now for moment in moments) else moments
 
     async def _due(self, step: WorkflowStepRun, *, now: datetime) -> datetime:
-        """Give the moment, on Temporal's clock, at which a sleeping step goes on."""
+        """Return the moment, on Temporal's clock, at which a sleeping step goes on."""
         if step.step_type == "delay" and step.scheduled_for is not None:
             return step.scheduled_for
         key = (step.id, step.generation, step.attempt)
@@ -349,7 +349,7 @@ class PulseTestEnvironment:
             ) from error
 
     async def _doings(self) -> str:
-        """Say what every open run is doing."""
+        """Return what every open run is doing."""
         told: list[str] = []
         for run in await self._open_runs():
             steps = await self.engine.get_run_steps(run.id)

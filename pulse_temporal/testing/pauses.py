@@ -12,7 +12,7 @@ ENDED = frozenset({"completed", "skipped"})
 
 
 def sleeping_steps(steps: Sequence[WorkflowStepRun]) -> list[WorkflowStepRun] | None:
-    """Give the steps for which an open run waits: delays, and actions before their next attempt.
+    """Return the steps for which an open run waits: delays, and actions before their next attempt.
 
     Args:
         steps: All step runs of a run that is not over.

@@ -59,7 +59,7 @@ def pulse_postgres() -> Generator[str]:
 
 @pytest.fixture
 def pulse_settings() -> EngineSettings:
-    """Give the fields of ``EngineOptions`` that differ from the defaults."""
+    """Return the fields of ``EngineOptions`` that differ from the defaults."""
     return {}
 
 
@@ -67,7 +67,7 @@ def pulse_settings() -> EngineSettings:
 async def pulse_env(
     pulse_postgres: str, pulse_settings: EngineSettings
 ) -> AsyncGenerator[PulseTestEnvironment]:
-    """Give a fresh ``PulseTestEnvironment``."""
+    """Yield a fresh ``PulseTestEnvironment``."""
     start = PulseTestEnvironment.start(postgres=pulse_postgres, **pulse_settings)
     async with start as env:
         yield env

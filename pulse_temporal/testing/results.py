@@ -71,7 +71,7 @@ class RunResult:
         )
 
     def step(self, name: str) -> WorkflowStepRun:
-        """Give the step run of a step.
+        """Return the step run of a step.
 
         Raises:
             LookupError: The definition has no step of that name.

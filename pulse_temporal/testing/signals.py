@@ -12,7 +12,7 @@ SOURCE = "test"
 
 
 def owned(given: Mapping[str, object], *, tenant_id: str = TENANT) -> dict[str, object]:
-    """Give a definition or a signal an owner when it names none."""
+    """Return the fields of a definition or a signal, with an owner where they name none."""
     return _filled(given, {"tenantId": tenant_id})
 
 
@@ -38,7 +38,7 @@ def matching_signal(
 
 
 def mismatch(definition: WorkflowDefinition, trigger: TriggerEnvelope) -> str:
-    """Say why a signal did not match a definition."""
+    """Return why a signal did not match a definition."""
     wanted = {
         "tenantId": (definition.tenant_id, trigger.tenant_id),
         "type": (definition.trigger_type, trigger.type),

@@ -36,7 +36,7 @@ def charge(ctx: WorkflowContext) -> dict[str, object]:
 
 @pytest.fixture
 def engine(servers: EmbeddedServices, database: str) -> Engine:
-    """Give an engine that knows an order, on a database without definitions."""
+    """Return an engine that knows an order, on a database without definitions."""
     made = make_pulse(database, servers.temporal_address)
     made.signal("order.paid")
     made.engine.register_action("charge", charge)

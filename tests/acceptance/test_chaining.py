@@ -118,7 +118,7 @@ async def test_a_signal_that_is_refused_fails_the_attempt(pulse: PulseTest) -> N
 
 @pytest.fixture
 async def short_chains(servers: EmbeddedServices, database: str) -> AsyncGenerator[PulseTest]:
-    """Give an engine on which at most three signals may cause each other."""
+    """Yield an engine on which at most three signals may cause each other."""
     made = make_pulse(database, servers.temporal_address, limits=Limits(chain_depth=3))
     async with made.engine:
         yield made

@@ -34,7 +34,7 @@ def emits(pulse: PulseTest, name: str, plan: Plan, *, fails: int = 0) -> list[Tr
 
 
 async def stored(pulse: PulseTest) -> list[int]:
-    """Give the orders of all stored signals of the type, in order."""
+    """Return the orders of all stored signals of the type, in order."""
     async with pulse.engine.transaction() as connection:
         rows = await connection.fetch(
             "SELECT (payload->>'order')::int AS n FROM pulse_triggers"

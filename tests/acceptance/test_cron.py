@@ -18,7 +18,7 @@ from tests.harness import TENANT, PulseTest, eventually
 
 
 async def schedule_of(pulse: PulseTest, definition: WorkflowDefinition) -> ScheduleHandle:
-    """Give the Temporal Schedule of a definition, when it is there."""
+    """Return the Temporal Schedule of a definition, when it is there."""
     client = await Client.connect(pulse.temporal_address)
     queue = pulse.engine.options.queue_prefix
     handle = client.get_schedule_handle(f"{queue}-cron-{definition.id}")

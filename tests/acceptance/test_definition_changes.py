@@ -40,7 +40,7 @@ async def current(pulse: PulseTest, definition: WorkflowDefinition) -> WorkflowD
 
 
 async def kinds(connection: asyncpg.Connection, definition: WorkflowDefinition) -> list[str]:
-    """Give what a definition's versions have changed, oldest first."""
+    """Return what a definition's versions have changed, oldest first."""
     rows = await connection.fetch(
         "SELECT version, kind FROM pulse_definition_versions WHERE definition_id = $1"
         " ORDER BY valid_from",

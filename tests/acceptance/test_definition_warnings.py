@@ -23,14 +23,14 @@ UNKNOWN = (
 
 @pytest.fixture
 async def shop(idle_pulse: PulseTest) -> PulseTest:
-    """Give an engine that knows a signal and an action."""
+    """Return an engine that knows a signal and an action."""
     idle_pulse.signal("order.paid")
     idle_pulse.action("send")
     return idle_pulse
 
 
 def told(warnings: tuple[Problem, ...]) -> list[str]:
-    """Give warnings as lines."""
+    """Return warnings as lines."""
     return [str(warning) for warning in warnings]
 
 

@@ -186,7 +186,7 @@ async def test_a_known_key_gives_the_first_signal(
 
 @pytest.fixture
 async def other_connection(database: str) -> AsyncGenerator[asyncpg.Connection]:
-    """Give a second connection to the test's database."""
+    """Yield a second connection to the test's database."""
     opened = await asyncpg.connect(database)
     yield opened
     await opened.close()
@@ -194,7 +194,7 @@ async def other_connection(database: str) -> AsyncGenerator[asyncpg.Connection]:
 
 @pytest.fixture
 async def impatient(servers: EmbeddedServices, database: str) -> AsyncGenerator[PulseTest]:
-    """Give an engine that waits half a second for Postgres."""
+    """Yield an engine that waits half a second for Postgres."""
     patience = timedelta(milliseconds=500)
     made = make_pulse(database, servers.temporal_address, postgres_timeout=patience)
     yield made

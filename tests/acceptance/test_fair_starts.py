@@ -58,7 +58,7 @@ async def ended_before(
 async def other(
     pulse: PulseTest, servers: EmbeddedServices, database: str
 ) -> AsyncGenerator[PulseTest]:
-    """Give a second engine with the same queue, which works too."""
+    """Yield a second engine with the same queue, which works too."""
     made = make_pulse(database, servers.temporal_address, like=pulse)
     made.signal("order.paid")
     yield made

@@ -23,7 +23,7 @@ TABLES = ("triggers", "workflow_runs", "workflow_step_runs", "run_control", "out
 
 @pytest.fixture
 async def pulse(servers: EmbeddedServices, database: str) -> AsyncGenerator[PulseTest]:
-    """Give an engine that starts three runs and seven steps for a signal, and is not started."""
+    """Yield an engine that starts three runs and seven steps for a signal, and is not started."""
     made = make_pulse(
         database,
         servers.temporal_address,

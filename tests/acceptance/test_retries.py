@@ -111,7 +111,7 @@ async def test_each_pause_follows_from_the_policy(
 
 
 def gaps_ms(entries: list[RunTimelineEntry]) -> list[float]:
-    """Give the time between each failure and the attempt after it."""
+    """Return the time between each failure and the attempt after it."""
     failed = [entry.timestamp for entry in entries if entry.type == "step_failed"]
     started = [entry.timestamp for entry in entries if entry.type == "step_started"]
     return [

@@ -26,7 +26,7 @@ class Scene:
 
 @pytest.fixture
 async def scene(pulse: PulseTest) -> AsyncGenerator[Scene]:
-    """Give a tenant in the middle of a run."""
+    """Yield a tenant in the middle of a run."""
     gate = pulse.gate("work")
     definition = await pulse.define("order.paid", "work", tenant_id=ME)
     trigger = await pulse.emit("order.paid", tenant_id=ME)

@@ -41,7 +41,7 @@ CREATE TRIGGER trap BEFORE INSERT ON pulse_triggers FOR EACH ROW EXECUTE FUNCTIO
 
 @pytest.fixture
 async def impatient(servers: EmbeddedServices, database: str) -> AsyncGenerator[PulseTest]:
-    """Give an engine that only emits, and whose statements may take a moment only."""
+    """Yield an engine that only emits, and whose statements may take a moment only."""
     made = make_pulse(
         database, servers.temporal_address, postgres_timeout=timedelta(milliseconds=1_500)
     )

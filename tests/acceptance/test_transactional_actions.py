@@ -29,7 +29,7 @@ WHERE pid = $1 AND state = 'active' AND query LIKE '%pg_sleep%'
 
 @pytest.fixture
 async def payments(connection: asyncpg.Connection) -> asyncpg.Connection:
-    """Give a connection to a database with a table of the application."""
+    """Return a connection to a database with a table of the application."""
     await connection.execute("CREATE TABLE payments (run_id text, attempt int)")
     return connection
 

@@ -26,13 +26,13 @@ Work = Callable[["HandlerConnection"], Awaitable[None]]
 
 @pytest.fixture
 async def effects(connection: asyncpg.Connection) -> asyncpg.Connection:
-    """Give a connection to a database with a table of the application."""
+    """Return a connection to a database with a table of the application."""
     await connection.execute("CREATE TABLE effects (number int)")
     return connection
 
 
 def sends(*statements: str) -> Work:
-    """Give work that sends some statements, one by one."""
+    """Return work that sends some statements, one by one."""
 
     async def work(connection: HandlerConnection) -> None:
         for statement in statements:

@@ -18,7 +18,7 @@ LIMIT = timedelta(milliseconds=300)
 
 
 async def queued_types(pulse: PulseTest, run_id: str) -> list[str]:
-    """Give the activities that went through the task queue, in order."""
+    """Return the activities that went through the task queue, in order."""
     history = await pulse.history(run_id)
     return [
         event.activity_task_scheduled_event_attributes.activity_type.name

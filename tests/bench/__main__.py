@@ -90,7 +90,7 @@ def measure_all(names: Sequence[str], size: Size, seed: int) -> tuple[Found, dic
 
 
 def chosen(only: Sequence[str], *, short: bool) -> list[str]:
-    """Give the groups to measure, in their order; say which cannot be."""
+    """Return the groups to measure, in their order; print which cannot be."""
     usual = [name for name in GROUPS if name not in ASKED_FOR and not (short and name in LONG)]
     names = [name for name in GROUPS if name in (only or usual)]
     if "dbos" in names and not is_there():
@@ -100,7 +100,7 @@ def chosen(only: Sequence[str], *, short: bool) -> list[str]:
 
 
 def machine(*, seed: int, short: bool) -> dict[str, str | int]:
-    """Say what the figures were measured with."""
+    """Return what the figures were measured with."""
     return {
         "python": platform.python_version(),
         "cpus": os.cpu_count() or 0,

@@ -18,7 +18,7 @@ class Empty:
 
     @workflow.run
     async def run(self, name: str) -> str:
-        """Give the name back."""
+        """Return the name back."""
         return name
 
 

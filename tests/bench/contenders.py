@@ -67,7 +67,7 @@ class Moments:
             self.first = perf_counter()
 
     def last_first(self) -> float:
-        """Give it."""
+        """Return it."""
         return self.first
 
 
@@ -137,7 +137,7 @@ async def raw_contenders(
 
 
 def timed(moments: Moments) -> Callable[[str], Awaitable[Answer]]:
-    """Give the activity ``work``, which notes its first calls."""
+    """Return the activity ``work``, which notes its first calls."""
 
     @activity.defn(name="work")
     async def timed_work(name: str) -> Answer:
@@ -148,7 +148,7 @@ def timed(moments: Moments) -> Callable[[str], Awaitable[Answer]]:
 
 
 def mirroring(pool: asyncpg.Pool) -> Sequence[Callable[[str], Awaitable[object]]]:
-    """Give the activities of a user who keeps a table of runs and one of steps."""
+    """Return the activities of a user who keeps a table of runs and one of steps."""
 
     @activity.defn
     async def mirrored(name: str) -> Answer:
@@ -248,7 +248,7 @@ async def define(
 
 
 def runner(engine: Engine, type_: str, *, tenants: Sequence[str] = (TENANT,)) -> RunOnce:
-    """Give what emits a signal, of the next tenant, and waits for its run."""
+    """Return what emits a signal, of the next tenant, and waits for its run."""
     turns = cycle(tenants)
 
     async def run() -> str:

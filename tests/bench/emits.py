@@ -80,7 +80,7 @@ async def _never(_: object) -> None:
 
 
 def inserting(pool: asyncpg.Pool) -> Callable[[], Awaitable[object]]:
-    """Give the bare insert of the row that an emit stores."""
+    """Return the bare insert of the row that an emit stores."""
     numbers = iter(range(10**9))
 
     async def insert() -> None:
@@ -98,7 +98,7 @@ def inserting(pool: asyncpg.Pool) -> Callable[[], Awaitable[object]]:
 def emitting(
     emit: Callable[[Mapping[str, object]], Awaitable[object]], type_: str
 ) -> Callable[[], Awaitable[object]]:
-    """Give an emit of the same payload."""
+    """Return an emit of the same payload."""
     signal = {"tenantId": "bench", "source": "bench", "type": type_, "payload": {"order": 1}}
     return lambda: emit(signal)
 
@@ -106,6 +106,6 @@ def emitting(
 def emitting_many(
     emit_many: Callable[[Sequence[Mapping[str, object]]], Awaitable[object]], type_: str
 ) -> Callable[[], Awaitable[object]]:
-    """Give an emit of many signals of the same payload."""
+    """Return an emit of many signals of the same payload."""
     signal = {"tenantId": "bench", "source": "bench", "type": type_, "payload": {"order": 1}}
     return lambda: emit_many([signal] * TOGETHER)

@@ -141,7 +141,7 @@ async def latency(services: EmbeddedServices, dsn: str, size: Size, random: Rand
 async def first_steps(
     contenders: Mapping[str, Contender], size: Size, random: Random
 ) -> dict[str, tuple[list[float], list[float]]]:
-    """Give how many ms the first action of each run took to begin, and the whole run to end."""
+    """Return how many ms the first action of each run took to begin, and the whole run to end."""
     waits: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in contenders}
     for number in range(-BLOCKS, size.single):
         for name in random.sample(list(contenders), len(contenders)):

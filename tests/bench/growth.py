@@ -93,12 +93,12 @@ class Ground:
         )
 
     async def history(self, run_id: str) -> Row:
-        """Say what a run has left in Temporal."""
+        """Return what a run has left in Temporal."""
         left = await executions_of(self.client, run_id)
         return {"executions": left.executions, "events": left.events, "history KiB": left.kib}
 
     def memory(self) -> Row:
-        """Say what the processes hold now; worker and client are one."""
+        """Return what the processes hold now; worker and client are one."""
         return {
             "worker MiB": own_mib(),
             "Temporal MiB": memory_mib(self.temporal),
@@ -122,7 +122,7 @@ async def growth(services: EmbeddedServices, dsn: str, size: Size, random: Rando
 
 
 def costs_of(figures: Figures, *, steps: int) -> Row:
-    """Say what a step costs."""
+    """Return what a step costs."""
     return {
         "runs/s": figures.per_second,
         "ms a step": 1_000 / (figures.per_second * steps),
@@ -175,7 +175,7 @@ async def giants(ground: Ground) -> list[Row]:
 
 
 async def tenants(ground: Ground) -> list[Row]:
-    """Give more and more tenants a definition each, and let all take turns."""
+    """Measure with more and more tenants that have a definition each, and take turns."""
     engine = ground.stage.engine
     rows: list[Row] = []
     points: list[Point] = []

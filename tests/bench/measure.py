@@ -24,7 +24,7 @@ class Round:
     server_cpu_ms: float
 
     def value(self, measure: Measure) -> float:
-        """Give one of the three."""
+        """Return one of the three."""
         match measure:
             case "per_second":
                 return self.per_second
@@ -91,7 +91,7 @@ def ratio(one: Figures, other: Figures, *, measure: Measure = "per_second") -> R
 
 
 def spread_of(values: Sequence[float]) -> Ratio:
-    """Give the median of values, and how far they lie apart."""
+    """Return the median of values, and how far they lie apart."""
     return Ratio(median(values), min(values), max(values))
 
 
@@ -148,6 +148,6 @@ async def one_round(
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Give the value that so large a share of all does not exceed."""
+    """Return the value that so large a share of all does not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

@@ -52,7 +52,7 @@ def sections(reports: Sequence[Report], scale: Mapping[str, Table]) -> dict[str,
 
 
 def machine_line(report: Report) -> str:
-    """Say what was measured with what, and how quiet the machine was."""
+    """Return what was measured with what, and how quiet the machine was."""
     facts = ", ".join(f"{name} {value}" for name, value in report.machine.items())
     groups = ", ".join(
         f"{name} ({effort.others_percent:.0f} %)" for name, effort in report.efforts.items()

@@ -13,7 +13,7 @@ KIBIBYTES = 1_024
 
 
 def family(pids: Sequence[int]) -> Iterator[int]:
-    """Give processes and all that they have started."""
+    """Yield processes and all that they have started."""
     for pid in pids:
         yield pid
         try:
@@ -24,7 +24,7 @@ def family(pids: Sequence[int]) -> Iterator[int]:
 
 
 def cpu_of(pids: Sequence[int]) -> float:
-    """Give the CPU seconds of processes and all that they have started."""
+    """Return the CPU seconds of processes and all that they have started."""
     total = 0.0
     for pid in family(pids):
         try:
@@ -51,7 +51,7 @@ class Watch:
     ours: float
 
     def others_percent(self) -> float:
-        """Give how much of all cores others have used since; that much the figures are off."""
+        """Return how much of all cores others have used since; that much the figures are off."""
         now = watch()
         theirs = (now.busy - self.busy) - (now.ours - self.ours)
         return max(0.0, 100 * theirs / ((now.at - self.at) * (os.cpu_count() or 1)))
@@ -66,12 +66,12 @@ def watch() -> Watch:
 
 
 def memory_mib(pids: Sequence[int]) -> float:
-    """Give the memory of processes and all that they have started; shared pages count once."""
+    """Return the memory of processes and all that they have started; shared pages count once."""
     return sum(_proportional_kib(pid) for pid in family(pids)) / KIBIBYTES
 
 
 def own_mib() -> float:
-    """Give the memory of this process alone."""
+    """Return the memory of this process alone."""
     return _proportional_kib(os.getpid()) / KIBIBYTES
 
 

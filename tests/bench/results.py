@@ -210,6 +210,6 @@ REPORT = TypeAdapter(Report)
 
 
 def servers_of(services: EmbeddedServices) -> Sequence[int]:
-    """Give the process ids of Postgres and, where it runs, of Temporal."""
+    """Return the process ids of Postgres and, where it runs, of Temporal."""
     temporal = services.temporal
     return [services.postgres.pid, *([temporal.pid] if temporal else [])]

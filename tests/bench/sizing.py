@@ -71,7 +71,7 @@ async def sizing(services: EmbeddedServices, dsn: str, size: Size, random: Rando
 
 
 async def stored(connection: asyncpg.Connection) -> tuple[dict[str, int], int]:
-    """Give the rows of each table of Pulse, and the bytes of all, packed, with their indexes."""
+    """Return the rows of each table of Pulse, and the bytes of all, packed, with their indexes."""
     for table in await connection.fetch(TABLES):
         await connection.execute(f'VACUUM FULL "{table["name"]}"')
     tables = await connection.fetch(TABLES)
@@ -83,5 +83,5 @@ async def stored(connection: asyncpg.Connection) -> tuple[dict[str, int], int]:
 
 
 async def written(connection: asyncpg.Connection) -> int:
-    """Give how many bytes this Postgres has written into its log."""
+    """Return how many bytes this Postgres has written into its log."""
     return int(await connection.fetchval(WAL))

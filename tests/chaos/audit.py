@@ -37,7 +37,7 @@ CREATE TEMPORARY TABLE chaos_calls (run_id text, path text);
 
 
 async def audit_postgres(dsn: str, *, entries: Sequence[Entry], effects: Path) -> list[Finding]:
-    """Give all that does not fit.
+    """Return all that does not fit.
 
     Args:
         dsn: Straight to the server.
@@ -58,7 +58,7 @@ async def audit_postgres(dsn: str, *, entries: Sequence[Entry], effects: Path) -
 
 
 async def audit_sessions(dsn: str) -> list[Finding]:
-    """Give the transactions that nobody ends; ask while the workers still live."""
+    """Return the transactions that nobody ends; ask while the workers still live."""
     connection = await asyncpg.connect(dsn)
     try:
         rows = await connection.fetch(dict(statements())[SESSIONS])
@@ -81,7 +81,7 @@ async def _load(connection: Connection, entries: Sequence[Entry], effects: Path)
 
 
 def calls(effects: Path) -> Iterator[tuple[str, str]]:
-    """Give run and path of every effect that plain actions had."""
+    """Yield run and path of every effect that plain actions had."""
     for file in effects.iterdir():
         for line in file.read_text(encoding="ascii").splitlines():
             run_id, path = line.split()
@@ -105,19 +105,19 @@ async def _failed_checks(connection: Connection) -> list[Finding]:
 
 
 def statements() -> Iterator[tuple[str, str]]:
-    """Give the checks by name."""
+    """Yield the checks by name."""
     _, *parts = NAME.split(CHECKS.read_text(encoding="utf-8"))
     yield from zip(parts[::2], parts[1::2], strict=True)
 
 
 def kind_of(name: str) -> Kind:
-    """Give the kind that a check's name begins with."""
+    """Return the kind that a check's name begins with."""
     kinds: tuple[Kind, ...] = get_args(Kind)
     return next(kind for kind in kinds if name.startswith(f"{kind}_"))
 
 
 def _surprises(entries: Sequence[Entry]) -> list[Finding]:
-    """Give the errors that no caller of the engine should meet."""
+    """Return the errors that no caller of the engine should meet."""
     return [
         Finding("drift", "unexpected error", f"operation {entry.op}: {entry.error}")
         for entry in entries

@@ -48,12 +48,12 @@ class Mirrored:
 
 
 async def open_workflows(client: Client) -> list[str]:
-    """Give the ids of the workflows that Temporal still runs."""
+    """Return the ids of the workflows that Temporal still runs."""
     return [found.id async for found in client.list_workflows(OPEN)]
 
 
 async def audit_temporal(dsn: str, client: Client) -> list[Finding]:
-    """Give all that Temporal tells otherwise than the mirror."""
+    """Return all that Temporal tells otherwise than the mirror."""
     found = [
         Finding("drift", "workflow is open", workflow) for workflow in await open_workflows(client)
     ]

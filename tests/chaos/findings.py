@@ -43,7 +43,7 @@ class Finding:
         return found.group() if found else None
 
     def line(self) -> str:
-        """Give it for people."""
+        """Return it for people."""
         return f"{self.kind}: {self.check}: {self.subject}"
 
 

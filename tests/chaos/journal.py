@@ -62,7 +62,7 @@ class Journal:
             os.close(file)
 
     def read(self) -> list[Entry]:
-        """Give all entries, oldest first."""
+        """Return all entries, oldest first."""
         if not self.path.exists():
             return []
         lines = self.path.read_text(encoding="utf-8").splitlines()

@@ -56,7 +56,7 @@ class Tally:
         return self.kills["worker"] + self.kills["emitter"]
 
     def line(self) -> str:
-        """Give the kills as part of a line."""
+        """Return the kills as part of a line."""
         return (
             f"{self.kills.total()} kills ({self.workers} workers, {self.kills['postgres']} "
             f"Postgres, {self.kills['temporal']} Temporal)"
@@ -205,7 +205,7 @@ async def _carry_out(
 
 
 async def _first(members: list[Member], fits: Callable[[Member], bool]) -> Member | None:
-    """Give the first member that fits, as soon as there is one; None when it takes too long."""
+    """Return the first member that fits, as soon as there is one; None when it takes too long."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + FIND_SECONDS
     while True:

@@ -140,7 +140,7 @@ class Servers:
 
     @property
     def proxies(self) -> dict[str, TcpProxy]:
-        """Give the ways to them, by name."""
+        """Return the ways to them, by name."""
         return {"postgres": self.postgres.proxy, "temporal": self.temporal.proxy}
 
 

@@ -38,7 +38,7 @@ class Ask(Protocol):
     def __call__(
         self, *arguments: str, stdin: str = "", columns: int | None = None
     ) -> Coroutine[object, object, Told]:
-        """Give what it has printed; with columns, to a terminal of this width."""
+        """Return what it has printed; with columns, to a terminal of this width."""
         ...
 
 
@@ -46,7 +46,7 @@ class StartPulse(Protocol):
     """Starts ``pulse`` with arguments."""
 
     def __call__(self, *arguments: str, terminal: bool = False, **environment: str) -> Program:
-        """Give the process; what is left of it is ended after the test."""
+        """Return the process; what is left of it is ended after the test."""
         ...
 
 

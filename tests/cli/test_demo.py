@@ -33,7 +33,7 @@ def assert_all_runs_completed(command: Program) -> None:
 
 
 def status_of(address: str) -> int:
-    """Give the status with which a web server answers."""
+    """Return the status with which a web server answers."""
     with urllib.request.urlopen(address) as page:  # noqa: S310
         return page.status
 

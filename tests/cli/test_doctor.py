@@ -26,7 +26,7 @@ def ask(start_pulse: StartPulse, pulse: PulseTest, *arguments: str) -> Program:
 
 
 def marks(command: Program) -> dict[str, str]:
-    """Give the mark of each check that was printed."""
+    """Return the mark of each check that was printed."""
     found: list[tuple[str, str]] = re.findall(
         r"^([✓!✗·]) (\w+(?: \w+)?)  ", command.stdout, re.MULTILINE
     )

@@ -34,7 +34,7 @@ steps: []
 
 @pytest.fixture
 def flows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a folder with two definitions; commands name no tenant."""
+    """Return a folder with two definitions; commands name no tenant."""
     monkeypatch.delenv("PULSE_TENANT", raising=False)
     folder = tmp_path / "flows"
     folder.mkdir()

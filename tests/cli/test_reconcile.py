@@ -32,7 +32,7 @@ def ask(start_pulse: StartPulse, pulse: PulseTest, *arguments: str) -> Program:
 
 @pytest.fixture
 async def operator(idle_pulse: PulseTest) -> Operator:
-    """Give somebody with the Temporal CLI."""
+    """Return somebody with the Temporal CLI."""
     return Operator(await Client.connect(idle_pulse.temporal_address))
 
 
@@ -86,7 +86,7 @@ async def test_each_repair_is_a_line(
 
 
 async def in_generation(pulse: PulseTest, run_id: str, generation: int) -> bool:
-    """Say whether a run waits in a generation."""
+    """Return whether a run waits in a generation."""
     run = await pulse.engine.get_run(run_id)
     return run is not None and (run.status, run.generation) == ("waiting", generation)
 

@@ -36,7 +36,7 @@ class Block:
 
 
 def blocks_of(page: Path) -> Iterator[Block]:
-    """Give the blocks of a page in order."""
+    """Yield the blocks of a page in order."""
     text = page.read_text(encoding="utf-8")
     for match in BLOCK.finditer(text):
         language = match["language"] if match["hidden"] is None else match["hidden_language"]
@@ -45,5 +45,5 @@ def blocks_of(page: Path) -> Iterator[Block]:
 
 
 def name_of(page: Path) -> str:
-    """Give the path of a page from the root of the checkout."""
+    """Return the path of a page from the root of the checkout."""
     return page.relative_to(ROOT).as_posix()

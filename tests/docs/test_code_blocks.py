@@ -81,7 +81,7 @@ async def run_sql(block: Block, dsn: str) -> None:
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
-    """Give the place and the words of every command in the shell blocks."""
+    """Yield the place and the words of every command in the shell blocks."""
     for page in PAGES:
         for block in blocks_of(page):
             if block.language not in ("bash", "sh", "shell", "console"):
@@ -101,7 +101,7 @@ EXTRAS = frozenset(
 
 
 def unknown_words(words: list[str]) -> list[str]:
-    """Give the targets, commands, scripts and extras of a command that do not exist."""
+    """Return the targets, commands, scripts and extras of a command that do not exist."""
     first, *rest = words
     match first:
         case "make":
@@ -118,7 +118,7 @@ def unknown_words(words: list[str]) -> list[str]:
 
 
 def unknown_commands(words: list[str]) -> list[str]:
-    """Give the first word that is no command; a group of commands needs one of its own."""
+    """Return the first word that is no command; a group of commands needs one of its own."""
     place = app
     for word in words:
         if word not in place:

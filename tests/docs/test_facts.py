@@ -27,7 +27,7 @@ COLUMN = re.compile(r"^\| `(\w+)` \| `([^`]+)` \|", re.MULTILINE)
 
 
 def arrows(page: str) -> set[tuple[str, str]]:
-    """Give the arrows of a page's state diagram."""
+    """Return the arrows of a page's state diagram."""
     (diagram,) = [b.text for b in blocks_of(ROOT / "docs" / page) if b.language == "mermaid"]
     found: list[tuple[str, str]] = ARROW.findall(diagram)
     assert len(found) == len(set(found))

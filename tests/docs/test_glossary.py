@@ -18,7 +18,7 @@ HOUSE = Path(pulse_temporal.__file__).parent
 
 
 def classes() -> Iterator[str]:
-    """Give the public classes of the rooms, as the page names them."""
+    """Yield the public classes of the rooms, as the page names them."""
     for room in ROOMS:
         for path in sorted((HOUSE / room).rglob("*.py")):
             module = ".".join(path.relative_to(HOUSE).with_suffix("").parts)

@@ -16,7 +16,7 @@ ATTACKS = "*Attacked by*"
 
 
 def guarantees() -> Iterator[tuple[str, str]]:
-    """Give title and text of every guarantee."""
+    """Yield title and text of every guarantee."""
     for match in SECTION.finditer(PAGE.read_text(encoding="utf-8")):
         if match["title"] != "Not promised":
             yield match["title"], match["text"]

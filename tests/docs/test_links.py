@@ -17,7 +17,7 @@ ELSEWHERE = re.compile(r"[a-z]+:")
 
 @cache
 def anchors(page: Path) -> frozenset[str]:
-    """Give the anchors that GitHub makes of a page's headings."""
+    """Return the anchors that GitHub makes of a page's headings."""
     found: set[str] = set()
     for heading in HEADING.findall(BLOCK.sub("", page.read_text(encoding="utf-8"))):
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)

@@ -16,7 +16,7 @@ PROOF = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
 
 
 def rows() -> Iterator[tuple[int, list[str]]]:
-    """Give line and cells of every row of every table, without heads and rules."""
+    """Yield line and cells of every row of every table, without heads and rules."""
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines, start=1):
         follows = lines[number] if number < len(lines) else ""
@@ -26,7 +26,7 @@ def rows() -> Iterator[tuple[int, list[str]]]:
 
 @cache
 def names_of_tests(path: Path) -> frozenset[str]:
-    """Give the names of the tests in a file; none when there is no such file."""
+    """Return the names of the tests in a file; none when there is no such file."""
     if not path.is_file():
         return frozenset()
     tree = ast.parse(path.read_text(encoding="utf-8"))

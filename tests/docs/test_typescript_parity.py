@@ -86,7 +86,7 @@ COLUMNS = {
 
 
 def snake(name: str) -> str:
-    """Give the Python spelling of a name."""
+    """Return the Python spelling of a name."""
     return re.sub(r"(?<=[a-z])([A-Z])", r"_\1", name).lower()
 
 
@@ -129,7 +129,7 @@ def test_the_context_keeps_its_members() -> None:
 
 @pytest.fixture
 async def eventful(pulse: PulseTest) -> PulseTest:
-    """Give a database in which a bit of everything has happened."""
+    """Return a database in which a bit of everything has happened."""
     engine = pulse.engine
 
     @engine.action("speak")

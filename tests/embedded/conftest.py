@@ -51,7 +51,7 @@ class StartOwner(Protocol):
     """Starts an owner process and waits until its servers are ready."""
 
     def __call__(self, folder: Path, *options: str, **how: Unpack[StartOptions]) -> Owner:
-        """Give the owner; it is ended after the test."""
+        """Return the owner; it is ended after the test."""
         ...
 
 
@@ -65,7 +65,7 @@ class Eventually(Protocol):
 
 @pytest.fixture
 def folder() -> Generator[Path]:
-    """Give a short path (sockets need one) that everybody may cross and no one else uses."""
+    """Yield a short path (sockets need one) that everybody may cross and no one else uses."""
     made = Path(tempfile.mkdtemp(prefix="pulse-test-"))
     made.chmod(0o755)
     yield made
@@ -85,7 +85,7 @@ def start_owner(programs: Programs) -> StartOwner:
 
 @pytest.fixture
 def eventually() -> Eventually:
-    """Give the bounded wait."""
+    """Return the bounded wait."""
 
     async def wait(claim: Callable[[], bool], *, seconds: float = 15.0) -> None:
         deadline = time.monotonic() + seconds

@@ -34,7 +34,7 @@ def can_execute(program: str, *, user: int) -> bool:
 
 
 def python_for(user: int) -> str:
-    """Give a Python of this version that ``user`` can run, or skip the test."""
+    """Return a Python of this version that ``user`` can run, or skip the test."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for program in (sys.executable, shutil.which(version, path="/usr/local/bin:/usr/bin")):
         if program is not None and can_execute(program, user=user):
@@ -43,7 +43,7 @@ def python_for(user: int) -> str:
 
 
 def environment_for_others() -> dict[str, str]:
-    """Give an environment in which another Python finds the same packages and programs."""
+    """Return an environment in which another Python finds the same packages and programs."""
     packages = [Path(module.__path__[0]).parent for module in (pulse_temporal, asyncpg)]
     return {
         "PYTHONPATH": os.pathsep.join(map(str, packages)),
@@ -64,12 +64,12 @@ async def user_of(owner: Owner) -> int:
 
 
 def owner_of(path: Path) -> int:
-    """Give the user id of a file's or process's owner."""
+    """Return the user id of a file's or process's owner."""
     return path.lstat().st_uid
 
 
 def owners_below(folder: Path) -> set[int]:
-    """Give the user ids of everything in ``folder``."""
+    """Return the user ids of everything in ``folder``."""
     return {owner_of(path) for path in folder.rglob("*")}
 
 

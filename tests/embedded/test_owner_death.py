@@ -25,7 +25,7 @@ def postgres_log(folder: Path) -> str:
 
 
 def parent_of(pid: int) -> int:
-    """Give the pid of a process's parent."""
+    """Return the pid of a process's parent."""
     stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     return int(stat.rpartition(")")[2].split()[1])
 

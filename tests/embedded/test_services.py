@@ -27,7 +27,7 @@ async def fetch(dsn: str, query: str) -> object:
 
 
 def mode_of(path: Path) -> int:
-    """Give the permission bits of a file."""
+    """Return the permission bits of a file."""
     return stat.S_IMODE(path.stat().st_mode)
 
 

@@ -26,7 +26,7 @@ def crew(idle_pulse: PulseTest, tmp_path: Path, programs: Programs) -> Crew:
 
 @pytest.fixture
 async def operator(servers: EmbeddedServices) -> Operator:
-    """Give somebody with the Temporal CLI, on the servers that the engines use."""
+    """Return somebody with the Temporal CLI, on the servers that the engines use."""
     return Operator(await Client.connect(servers.temporal_address))
 
 

@@ -50,7 +50,7 @@ class Order:
         return Path(self.folder) / "arrivals.json"
 
     def line(self) -> bytes:
-        """Give it as a line of input."""
+        """Return it as a line of input."""
         return f"{json.dumps(asdict(self))}\n".encode()
 
 

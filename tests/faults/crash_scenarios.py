@@ -151,7 +151,7 @@ class Play:
         return (await self.engine.emit(_signal("own"))).id
 
     async def runs(self) -> list[WorkflowRun]:
-        """Give all runs, oldest first."""
+        """Return all runs, oldest first."""
         page = await self.engine.list_runs(RunFilter(tenant_id=TENANT), limit=100)
         return sorted(page.items, key=lambda run: run.id)
 

@@ -243,7 +243,7 @@ class Theatre:
 
     @asynccontextmanager
     async def _stage(self, name: str) -> AsyncGenerator[tuple[Stage, Path]]:
-        """Give a database with the scenario's definitions; its invariants must hold."""
+        """Yield a database with the scenario's definitions; its invariants must hold."""
         place = f"crash_{next(self._numbers)}"
         folder = self.folder / place
         folder.mkdir()

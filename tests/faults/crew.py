@@ -71,7 +71,7 @@ class Crew:
         (self.folder / f"{step}.{what}").unlink()
 
     def calls(self, step: str | None = None) -> list[Call]:
-        """Give the calls so far, of all steps or of one, in order."""
+        """Return the calls so far, of all steps or of one, in order."""
         file = self.folder / "calls"
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         calls = [
@@ -96,7 +96,7 @@ class Crew:
         return run_id
 
     async def attempts(self, run_id: str, path: str) -> list[str]:
-        """Give how the attempts of a step ended, oldest first."""
+        """Return how the attempts of a step ended, oldest first."""
         connection = await asyncpg.connect(self.pulse.dsn)
         try:
             rows = await connection.fetch(

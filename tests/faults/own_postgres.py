@@ -27,7 +27,7 @@ STOP_SECONDS = 30.0
 
 @contextmanager
 def short_folder() -> Generator[Path]:
-    """Give a throwaway folder whose path is short enough for the socket of a server."""
+    """Yield a throwaway folder whose path is short enough for the socket of a server."""
     made = Path(tempfile.mkdtemp(prefix="pulse-test-"))
     made.chmod(0o755)
     try:
@@ -92,7 +92,7 @@ class OwnPostgres:
             await connection.close()
 
     async def ask(self, question: str, *arguments: object) -> object:
-        """Give the one value that a query gives."""
+        """Return the one value that a query gives."""
         connection = await asyncpg.connect(self.server.dsn)
         try:
             answer: object = await connection.fetchval(question, *arguments)
@@ -123,7 +123,7 @@ async def own_postgres(
 
 
 def through(dsn: str, port: int) -> str:
-    """Give a DSN that leads to another port of the same host, such as a proxy's."""
+    """Return a DSN that leads to another port of the same host, such as a proxy's."""
     parts = urlsplit(dsn)
     return parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{port}")).geturl()
 

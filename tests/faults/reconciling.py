@@ -28,12 +28,12 @@ async def emitted(pulse: PulseTest) -> str:
 
 
 def found(report: ReconcileReport) -> list[tuple[str, str, str]]:
-    """Give what a report says, shortly."""
+    """Return what a report says, shortly."""
     return [(repair.subject_id, repair.found, repair.remedy) for repair in report.repairs]
 
 
 async def repairs_told(pulse: PulseTest, run_id: str) -> list[str]:
-    """Give the repairs that a run's timeline tells of."""
+    """Return the repairs that a run's timeline tells of."""
     entries = await pulse.engine.get_run_timeline(run_id)
     told: list[str] = []
     for entry in entries:

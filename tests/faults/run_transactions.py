@@ -50,12 +50,12 @@ class Stage:
     in_branch: Claimed
 
     def branch(self, number: int) -> Fence:
-        """Give what speaks for a branch of the parallel step."""
+        """Return what speaks for a branch of the parallel step."""
         return branch_of(self.root, number)
 
 
 def branch_of(root: Fence, number: int) -> Fence:
-    """Give what speaks for a branch of the parallel step 1."""
+    """Return what speaks for a branch of the parallel step 1."""
     name = f"{root.temporal_run_id}-b{number}"
     return replace(
         root,
@@ -169,7 +169,7 @@ class Transactions:
         await self.ledger.standing(stage.root, "0")
 
     def all(self) -> Mapping[str, Callable[[Stage], Awaitable[object]]]:
-        """Give every transaction by name."""
+        """Return every transaction by name."""
         ledger, mirror, later = self.ledger, self.mirror, utc_now() + BOUND
         return {
             "begin": lambda s: mirror.begin(s.branch(3)),

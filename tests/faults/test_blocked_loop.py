@@ -23,7 +23,7 @@ LONG = 9.0
 
 @pytest.fixture
 async def strict(servers: EmbeddedServices, database: str) -> AsyncGenerator[PulseTest]:
-    """Give an engine whose silence is soon noticed."""
+    """Yield an engine whose silence is soon noticed."""
     pulse = make_pulse(database, servers.temporal_address, heartbeat_timeout=HEARTBEAT)
     async with pulse.engine:
         yield pulse

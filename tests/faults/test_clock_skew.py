@@ -39,7 +39,7 @@ WHERE t.at NOT BETWEEN $1 AND now()
 
 @pytest.fixture
 def skewed(crew: Crew, request: pytest.FixtureRequest) -> Crew:
-    """Give a crew whose workers see another time; what they measure is as long as ever."""
+    """Return a crew whose workers see another time; what they measure is as long as ever."""
     if not LIBRARIES:
         pytest.skip("libfaketime (Debian: faketime) is not installed")
     crew.environment |= {

@@ -30,7 +30,7 @@ PAIRS = [(name, point) for name, found in SCENARIOS.items() for point in sorted(
 async def theatre(
     servers: EmbeddedServices, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[Theatre]:
-    """Give the means to play scenarios."""
+    """Yield the means to play scenarios."""
     folder = tmp_path_factory.mktemp("crashes")
     with Programs(folder / "programs") as programs:
         forge = Forge(programs)

@@ -58,12 +58,12 @@ class Deliveries:
 
 @pytest.fixture
 def deliveries(monkeypatch: pytest.MonkeyPatch) -> Deliveries:
-    """Give the deliveries of the test's worker."""
+    """Return the deliveries of the test's worker."""
     return Deliveries(monkeypatch)
 
 
 async def attempts(pulse: PulseTest, run_id: str, path: str) -> list[tuple[str, int]]:
-    """Give status and number of each attempt of a step."""
+    """Return status and number of each attempt of a step."""
     found = await pulse.engine.get_step_attempts(run_id)
     return [(each.status, each.attempt) for each in found if each.path == path]
 
@@ -85,7 +85,7 @@ async def test_a_handler_that_is_cut_off_has_its_attempt_back(
 
 
 async def called_twice(calls: Sequence[object]) -> bool:
-    """Say whether a handler was called again."""
+    """Return whether a handler was called again."""
     return len(calls) == 2
 
 

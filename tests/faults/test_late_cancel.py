@@ -116,5 +116,5 @@ async def test_the_workflow_of_a_canceled_run_that_was_dropped_ends(
 
 
 async def asked_again(connection: asyncpg.Connection) -> bool:
-    """Say whether the canceled run's workflow has asked for Temporal's cancel."""
+    """Return whether the canceled run's workflow has asked for Temporal's cancel."""
     return await connection.fetchval("SELECT last_value FROM cancels") > 1

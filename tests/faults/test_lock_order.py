@@ -42,7 +42,7 @@ RANKS = ("control", "run", "step", "attempt")
 
 @pytest.fixture
 async def database(servers: EmbeddedServices, template: str) -> AsyncGenerator[str]:
-    """Give a migrated database whose runs need make no sense: transactions come in any order."""
+    """Yield a migrated database whose runs need make no sense: transactions come in any order."""
     await copy_template(servers.dsn, template, name="pulse_locks")
     yield dsn_of(servers.dsn, "pulse_locks")
     await run_sql(servers.dsn, 'DROP DATABASE "pulse_locks" WITH (FORCE)')
@@ -52,7 +52,7 @@ async def database(servers: EmbeddedServices, template: str) -> AsyncGenerator[s
 async def transactions(
     idle_pulse: PulseTest, connection: asyncpg.Connection
 ) -> AsyncGenerator[Transactions]:
-    """Give the transactions of a worker whose engine is not started."""
+    """Yield the transactions of a worker whose engine is not started."""
     made = Transactions(idle_pulse)
     await made.prepare(connection)
     yield made
@@ -68,7 +68,7 @@ async def attempt(transactions: Transactions, name: str, stage: Stage) -> None:
 
 
 def rank(row: str) -> int:
-    """Say how early a row is locked."""
+    """Return how early a row is locked."""
     return RANKS.index(row.split(maxsplit=1)[0])
 
 
@@ -114,7 +114,7 @@ async def held_while_waiting(
 
 
 async def waits_for(holder: asyncpg.Connection) -> bool:
-    """Say whether another session waits for this one."""
+    """Return whether another session waits for this one."""
     return await holder.fetchval(
         "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
         " AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
@@ -122,7 +122,7 @@ async def waits_for(holder: asyncpg.Connection) -> bool:
 
 
 async def is_held(holder: asyncpg.Connection, row: str, stage: Stage) -> bool:
-    """Say whether another session has locked a row for a change."""
+    """Return whether another session has locked a row for a change."""
     try:
         async with holder.transaction():
             await holder.fetch(
@@ -165,7 +165,7 @@ async def test_every_pair_of_transactions_at_the_same_moment(
 
 
 async def is_alone(connection: asyncpg.Connection) -> bool:
-    """Say whether no other session uses this database."""
+    """Return whether no other session uses this database."""
     return not await connection.fetchval(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
         " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"

@@ -102,7 +102,7 @@ async def bouncer() -> AsyncGenerator[PgBouncer]:
 
 @pytest.fixture
 async def database(bouncer: PgBouncer) -> AsyncGenerator[str]:
-    """Give the name of an empty database; afterwards its invariants must hold."""
+    """Yield the name of an empty database; afterwards its invariants must hold."""
     name = f"bounced_{next(_databases)}"
     await bouncer.postgres.execute(f"CREATE DATABASE {name}")
     yield name
@@ -114,7 +114,7 @@ async def database(bouncer: PgBouncer) -> AsyncGenerator[str]:
 async def bounced(
     servers: EmbeddedServices, bouncer: PgBouncer, database: str
 ) -> AsyncGenerator[PulseTest]:
-    """Give an engine that works through PgBouncer."""
+    """Yield an engine that works through PgBouncer."""
     made = make_pulse(bouncer.dsn(database), servers.temporal_address, statement_cache=False)
     await made.engine.migrate()
     async with made.engine:

@@ -51,7 +51,7 @@ async def test_a_server_that_is_read_only_for_a_while(
 
 
 def sockets(server: PostgresServer) -> str:
-    """Give the folder of a server's socket."""
+    """Return the folder of a server's socket."""
     return parse_qs(urlsplit(server.dsn).query)["host"][0]
 
 
@@ -72,7 +72,7 @@ async def follow(primary: OwnPostgres, folder: Path, stack: AsyncExitStack) -> P
 
 
 async def ask(server: PostgresServer, question: str) -> object:
-    """Give the one value that a query gives."""
+    """Return the one value that a query gives."""
     connection = await asyncpg.connect(server.dsn)
     try:
         answer: object = await connection.fetchval(question)

@@ -306,7 +306,7 @@ def paused_by_hand(found: ScheduleUpdateInput) -> ScheduleUpdate:
 
 
 async def exists(describe: Callable[[], Awaitable[object]]) -> bool:
-    """Say whether Temporal knows what is asked for."""
+    """Return whether Temporal knows what is asked for."""
     try:
         await describe()
     except RPCError as error:

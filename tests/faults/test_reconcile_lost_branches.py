@@ -37,7 +37,7 @@ async def terminated_in_a_block(pulse: PulseTest, operator: Operator) -> tuple[s
 
 
 async def waits_for_branches(operator: Operator, run_id: str) -> bool:
-    """Say whether a workflow has decided on the start of its branches."""
+    """Return whether a workflow has decided on the start of its branches."""
     return len(await operator.decisions(run_id)) > 1
 
 

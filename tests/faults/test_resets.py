@@ -34,7 +34,7 @@ async def emitted(pulse: PulseTest) -> str:
 
 
 async def warnings(pulse: PulseTest, run_id: str) -> list[str]:
-    """Give what the engine itself has warned of in a run's log."""
+    """Return what the engine itself has warned of in a run's log."""
     return [log.message for log in await pulse.engine.get_run_logs(run_id) if log.level == "warn"]
 
 
@@ -58,7 +58,7 @@ async def test_a_running_run_goes_on_without_repeating_what_is_on_record(
 
 
 async def called_again(contexts: Sequence[object]) -> bool:
-    """Say whether a handler has been called a second time."""
+    """Return whether a handler has been called a second time."""
     return len(contexts) > 1
 
 
@@ -328,5 +328,5 @@ async def test_no_handler_is_called_after_its_run_has_failed(
 
 
 async def open_in_temporal(operator: Operator, workflow_id: str) -> bool:
-    """Say whether a workflow is there."""
+    """Return whether a workflow is there."""
     return await operator.status(workflow_id) is not None

@@ -54,7 +54,7 @@ async def replaced_checks(connection: asyncpg.Connection) -> None:
 
 @pytest.fixture(params=TOMORROW)
 def steps(request: pytest.FixtureRequest) -> str:
-    """Give the steps of a definition that this release does not understand."""
+    """Return the steps of a definition that this release does not understand."""
     return TOMORROW[request.param]
 
 
@@ -211,7 +211,7 @@ FIRST = {
 
 
 def speaking(run: WorkflowRun) -> Fence:
-    """Give what speaks first for a run."""
+    """Return what speaks first for a run."""
     return Fence(
         run_id=run.id,
         tenant_id=run.tenant_id,

@@ -36,7 +36,7 @@ RUN_SECONDS = 60.0
 
 @pytest.fixture
 def folder() -> Generator[Path]:
-    """Give a short path: the socket of a database needs one."""
+    """Yield a short path: the socket of a database needs one."""
     made = Path(tempfile.mkdtemp(prefix="pulse-test-"))
     made.chmod(0o755)
     yield made
@@ -71,7 +71,7 @@ class Servers:
 
 @pytest.fixture
 async def own_servers(folder: Path) -> AsyncGenerator[Servers]:
-    """Give servers that the test may kill."""
+    """Yield servers that the test may kill."""
     async with AsyncExitStack() as postgres, AsyncExitStack() as temporal:
         servers = Servers(folder, {"postgres": postgres, "temporal": temporal})
         for name in servers.stacks:
@@ -93,7 +93,7 @@ class Desk:
             await self.opened.wait()
 
     def total(self, step: str) -> int:
-        """Give how often a step was called in all runs."""
+        """Return how often a step was called in all runs."""
         return sum(count for (name, _), count in self.calls.items() if name == step)
 
 

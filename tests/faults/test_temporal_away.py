@@ -30,7 +30,7 @@ async def proxy(temporal: OwnTemporal) -> AsyncGenerator[TcpProxy]:
 
 
 async def outbox_is_empty(connection: asyncpg.Connection) -> bool:
-    """Say whether every command has been carried out."""
+    """Return whether every command has been carried out."""
     return await connection.fetchval("SELECT count(*) FROM pulse_outbox") == 0
 
 

@@ -31,7 +31,7 @@ NEWER: dict[str, JsonValue] = {"from_a_newer_release": {"deep": [1, None]}}
 
 
 def models() -> list[type[BaseModel]]:
-    """Give every payload model that workflows and the world exchange."""
+    """Return every payload model that workflows and the world exchange."""
     found = [value for value in vars(contract).values() if isinstance(value, type)]
     ours = [kind for kind in found if kind.__module__ == contract.__name__]
     return [kind for kind in ours if issubclass(kind, BaseModel)]

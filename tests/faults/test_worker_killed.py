@@ -162,7 +162,7 @@ class HeldRecord:
 
 @pytest.fixture
 def record(connection: asyncpg.Connection, database: str) -> HeldRecord:
-    """Give the means to stop a worker between a handler's return and its record."""
+    """Return the means to stop a worker between a handler's return and its record."""
     return HeldRecord(connection, database)
 
 

@@ -115,7 +115,7 @@ async def cut_off(
     proxy: TcpProxy,
     asks_for_password: None,  # noqa: ARG001 - the role has a password then
 ) -> AsyncGenerator[CutOff]:
-    """Give an engine that works under a role of its own, and one that only emits."""
+    """Yield an engine that works under a role of its own, and one that only emits."""
     await connection.execute(MAKE_ROLE)
     front = make_pulse(database, servers.temporal_address)
     pulse = make_pulse(

@@ -35,12 +35,12 @@ class Clocks:
         self.connection = connection
 
     def handle(self, definition_id: str) -> ScheduleHandle:
-        """Give a handle on a definition's schedule."""
+        """Return a handle on a definition's schedule."""
         queue = self.pulse.engine.options.queue_prefix
         return self.client.get_schedule_handle(contract.schedule_id(queue, definition_id))
 
     async def find(self, definition_id: str) -> ScheduleDescription | None:
-        """Give a definition's schedule, or None."""
+        """Return a definition's schedule, or None."""
         try:
             return await self.handle(definition_id).describe()
         except RPCError as error:
@@ -49,7 +49,7 @@ class Clocks:
             return None
 
     async def settled(self, definition_id: str) -> Schedule | None:
-        """Give a definition's schedule when all commands have been executed."""
+        """Return a definition's schedule when all commands have been executed."""
 
         async def ask() -> bool:
             return await self.connection.fetchval("SELECT count(*) FROM pulse_outbox") == 0
@@ -59,7 +59,7 @@ class Clocks:
         return found.schedule if found else None
 
     async def exists(self, definition_id: str) -> Schedule:
-        """Give a definition's schedule, which must exist."""
+        """Return a definition's schedule, which must exist."""
         found = await self.settled(definition_id)
         assert found is not None
         return found
@@ -92,7 +92,7 @@ class Clocks:
         return await (await self.start_tick(self.handle(definition_id), nominal)).result()
 
     async def lagging(self, definition_id: str) -> ScheduleHandle:
-        """Give a copy of a definition's schedule, which follows no change any more."""
+        """Return a copy of a definition's schedule, which follows no change any more."""
         action = (await self.exists(definition_id)).action
         assert isinstance(action, ScheduleActionStartWorkflow)
         action.id = f"lagging-{action.id}"

@@ -38,7 +38,7 @@ class Node(BaseModel):
     below: tuple[Node, ...] = Field((), alias="Plans")
 
     def walk(self) -> Iterator[Node]:
-        """Give the node and all below it."""
+        """Yield the node and all below it."""
         yield self
         for node in self.below:
             yield from node.walk()
@@ -101,7 +101,7 @@ class Recorder:
 
 
 async def explain(connection: asyncpg.Connection, ask: Ask, *, planning: Planning) -> list[Plan]:
-    """Give the executed plan of each statement that ``ask`` sends; what it changes is undone."""
+    """Return the executed plan of each statement that ``ask`` sends; what it changes is undone."""
     recorder = Recorder(connection)
     known = statements(prefix="pulse_", schema="public")
     async with undone(connection):

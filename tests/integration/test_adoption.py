@@ -17,7 +17,7 @@ TYPESCRIPT_PULSE = Path(__file__).with_name("typescript_pulse.sql")
 
 @pytest.fixture
 async def adopted(servers: EmbeddedServices, empty_database: str) -> AsyncGenerator[PulseTest]:
-    """Give an engine on a database that the TypeScript Pulse has left."""
+    """Yield an engine on a database that the TypeScript Pulse has left."""
     opened = await asyncpg.connect(empty_database)
     await opened.execute(TYPESCRIPT_PULSE.read_text(encoding="utf-8"))
     await opened.close()

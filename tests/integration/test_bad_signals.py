@@ -109,7 +109,7 @@ BAD = {
 
 @pytest.fixture
 async def ready(idle_pulse: PulseTest) -> PulseTest:
-    """Give an engine on which a good signal would start a run."""
+    """Return an engine on which a good signal would start a run."""
     pulse = idle_pulse
     pulse.action("act")
     await pulse.define("order.paid", "act")

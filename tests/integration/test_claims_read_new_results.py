@@ -76,7 +76,7 @@ class Walk:
 
 
 async def walking(pulse: PulseTest, connection: asyncpg.Connection, *made: StepLike) -> Walk:
-    """Give a run of such steps that nobody works on."""
+    """Return a run of such steps that nobody works on."""
     for name in ("act", *"abcdefghijk"):
         pulse.action(name)
     await pulse.define("walk", *made)

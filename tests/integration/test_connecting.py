@@ -75,7 +75,7 @@ async def test_a_wrong_connection_string_is_refused_with_a_reason(
 async def not_utf8(
     servers: EmbeddedServices, request: pytest.FixtureRequest
 ) -> AsyncGenerator[tuple[Engine, str]]:
-    """Give an engine on a database in an encoding that cannot hold every text."""
+    """Yield an engine on a database in an encoding that cannot hold every text."""
     encoding = str(request.param)
     name = f"pulse_in_{encoding.lower()}"
     await run_sql(

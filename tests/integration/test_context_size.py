@@ -19,7 +19,7 @@ LIMIT = 10_000
 
 @pytest.fixture
 async def narrow(servers: EmbeddedServices, database: str) -> AsyncGenerator[PulseTest]:
-    """Give an engine whose runs may record ten thousand bytes."""
+    """Yield an engine whose runs may record ten thousand bytes."""
     made = make_pulse(database, servers.temporal_address, limits=Limits(context_bytes=LIMIT))
     await made.engine.start()
     yield made
@@ -27,7 +27,7 @@ async def narrow(servers: EmbeddedServices, database: str) -> AsyncGenerator[Pul
 
 
 async def recorded(connection: asyncpg.Connection, run_id: str) -> int:
-    """Give the bytes of a run's results altogether, as they were recorded."""
+    """Return the bytes of a run's results altogether, as they were recorded."""
     return await connection.fetchval(
         "SELECT sum(result_bytes) FROM pulse_workflow_step_runs WHERE run_id = $1", run_id
     )

@@ -73,7 +73,7 @@ class Server:
         self.slots = asyncio.Semaphore(AT_ONCE)
 
     async def times(self, cron: Cron, start: datetime, end: datetime) -> list[datetime]:
-        """Give the times of an expression from ``start`` on, both ends included."""
+        """Return the times of an expression from ``start`` on, both ends included."""
         name = f"calendars-{next(self.numbers)}"
         schedule = Schedule(
             action=ScheduleActionStartWorkflow("Never", id=name, task_queue="nobody"),
@@ -190,7 +190,7 @@ async def test_known_faults_of_temporals_calendars_are_still_there(
 async def _times_of_a_day(
     server: Server, expression: str, zone: str, day: str
 ) -> tuple[list[str], list[str]]:
-    """Give the times of a local day: those that Temporal names, and those that we name."""
+    """Return the times of a local day: those that Temporal names, and those that we name."""
     noon = datetime.fromisoformat(f"{day}T12:00").replace(tzinfo=ZoneInfo(zone))
     start, end = noon.astimezone(UTC) - 18 * HOUR, noon.astimezone(UTC) + 18 * HOUR
     cron = parse_cron(expression, zone)
@@ -276,7 +276,7 @@ def _named(chance: random.Random, low: int, high: int, names: Sequence[str]) -> 
 
 
 def _croniter_times(case: Case) -> list[datetime]:
-    """Give the next times by croniter, which only sees a clock without a zone."""
+    """Return the next times by croniter, which only sees a clock without a zone."""
     zone = ZoneInfo(case.zone)
     wall = (case.start.astimezone(zone) - 3 * HOUR).replace(tzinfo=UTC)
     walls = croniter(case.theirs, wall, ret_type=datetime)

@@ -129,7 +129,7 @@ async def test_many_processes_migrate_at_once(
 
 @pytest.fixture
 async def changing_pool(database: str) -> AsyncGenerator[tuple[asyncpg.Pool, list[str]]]:
-    """Give a pool of the application, and what it runs on each connection before it is used."""
+    """Yield a pool of the application, and what it runs on each connection before it is used."""
     before_use: list[str] = []
 
     async def prepare(connection: Connection) -> None:

@@ -18,7 +18,7 @@ TOMORROW = DIALECT + 1
 
 @pytest.fixture
 async def store(database: str) -> AsyncGenerator[Database]:
-    """Give the engine's own way to the test's database."""
+    """Yield the engine's own way to the test's database."""
     opened = Database(database, prefix="pulse_", timeout=PATIENCE)
     yield opened
     await opened.close()

@@ -23,7 +23,7 @@ COMMENT = "SELECT obj_description('{}'::regproc, 'pg_proc') AS text"
 
 @pytest.fixture
 async def empty(empty_database: str) -> AsyncGenerator[asyncpg.Connection]:
-    """Give a connection to a database without tables."""
+    """Yield a connection to a database without tables."""
     opened = await asyncpg.connect(empty_database)
     yield opened
     await opened.close()

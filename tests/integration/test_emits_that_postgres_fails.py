@@ -30,7 +30,7 @@ Emit = Callable[[WorkflowContext], Awaitable[None]]
 
 @pytest.fixture
 async def impatient(servers: EmbeddedServices, database: str) -> AsyncGenerator[PulseTest]:
-    """Give a working engine whose statements may take a moment only."""
+    """Yield a working engine whose statements may take a moment only."""
     made = make_pulse(
         database,
         servers.temporal_address,

@@ -21,7 +21,7 @@ from tests.temporal_operator import Operator
 
 
 def made(report: HealthReport, name: CheckName) -> HealthCheck:
-    """Give a check that must have been made."""
+    """Return a check that must have been made."""
     check = report.check(name)
     assert check is not None, f"{name} is not in {report}"
     return check

@@ -58,7 +58,7 @@ async def heavy_runs(
 
 
 def weight(found: list[WorkflowRun]) -> int:
-    """Say what contexts weigh as JSON."""
+    """Return what contexts weigh as JSON."""
     return sum(len(json.dumps(run.context)) for run in found)
 
 

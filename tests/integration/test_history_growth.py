@@ -26,7 +26,7 @@ RUN_SECONDS = 60.0
 
 @pytest.fixture
 async def quiet_pulse(servers: EmbeddedServices, database: str) -> AsyncGenerator[PulseTest]:
-    """Give an engine whose workflow tasks take no breath, and that shows no results."""
+    """Yield an engine whose workflow tasks take no breath, and that shows no results."""
     made = make_pulse(
         database,
         servers.temporal_address,
@@ -68,7 +68,7 @@ async def histories(
 
 
 def size(history: WorkflowHistory) -> int:
-    """Give the bytes of a history's events, the first one's included."""
+    """Return the bytes of a history's events, the first one's included."""
     return sum(event.ByteSize() for event in history.events)
 
 

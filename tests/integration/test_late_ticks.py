@@ -62,7 +62,7 @@ class Past:
         return await self.connection.fetchval("SELECT now()")
 
     async def ticks(self, definition: WorkflowDefinition) -> list[datetime]:
-        """Give the times of a definition's signals."""
+        """Return the times of a definition's signals."""
         rows = await self.connection.fetch(
             "SELECT (payload ->> 'scheduledAt')::timestamptz AS at FROM pulse_triggers"
             " WHERE payload ->> 'definitionId' = $1 ORDER BY at",
@@ -84,7 +84,7 @@ class Past:
 async def past(
     database: str, idle_pulse: PulseTest, connection: asyncpg.Connection
 ) -> AsyncGenerator[Past]:
-    """Give an engine that is not started and catches up for minutes."""
+    """Yield an engine that is not started and catches up for minutes."""
     made = make_pulse(database, idle_pulse.temporal_address, like=idle_pulse, cron_catchup=CATCHUP)
     made.action("act")
     yield Past(made, connection)
@@ -93,7 +93,7 @@ async def past(
 
 @pytest.fixture
 def moon(tmp_path: Path) -> Generator[str]:
-    """Give a time zone that this machine knows and Temporal does not."""
+    """Yield a time zone that this machine knows and Temporal does not."""
     before = zoneinfo.TZPATH
     zone = next(Path(folder, "UTC") for folder in before if Path(folder, "UTC").is_file())
     (tmp_path / "Moon").mkdir()
@@ -106,7 +106,7 @@ def moon(tmp_path: Path) -> Generator[str]:
 
 
 def minutes(after: datetime, until: datetime) -> list[datetime]:
-    """Give the full minutes from one moment to another."""
+    """Return the full minutes from one moment to another."""
     first = after.replace(second=0, microsecond=0) + MINUTE
     return [first + number * MINUTE for number in range((until - first) // MINUTE + 1)]
 

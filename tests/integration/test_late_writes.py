@@ -24,7 +24,7 @@ BOUND = timedelta(seconds=10)
 
 @pytest.fixture
 async def opened(pulse: PulseTest) -> AsyncGenerator[Database]:
-    """Give the tables as another worker sees them."""
+    """Yield the tables as another worker sees them."""
     database = Database(pulse.dsn, prefix="pulse_", timeout=BOUND)
     yield database
     await database.close()

@@ -46,7 +46,7 @@ async def role(connection: asyncpg.Connection) -> AsyncGenerator[str]:
 async def lender(
     servers: EmbeddedServices, database: str, request: pytest.FixtureRequest
 ) -> AsyncGenerator[PulseTest]:
-    """Give an engine that lends the same connection again and again."""
+    """Yield an engine that lends the same connection again and again."""
     if request.param == "own":
         pulse = make_pulse(database, servers.temporal_address)
         yield pulse

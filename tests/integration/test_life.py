@@ -21,7 +21,7 @@ LEAVERS = 3
 
 @pytest.fixture
 async def silent() -> AsyncGenerator[TcpProxy]:
-    """Give a Temporal that takes connections and never answers."""
+    """Yield a Temporal that takes connections and never answers."""
     async with TcpProxy(1) as proxy:
         await proxy.become("black hole")
         yield proxy
@@ -29,7 +29,7 @@ async def silent() -> AsyncGenerator[TcpProxy]:
 
 @pytest.fixture
 async def connecting(database: str, silent: TcpProxy) -> PulseTest:
-    """Give an engine whose start waits for Temporal's answer."""
+    """Return an engine whose start waits for Temporal's answer."""
     return make_pulse(database, silent.address)
 
 
@@ -221,11 +221,11 @@ async def held_run(pulse: PulseTest) -> tuple[str, asyncio.Event]:
 
 
 async def chained(pulse: PulseTest) -> list[object]:
-    """Give the signals that handlers have emitted."""
+    """Return the signals that handlers have emitted."""
     async with pulse.engine.transaction() as connection:
         return [*await connection.fetch("SELECT id FROM pulse_triggers WHERE type = 'order.held'")]
 
 
 def database_name(dsn: str) -> str:
-    """Give the name of the database that a DSN names."""
+    """Return the name of the database that a DSN names."""
     return dsn.partition("?")[0].rpartition("/")[2]

@@ -24,7 +24,7 @@ MANY = 9_000
 
 @pytest.fixture
 async def opened(pulse: PulseTest) -> AsyncGenerator[Database]:
-    """Give the tables as another worker sees them."""
+    """Yield the tables as another worker sees them."""
     database = Database(pulse.dsn, prefix="pulse_", timeout=timedelta(seconds=10))
     yield database
     await database.close()

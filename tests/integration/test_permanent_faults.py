@@ -36,7 +36,7 @@ KEYWORDS = 10
 
 @pytest.fixture
 async def temporal() -> AsyncGenerator[Client]:
-    """Give a client of a Temporal whose tenant attribute is removed."""
+    """Yield a client of a Temporal whose tenant attribute is removed."""
     port = free_ports([0])[0]
     with tempfile.TemporaryDirectory(prefix="pulse-", ignore_cleanup_errors=True) as folder:
         async with embedded_temporal(folder, port=port, ui=False, durable=False) as server:

@@ -41,7 +41,7 @@ ON CONFLICT DO NOTHING
 
 @pytest.fixture(scope="module")
 async def filled(servers: EmbeddedServices) -> AsyncGenerator[asyncpg.Connection]:
-    """Give a connection to a database with a long history."""
+    """Yield a connection to a database with a long history."""
     await run_sql(servers.dsn, f'CREATE DATABASE "{DATABASE}"')
     dsn = dsn_of(servers.dsn, DATABASE)
     await load(dsn, History(runs=20_000, definitions=2_000))
@@ -56,7 +56,7 @@ async def filled(servers: EmbeddedServices) -> AsyncGenerator[asyncpg.Connection
 
 @pytest.fixture(scope="module")
 async def known(filled: asyncpg.Connection) -> Known:
-    """Give ids that exist."""
+    """Return ids that exist."""
     row = await filled.fetchrow(KNOWN, BIG)
     assert row is not None
     return Known(**dict(row.items()))

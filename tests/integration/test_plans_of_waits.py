@@ -89,7 +89,7 @@ def name(path: tuple[int, ...]) -> str:
 
 
 def place(path: tuple[int, ...]) -> tuple[object, ...]:
-    """Give what the columns from step_index on say."""
+    """Return what the columns from step_index on say."""
     if len(path) == 1:
         return path[0], None, None, str(path[0]), path
     block, branch, index = path
@@ -97,7 +97,7 @@ def place(path: tuple[int, ...]) -> tuple[object, ...]:
 
 
 async def a_run(pulse: PulseTest, connection: asyncpg.Connection) -> Steps:
-    """Give a run whose first step has ended; its second, a block, runs."""
+    """Return a run whose first step has ended; its second, a block, runs."""
     await pulse.define("order.paid")
     trigger = await pulse.emit("order.paid")
     run_id = trigger.run_ids[0]

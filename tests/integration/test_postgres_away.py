@@ -46,7 +46,7 @@ CALLS: dict[str, Call] = {
 
 @pytest.fixture
 async def silent_server() -> AsyncGenerator[str]:
-    """Give the DSN of something that accepts connections and never says a word."""
+    """Yield the DSN of something that accepts connections and never says a word."""
     connections: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(lambda _, writer: connections.append(writer), LOCALHOST, 0)
     port = server.sockets[0].getsockname()[1]
@@ -58,7 +58,7 @@ async def silent_server() -> AsyncGenerator[str]:
 
 @pytest.fixture
 async def nothing_there(servers: EmbeddedServices) -> AsyncGenerator[PulseTest]:
-    """Give an engine whose Postgres does not listen."""
+    """Yield an engine whose Postgres does not listen."""
     dsn = f"postgresql://pulse@{LOCALHOST}:{free_ports([0])[0]}/pulse"
     made = make_pulse(dsn, servers.temporal_address)
     made.signal("order.paid")
@@ -70,7 +70,7 @@ async def nothing_there(servers: EmbeddedServices) -> AsyncGenerator[PulseTest]:
 async def never_answers(
     servers: EmbeddedServices, silent_server: str
 ) -> AsyncGenerator[PulseTest]:
-    """Give an engine whose Postgres listens and does not answer."""
+    """Yield an engine whose Postgres listens and does not answer."""
     made = make_pulse(silent_server, servers.temporal_address)
     made.signal("order.paid")
     yield made

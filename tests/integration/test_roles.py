@@ -81,7 +81,7 @@ async def grant(
 async def as_role(
     servers: EmbeddedServices, database: str
 ) -> AsyncGenerator[Callable[[str], PulseTest]]:
-    """Give a way to make engines that connect as a role."""
+    """Yield a way to make engines that connect as a role."""
     made: list[PulseTest] = []
 
     def make(role: str) -> PulseTest:

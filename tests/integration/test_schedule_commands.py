@@ -27,7 +27,7 @@ LEASE = timedelta(seconds=15)
 
 @pytest.fixture
 async def store(database: str) -> AsyncGenerator[Database]:
-    """Give the engine's own way to the test's database."""
+    """Yield the engine's own way to the test's database."""
     opened = Database(database, prefix="pulse_", timeout=PATIENCE)
     yield opened
     await opened.close()
@@ -46,14 +46,14 @@ async def commands(connection: asyncpg.Connection) -> int:
 
 
 async def kept(connection: asyncpg.Connection, definition: WorkflowDefinition) -> str | None:
-    """Give the queue that keeps a definition's schedule, as others see it."""
+    """Return the queue that keeps a definition's schedule, as others see it."""
     return await connection.fetchval(
         "SELECT schedule_queue FROM pulse_workflow_definitions WHERE id = $1", definition.id
     )
 
 
 async def has_schedule(pulse: PulseTest, definition_id: str) -> bool:
-    """Say whether a schedule of this id is in Temporal."""
+    """Return whether a schedule of this id is in Temporal."""
     client = await Client.connect(pulse.temporal_address)
     prefix = pulse.engine.options.queue_prefix
     try:

@@ -48,7 +48,7 @@ async def relations(dsn: str) -> set[str]:
 
 @pytest.fixture
 def unmigrated(servers: EmbeddedServices, empty_database: str) -> PulseTest:
-    """Give an engine on a database without tables."""
+    """Return an engine on a database without tables."""
     made = make_pulse(empty_database, servers.temporal_address)
     made.signal("order.paid")
     return made

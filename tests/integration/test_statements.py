@@ -19,7 +19,7 @@ NAMES = sorted(statements(prefix="pulse_", schema="public"))
 
 @pytest.fixture(scope="module")
 async def migrated(servers: EmbeddedServices) -> AsyncGenerator[asyncpg.Connection]:
-    """Give a connection to a database that has the tables under each prefix."""
+    """Yield a connection to a database that has the tables under each prefix."""
     await run_sql(servers.dsn, 'CREATE DATABASE "pulse_statements"')
     dsn = dsn_of(servers.dsn, "pulse_statements")
     for prefix in PREFIXES:

@@ -14,7 +14,7 @@ BRANCHES = 40
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Give the list in which the names of the statements are that are sent."""
+    """Return the list in which the names of the statements are that are sent."""
     names: list[str] = []
     row, rows = Session.row, Session.rows
 

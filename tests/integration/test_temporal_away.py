@@ -18,13 +18,13 @@ LONG_ENOUGH = 60.0
 
 @pytest.fixture
 def port() -> int:
-    """Give a port on which nothing listens yet."""
+    """Return a port on which nothing listens yet."""
     return free_ports([0])[0]
 
 
 @pytest.fixture
 async def lonely(database: str, port: int) -> AsyncGenerator[PulseTest]:
-    """Give an engine that was started while Temporal is away."""
+    """Yield an engine that was started while Temporal is away."""
     made = make_pulse(database, f"{LOCALHOST}:{port}")
     await made.engine.start()
     yield made

@@ -24,7 +24,7 @@ HOUR_MS = 3_600_000
 
 
 async def history_bytes(pulse: PulseTest, workflow_id: str) -> bytes:
-    """Give everything that Temporal has stored of a workflow."""
+    """Return everything that Temporal has stored of a workflow."""
     history = await pulse.history(workflow_id)
     return b"".join(event.SerializeToString() for event in history.events)
 
@@ -110,7 +110,7 @@ async def test_activities_have_the_names_of_their_handlers(pulse: PulseTest) -> 
 
 
 async def summaries(pulse: PulseTest, workflow_id: str, kind: EventType.ValueType) -> list[str]:
-    """Give the summaries of the events of one kind."""
+    """Return the summaries of the events of one kind."""
     return [
         event.user_metadata.summary.data.decode().strip('"')
         for event in (await pulse.history(workflow_id)).events
@@ -148,7 +148,7 @@ async def test_every_branch_is_a_workflow_of_its_own(pulse: PulseTest) -> None:
 
 @pytest.fixture
 async def discreet(servers: EmbeddedServices, database: str) -> AsyncGenerator[PulseTest]:
-    """Give an engine that keeps results out of Temporal too."""
+    """Yield an engine that keeps results out of Temporal too."""
     made = make_pulse(database, servers.temporal_address, history_result_bytes=0)
     async with made.engine:
         yield made

@@ -39,7 +39,7 @@ SELECT $1, $2, $2 || n, $3 FROM generate_series(1, $4::int) AS n
 
 @pytest.fixture
 async def store(database: str) -> AsyncGenerator[Database]:
-    """Give the tables as a relay sees them."""
+    """Yield the tables as a relay sees them."""
     opened = Database(database, prefix="pulse_", timeout=timedelta(seconds=10))
     yield opened
     await opened.close()

@@ -26,7 +26,7 @@ RUNS = 10
 
 @pytest.fixture
 async def other_database(servers: EmbeddedServices) -> AsyncGenerator[str]:
-    """Give a database that was migrated for itself, not copied."""
+    """Yield a database that was migrated for itself, not copied."""
     name = "pulse_other"
     await run_sql(servers.dsn, f'CREATE DATABASE "{name}"')
     dsn = dsn_of(servers.dsn, name)
@@ -42,7 +42,7 @@ async def other_database(servers: EmbeddedServices) -> AsyncGenerator[str]:
 async def other(
     servers: EmbeddedServices, other_database: str, idle_pulse: PulseTest
 ) -> AsyncGenerator[PulseTest]:
-    """Give an engine of another database on the same queue; it is not started."""
+    """Yield an engine of another database on the same queue; it is not started."""
     made = make_pulse(other_database, servers.temporal_address, like=idle_pulse)
     yield made
     await made.engine.stop()

@@ -128,11 +128,11 @@ class Case(_Brief):
     replays: tuple[Literal["replay", "dry run"], ...] = ()
 
     def parsed(self) -> list[WorkflowStep]:
-        """Give the steps as the library reads them."""
+        """Return the steps as the library reads them."""
         return _STEPS.validate_python(self.steps)
 
     def moves(self, step: str) -> Iterator[Move | None]:
-        """Give what is done at each call for a step; None for ever when the script ends."""
+        """Yield what is done at each call for a step; None for ever when the script ends."""
         yield from self.script.get(step, ())
         while True:
             yield None

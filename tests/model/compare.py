@@ -11,7 +11,7 @@ from tests.model.oracle import RunStory, StepStory
 
 
 def compare(wanted: RunStory, seen: RunStory) -> list[str]:
-    """Give the differences, none when all is as foretold."""
+    """Return the differences, none when all is as foretold."""
     pairs: list[tuple[str, object, object]] = [
         ("status", wanted.status, seen.status),
         ("index of the failed step", wanted.failed_at, seen.failed_at),
@@ -53,7 +53,7 @@ def _calls(story: RunStory, path: str) -> list[tuple[int, object]]:
 
 
 def is_like(pattern: str | None, text: str | None) -> bool:
-    """Say whether a text is what was foretold of it."""
+    """Return whether a text is what was foretold of it."""
     if pattern is None or text is None:
         return pattern is text
     return re.fullmatch(pattern, text, re.DOTALL) is not None

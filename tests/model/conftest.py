@@ -18,7 +18,7 @@ from tests.model.stage import Stage
 async def stage(
     servers: EmbeddedServices, database: str, connection: asyncpg.Connection
 ) -> AsyncGenerator[Stage]:
-    """Give a stage; afterwards the invariants of its database must hold."""
+    """Yield a stage; afterwards the invariants of its database must hold."""
     pulse = make_pulse(
         database, servers.temporal_address, local_activity_limit=timedelta(seconds=1)
     )

@@ -106,7 +106,7 @@ class RunStory:
 
 
 def foretell(case: Case) -> list[RunStory]:
-    """Say what becomes of the run of a case, and of the replays that follow, in order."""
+    """Return what becomes of the run of a case, and of the replays that follow, in order."""
     moves = {step.name: case.moves(step.name) for _, step in walk(case.parsed())}
     first = _Player(case, moves, RunStory("first")).play(retries=case.retries)
     replays = [
@@ -291,7 +291,7 @@ class _Player:
     def _results(
         self, steps: Sequence[WorkflowStep], prefix: str, *, start: int = 0
     ) -> JsonObject:
-        """Give the results of actions in these steps and below them, by name."""
+        """Return the results of actions in these steps and below them, by name."""
         found: JsonObject = {}
         for index, step in enumerate(steps, start):
             path = child_path(prefix, index)
@@ -305,7 +305,7 @@ class _Player:
 
 
 def _after(on_false: OnFalse, index: int) -> int:
-    """Give the position of the step that follows a condition that was false."""
+    """Return the position of the step that follows a condition that was false."""
     match on_false:
         case "complete":
             return sys.maxsize

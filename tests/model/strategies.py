@@ -124,7 +124,7 @@ def _steps(depth: int) -> st.SearchStrategy[Drawn]:
 
 
 def _named(drawn: Sequence[Drawn], script: dict[str, Sequence[Move]]) -> list[dict[str, object]]:
-    """Give the steps as JSON, called ``s0``, ``s1`` … in document order; fills the script."""
+    """Return the steps as JSON, called ``s0``, ``s1`` … in document order; fills the script."""
     steps: list[dict[str, object]] = []
     for step in drawn:
         name = f"s{len(script)}"

@@ -26,7 +26,7 @@ NOTHING: Mapping[str, object] = {"type": "delay", "name": "nothing", "delayMs": 
 
 
 def reversed_branches(steps: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
-    """Give the same steps with the branches of each block in the opposite order."""
+    """Return the same steps with the branches of each block in the opposite order."""
     changed: list[Mapping[str, object]] = []
     for step in steps:
         branches = step.get("branches")

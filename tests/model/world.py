@@ -37,7 +37,7 @@ SHAPES: Sequence[Sequence[Mapping[str, object]]] = (
 
 
 def step_names(steps: Sequence[Mapping[str, object]]) -> list[str]:
-    """Give the names of a root list."""
+    """Return the names of a root list."""
     return [str(step["name"]) for step in steps]
 
 
@@ -119,7 +119,7 @@ class World:
         self.do(eventually(look, within=timedelta(seconds=WAIT_SECONDS)))
 
     def door_is_open(self, run_id: str, generation: int) -> bool:
-        """Say whether the gates of a run have been told how to end."""
+        """Return whether the gates of a run have been told how to end."""
 
         async def look() -> bool:
             return self._doors[run_id, generation].ending.done()
@@ -163,12 +163,12 @@ class World:
         self.do(eventually(look, within=timedelta(seconds=WAIT_SECONDS)))
 
     def runs_of(self, tenant_id: str) -> dict[str, WorkflowRun]:
-        """Give all runs of a tenant, by id."""
+        """Return all runs of a tenant, by id."""
         page = self.do(self.front.engine.list_runs(RunFilter(tenant_id=tenant_id), limit=500))
         return {run.id: run for run in page.items}
 
     def contradictions(self) -> dict[str, list[str]]:
-        """Give the invariants that do not hold."""
+        """Return the invariants that do not hold."""
 
         async def look() -> dict[str, list[str]]:
             async with self._database.session() as session:

@@ -26,7 +26,7 @@ _databases = count(1)
 
 @pytest.fixture(scope="module")
 async def poisoned(servers: EmbeddedServices, template: str) -> AsyncGenerator[PulseTest]:
-    """Give an engine that works; at the end it still does, and all that it began is over."""
+    """Yield an engine that works; at the end it still does, and all that it began is over."""
     name = f"pulse_poison_{next(_databases)}"
     await copy_template(servers.dsn, template, name=name)
     dsn = dsn_of(servers.dsn, name)
@@ -45,7 +45,7 @@ async def poisoned(servers: EmbeddedServices, template: str) -> AsyncGenerator[P
 
 @pytest.fixture(scope="module")
 async def database_of(poisoned: PulseTest) -> AsyncGenerator[asyncpg.Connection]:
-    """Give a connection to the module's database."""
+    """Yield a connection to the module's database."""
     opened = await asyncpg.connect(poisoned.dsn)
     yield opened
     await opened.close()

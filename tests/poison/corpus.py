@@ -62,7 +62,7 @@ class Loud(UserDict[str, object]):
 
 
 def nested(depth: int) -> object:
-    """Give objects and lists inside each other, ``depth`` of them."""
+    """Return objects and lists inside each other, ``depth`` of them."""
     value: object = 1
     for level in range(depth):
         value = [value] if level % 2 else {"in": value}
@@ -70,14 +70,14 @@ def nested(depth: int) -> object:
 
 
 def cyclic() -> object:
-    """Give a list that contains itself."""
+    """Return a list that contains itself."""
     value: list[object] = []
     value.append({"in": value})
     return value
 
 
 def shared() -> object:
-    """Give a value that is small in memory and endless as text."""
+    """Return a value that is small in memory and endless as text."""
     value: object = "x"
     for _ in range(60):
         value = [value, value]
@@ -230,14 +230,14 @@ class NoException(BaseException):
 
 
 def circular() -> BaseException:
-    """Give two errors that cause each other."""
+    """Return two errors that cause each other."""
     first, second = RuntimeError("first"), RuntimeError("second")
     first.__cause__, second.__cause__ = second, first
     return first
 
 
 def bad_pause() -> BaseException:
-    """Give an error whose pause is no length of time."""
+    """Return an error whose pause is no length of time."""
     return RetryAfterError("later", retry_after="soon")  # pyright: ignore[reportArgumentType] - the mistake of a caller without types
 
 

@@ -34,7 +34,7 @@ class Wild:
 
 
 def tower(blocks: int) -> list[object]:
-    """Give parallel steps inside each other."""
+    """Return parallel steps inside each other."""
     steps: list[object] = [action("act")]
     for level in range(blocks):
         steps = [
@@ -44,7 +44,7 @@ def tower(blocks: int) -> list[object]:
 
 
 def endless() -> object:
-    """Give steps that contain themselves."""
+    """Return steps that contain themselves."""
     steps: list[object] = []
     steps.append({"type": "parallel", "name": "p", "branches": [steps, steps]})
     return steps
@@ -153,7 +153,7 @@ async def _registered(poisoned: PulseTest) -> None:
 
 
 async def refusal(pulse: PulseTest, connection: asyncpg.Connection, change: object) -> str:
-    """Give what is said about a change to a good definition, which leaves no row."""
+    """Return what is said about a change to a good definition, which leaves no row."""
     assert isinstance(change, dict)
     before = await stored(connection)
     with pytest.raises(DefinitionError) as caught:

@@ -47,7 +47,7 @@ def odd_result(**fields: object) -> ActionResult:
 
 
 def cases() -> dict[str, Poisoned]:
-    """Give every case of this file by name."""
+    """Return every case of this file by name."""
     found: dict[str, Poisoned] = {}
     for name, value in CARRIED.items():
         found[f"returns {name}"] = Poisoned(

@@ -42,7 +42,7 @@ class BadHook:
 async def hooked(
     servers: EmbeddedServices, database: str
 ) -> AsyncGenerator[tuple[PulseTest, BadHook, BadHook]]:
-    """Give an engine whose hooks raise all that can be raised, in turn."""
+    """Yield an engine whose hooks raise all that can be raised, in turn."""
     on_run, on_step = BadHook(HOOK_ERRORS), BadHook(HOOK_ERRORS)
     pulse = make_pulse(
         database,

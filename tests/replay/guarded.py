@@ -17,7 +17,7 @@ class Guarded:
 
     @workflow.run
     async def run(self) -> list[str]:
-        """Give the names of the modules in its sandbox; refuse to go on without a guard."""
+        """Return the names of the modules in its sandbox; refuse to go on without a guard."""
         try:
             datetime.now()  # noqa: DTZ005, TID251 - the very thing that must be refused
         except RestrictedWorkflowAccessError:

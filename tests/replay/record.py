@@ -236,7 +236,7 @@ async def short_then_queued(pulse: PulseTest) -> list[str]:
 
 
 async def operator_of(pulse: PulseTest) -> Operator:
-    """Give somebody with the Temporal CLI."""
+    """Return somebody with the Temporal CLI."""
     return Operator(await Client.connect(pulse.temporal_address))
 
 
@@ -309,7 +309,7 @@ async def closed(pulse: PulseTest, workflow_id: str) -> str:
 
 
 async def chain(client: Client, workflow_id: str) -> list[WorkflowHistory]:
-    """Give the histories of a workflow's executions, the latest first."""
+    """Return the histories of a workflow's executions, the latest first."""
     history = await client.get_workflow_handle(workflow_id).fetch_history()
     found = [history]
     while before := started(history).continued_execution_run_id:
@@ -319,7 +319,7 @@ async def chain(client: Client, workflow_id: str) -> list[WorkflowHistory]:
 
 
 def started(history: WorkflowHistory) -> WorkflowExecutionStartedEventAttributes:
-    """Give the attributes of a history's first event."""
+    """Return the attributes of a history's first event."""
     return history.events[0].workflow_execution_started_event_attributes
 
 

@@ -38,7 +38,7 @@ class Recorded:
     events: list[Json]
 
     def history(self) -> WorkflowHistory:
-        """Give it to replay."""
+        """Return it to replay."""
         return WorkflowHistory.from_json(self.workflow_id, {"events": self.events})
 
     def label(self) -> str:
@@ -118,7 +118,7 @@ def test_nothing_on_file_tells_of_a_machine() -> None:
 
 
 def events_of(history: WorkflowHistory, kind: EventType.ValueType) -> list[HistoryEvent]:
-    """Give the events of one kind."""
+    """Return the events of one kind."""
     return [event for event in history.events if event.event_type == kind]
 
 

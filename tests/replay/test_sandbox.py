@@ -13,7 +13,7 @@ from tests.sandbox import workflow_runner
 
 @pytest.fixture
 async def loaded(servers: EmbeddedServices) -> list[str]:
-    """Give the names of the modules that a workflow finds in its sandbox."""
+    """Return the names of the modules that a workflow finds in its sandbox."""
     client = await Client.connect(servers.temporal_address)
     async with Worker(
         client, task_queue="guarded", workflows=[Guarded], workflow_runner=workflow_runner()

@@ -96,7 +96,7 @@ async def server(folder: Path) -> AsyncGenerator[str]:
 
 
 async def loaded(dsn: str, history: History) -> str:
-    """Give the DSN of a database with a history; one that an earlier call made does too."""
+    """Return the DSN of a database with a history; one that an earlier call made does too."""
     name = f"runs_{history.runs}_{history.definitions}_{history.seed}"
     connection = await asyncpg.connect(dsn)
     try:

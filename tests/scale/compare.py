@@ -22,11 +22,11 @@ class Comparison:
     of_large: list[Sequence[float]] = field(default_factory=list[Sequence[float]])
 
     def small(self, share: float) -> float:
-        """Give a percentile of the smaller database, median of the rounds."""
+        """Return a percentile of the smaller database, median of the rounds."""
         return median(percentile(taken, share) for taken in self.of_small)
 
     def large(self, share: float) -> float:
-        """Give a percentile of the larger database, median of the rounds."""
+        """Return a percentile of the larger database, median of the rounds."""
         return median(percentile(taken, share) for taken in self.of_large)
 
     def ratio(self, share: float) -> float:
@@ -37,7 +37,7 @@ class Comparison:
         )
 
     def figures(self) -> dict[str, float]:
-        """Give all of it by name."""
+        """Return all of it by name."""
         return {
             f"{kind}_p{round(share * 100)}": round(value(share), 4)
             for kind, value in (
@@ -50,7 +50,7 @@ class Comparison:
 
 
 def percentile(taken: Sequence[float], share: float) -> float:
-    """Give the value that this share of all does not exceed."""
+    """Return the value that this share of all does not exceed."""
     return sorted(taken)[min(int(len(taken) * share), len(taken) - 1)]
 
 

@@ -49,7 +49,7 @@ class Sample:
     statements: int
 
     def line(self) -> str:
-        """Give it as a line under ``HEADER``."""
+        """Return it as a line under ``HEADER``."""
         return (
             f"{self.seconds:8.0f} {self.runs:8d} {self.rss_mib:9.1f} {self.files:6d}"
             f" {self.tasks:6d} {self.threads:8d} {self.objects:9d} {self.statements:6d}"
@@ -154,12 +154,12 @@ async def watch(made: Soak, seconds: float) -> list[Sample]:
 
 
 def statements_kept() -> list[PreparedStatementState]:
-    """Give the prepared statements that all connections together keep."""
+    """Return the prepared statements that all connections together keep."""
     return [kept for kept in gc.get_objects() if isinstance(kept, PreparedStatementState)]
 
 
 def verdict(samples: list[Sample]) -> str:
-    """Give the slope of the memory over the second half, by least squares."""
+    """Return the slope of the memory over the second half, by least squares."""
     half = samples[len(samples) // 2 :]
     mean_s = sum(sample.seconds for sample in half) / len(half)
     mean_mib = sum(sample.rss_mib for sample in half) / len(half)

@@ -13,7 +13,7 @@ from tests.harness import checked_invariants
 
 @pytest.fixture
 async def env(servers: EmbeddedServices) -> AsyncGenerator[PulseTestEnvironment]:
-    """Give a fresh environment."""
+    """Yield a fresh environment."""
     async with (
         PulseTestEnvironment.start(postgres=servers.dsn) as started,
         checked_invariants(started.dsn),

@@ -13,7 +13,7 @@ from tests.harness import checked_invariants
 
 @pytest.fixture(scope="module")
 async def env(servers: EmbeddedServices) -> AsyncGenerator[PulseTestEnvironment]:
-    """Give the environment; each test uses signal types of its own."""
+    """Yield the environment; each test uses signal types of its own."""
     async with (
         PulseTestEnvironment.start(postgres=servers.dsn) as started,
         checked_invariants(started.dsn),

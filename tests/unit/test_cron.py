@@ -26,7 +26,7 @@ DEFINITION: dict[str, object] = {"tenantId": "t", "name": "n", "triggerType": "x
 def next_times(
     expression: str, number: int = 3, *, zone: str = "UTC", after: datetime = START
 ) -> list[str]:
-    """Give the next times as the zone's clock shows them."""
+    """Return the next times as the zone's clock shows them."""
     times = islice(parse_cron(expression, zone).times_after(after), number)
     return [f"{time.astimezone(ZoneInfo(zone)):%m-%d %H:%M%z}" for time in times]
 

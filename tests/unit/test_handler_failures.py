@@ -65,7 +65,7 @@ def test_a_huge_exception_is_cut() -> None:
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
-    """Give an exception that was raised from another one."""
+    """Return an exception that was raised from another one."""
     error.__cause__ = cause
     return error
 

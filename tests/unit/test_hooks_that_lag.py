@@ -13,7 +13,7 @@ from pulse_temporal.store.database import Database
 
 
 def lagging() -> Observers:
-    """Give observers whose hooks are never called."""
+    """Return observers whose hooks are never called."""
 
     def on_step(event: StepCompleteEvent) -> None:
         raise AssertionError(event)

@@ -19,7 +19,7 @@ PLACEHOLDER = re.compile(r"%(?:\((?P<fact>\w+)\))?[-.0-9]*[a-z]")
 
 
 def committed_texts() -> Iterator[tuple[Path, str]]:
-    """Give every text file that belongs to the project."""
+    """Yield every text file that belongs to the project."""
     paths: list[Path] = []
     for pattern in ("*.md", "*.toml", "*.yml", "Makefile"):
         paths += ROOT.glob(pattern)

@@ -10,7 +10,7 @@ from pulse_temporal.services.lines import Lines
 
 
 def filled(*items: str, limit: int = 100) -> Lines[str]:
-    """Give lines in which items such as ``a1`` wait, of the tenants named by their letters."""
+    """Return lines in which items such as ``a1`` wait, of the tenants named by their letters."""
     lines = Lines[str](limit)
     for item in items:
         assert lines.put(item[0], item) is None

@@ -17,12 +17,12 @@ NOW = 0.0
 
 
 def leased(number: int, tenant_id: str = "a", *, until: float = LATER) -> LeasedStart:
-    """Give a start command."""
+    """Return a start command."""
     return LeasedStart(number, f"run_{number}", tenant_id, generation=1, tries=1, until=until)
 
 
 def offered(*starts: LeasedStart) -> Starts:
-    """Give starts that were offered."""
+    """Return starts that were offered."""
     made = Starts()
     for start in starts:
         made.offer(start)

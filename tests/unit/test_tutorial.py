@@ -11,7 +11,7 @@ MOST_LINES = 30
 
 
 def lessons() -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Give the tests in reading order."""
+    """Yield the tests in reading order."""
     for page in sorted(FOLDER.glob("test_*.py")):
         for node in ast.parse(page.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith(

@@ -39,7 +39,7 @@ def begin(window: Window, run_ids: list[str], *, at: float, is_at_rest: bool) ->
 
 
 def large_window() -> Window:
-    """Give a window whose workers have begun every run promptly; nothing is ahead any more."""
+    """Return a window whose workers have begun every run promptly; nothing is ahead any more."""
     window = Window()
     for number in range(100):
         now = number * PROMPT_S

@@ -40,7 +40,7 @@ def find_chromium() -> str | None:
 
 @pytest.fixture(scope="session")
 async def browser() -> AsyncGenerator[Browser]:
-    """Give a browser, which all tests share."""
+    """Yield a browser, which all tests share."""
     found = find_chromium()
     if found is None:
         pytest.skip("there is no Chromium here; PULSE_CHROMIUM may name one")
@@ -75,7 +75,7 @@ async def served(pulse: PulseTest, options: WebOptions | None = None) -> AsyncGe
 
 @pytest.fixture
 async def site(pulse: PulseTest) -> AsyncGenerator[str]:
-    """Give the address of the pages of an engine that works."""
+    """Yield the address of the pages of an engine that works."""
     async with served(pulse) as address:
         yield address
 
@@ -126,7 +126,7 @@ class Visitor:
 
 @pytest.fixture
 async def visitor(browser: Browser) -> AsyncGenerator[Visitor]:
-    """Give somebody who opens pages; in the end no page may have complained."""
+    """Yield somebody who opens pages; in the end no page may have complained."""
     made = Visitor(browser)
     yield made
     assert made.complaints == []

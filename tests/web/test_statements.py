@@ -18,7 +18,7 @@ MOST_OF_A_STEP = 4
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Give the names of the statements that are sent, as they are sent."""
+    """Return the names of the statements that are sent, as they are sent."""
     names: list[str] = []
     prepared = Session._prepared  # pyright: ignore[reportPrivateUsage] - every statement passes it
 

@@ -18,7 +18,7 @@ KNOWN = KnownNames(
 
 
 def definition(*steps: object) -> Mapping[str, object]:
-    """Give a definition of these steps that is nothing else."""
+    """Return a definition of these steps that is nothing else."""
     return {"steps": list(steps)}
 
 

@@ -15,7 +15,7 @@ SECRET = "Tr0ub4dor"  # noqa: S105 - opens nothing
 
 
 def settings(dsn: str) -> dict[str, str]:
-    """Give what the server would be told."""
+    """Return what the server would be told."""
     return read_dsn(dsn).arguments.get("server_settings", {})
 
 

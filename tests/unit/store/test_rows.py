@@ -37,7 +37,7 @@ OURS: dict[str, object] = {
 
 
 def stored(rate: float) -> str:
-    """Give a snapshot as Postgres writes it: whole numbers in digits, and no exponent."""
+    """Return a snapshot as Postgres writes it: whole numbers in digits, and no exponent."""
     digits = str(int(rate)) if float(rate).is_integer() else f"{Decimal(repr(rate)):f}"
     return json.dumps(OURS | {"config": {"rate": "RATE"}}).replace('"RATE"', digits)
 
