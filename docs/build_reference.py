@@ -34,6 +34,7 @@ from pulse_temporal.cli.options import GlobalOptions
 from pulse_temporal.cli.tree import COMMANDS
 from pulse_temporal.embedded import EmbeddedServices, embedded_services
 from pulse_temporal.engine.blocking import BlockingEngine
+from pulse_temporal.engine.bulk import BulkMethods
 from pulse_temporal.engine.definitions import DefinitionMethods
 from pulse_temporal.engine.flat import FlatMethods
 from pulse_temporal.engine.guarding import Guarding, Recognising
@@ -55,6 +56,7 @@ ENGINE_PARTS: Mapping[str, type] = {
     "Upkeep": Upkeep,
     "Register": Registration,
     "Search": Searching,
+    "Many runs": BulkMethods,
     "Keys and audit": Guarding,
     "Recognise a key": Recognising,
     "Operate": Operators,
@@ -101,6 +103,7 @@ MODEL_PARTS: Mapping[str, Sequence[str]] = {
         "SearchResult",
     ),
     "Handlers and hooks": ("ActionResult", "StepCompleteEvent", "RunCompleteEvent"),
+    "Many runs": ("BulkFilter", "BulkOperation", "BulkItem", "BulkPreview"),
     "Keys and audit": ("ApiKey", "NewApiKey", "AuditEntry"),
     "Operation": (
         *("HealthReport", "HealthCheck", "ReconcileReport", "Repair"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from pulse_temporal.config import EngineOptions, Limits
 from pulse_temporal.errors import (
     ActionFailedError,
+    BulkOverError,
     ConfigurationError,
     CredentialError,
     DefinitionConflictError,
@@ -55,6 +56,12 @@ from pulse_temporal.handlers.logs import HandlerContextFilter
 from pulse_temporal.model.acting import Actor, acting
 from pulse_temporal.model.api_keys import ApiKey, NewApiKey
 from pulse_temporal.model.audit import AuditEntry
+from pulse_temporal.model.bulk import (
+    BulkFilter,
+    BulkItem,
+    BulkOperation,
+    BulkPreview,
+)
 from pulse_temporal.model.definitions import (
     DefinitionSnapshot,
     DefinitionVersion,
@@ -137,6 +144,11 @@ __all__ = [
     "BlockingSignals",
     "BlockingTenant",
     "BoundedCount",
+    "BulkFilter",
+    "BulkItem",
+    "BulkOperation",
+    "BulkOverError",
+    "BulkPreview",
     "ChainRun",
     "ChainSignal",
     "ConditionStep",

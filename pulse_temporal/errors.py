@@ -167,7 +167,7 @@ class IdempotencyConflictError(SignalError):
     """The tenant used this idempotency key before with other content.
 
     Attributes:
-        trigger_id: The trigger that the key belongs to.
+        trigger_id: The trigger, or the bulk operation, that the key belongs to.
     """
 
     code: ClassVar[str] = "idempotency_conflict"
@@ -184,10 +184,7 @@ class NotFoundError(PulseError):
 
 
 class DefinitionConflictError(PulseError):
-    """A definition is not as the caller expects; nothing was changed.
-
-    Its version is not the one that the change was made for, or another definition has its key.
-    Read it again and decide anew.
+    """A definition is not as the caller expects, or another one has its key; nothing was changed.
 
     Attributes:
         definition_id: The definition that conflicts; None when it is not known.
@@ -251,6 +248,12 @@ class RunConflictError(RunError):
     """Another caller changed the run at the same moment; read it again."""
 
     code: ClassVar[str] = "run_conflict"
+
+
+class BulkOverError(PulseError):
+    """A bulk operation is completed, and cannot be aborted any more."""
+
+    code: ClassVar[str] = "bulk_over"
 
 
 class HandlerError(PulseError):

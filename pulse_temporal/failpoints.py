@@ -70,6 +70,9 @@ Failpoint: TypeAlias = Literal[
     "cancel.before_commit",  # run, steps and cancel command are written, not committed
     "cancel.after_commit",  # the cancel is final; Temporal does not know
     "audit.before_write",  # a change is made, not committed; who has made it is not recorded
+    "bulk.before_collected",  # some of an operation's runs are written down, not committed
+    "bulk.before_commit",  # a run is canceled, retried or replayed, and its item says so; the same
+    "bulk.after_commit",  # the item is done, the next one is as it was
     "retry.before_commit",  # the new generation and its start command are written, not committed
     "retry.after_commit",  # the run goes on, by its row; it has no workflow
 ]

@@ -14,6 +14,7 @@ from pulse_temporal.handlers.middleware import CallNext, Middleware
 from pulse_temporal.handlers.registry import ActionHandler, ActionReturn, ConditionHandler
 from pulse_temporal.model.api_keys import Scope
 from pulse_temporal.model.audit import AuditAction
+from pulse_temporal.model.bulk import BulkKind, BulkOutcome, BulkStatus
 from pulse_temporal.model.definitions import PutOutcome, VersionKind
 from pulse_temporal.model.explain import SignalOutcome, VerdictKind
 from pulse_temporal.model.health import CheckName, HealthStatus
@@ -40,6 +41,9 @@ __all__ = [
     "AttemptStatus",
     "Attention",
     "AuditAction",
+    "BulkKind",
+    "BulkOutcome",
+    "BulkStatus",
     "CallNext",
     "ChangeAction",
     "CheckName",

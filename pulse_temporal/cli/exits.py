@@ -9,6 +9,7 @@ from rich.text import Text
 
 from pulse_temporal.cli.paragraphs import printable
 from pulse_temporal.errors import (
+    BulkOverError,
     ConfigurationError,
     CredentialError,
     DefinitionConflictError,
@@ -75,6 +76,7 @@ EXITS: Mapping[type[PulseError], Exit] = {
     IdempotencyConflictError: Exit.CONFLICT,
     EmitBusyError: Exit.CONFLICT,
     TransactionConflictError: Exit.CONFLICT,
+    BulkOverError: Exit.CONFLICT,
     KeyRotatedError: Exit.CONFLICT,
     RunError: Exit.CONFLICT,
     DefinitionError: Exit.FAILED,

@@ -37,7 +37,9 @@ def cancel_runs(
     return act_on(Output(options), (run, *more), deed)
 
 
-def retry_runs(run: str, /, *more: str, options: GlobalOptions = DEFAULTS) -> int:
+def retry_runs(
+    run: str, /, *more: str, reason: str | None = None, options: GlobalOptions = DEFAULTS
+) -> int:
     """Retry failed runs, each from the step that failed; what completed is kept.
 
     Parameters
@@ -46,12 +48,14 @@ def retry_runs(run: str, /, *more: str, options: GlobalOptions = DEFAULTS) -> in
         Id of a run.
     more:
         Ids of further runs.
+    reason:
+        Why, for the audit.
     """
     deed = Deed(
         verb="Retry",
         done="goes on",
         noun="run",
-        act=lambda pulse, each: pulse.runs.retry(each),
+        act=lambda pulse, each: pulse.runs.retry(each, reason=reason),
         advise=_replay_instead,
     )
     return act_on(Output(options), (run, *more), deed)

@@ -205,6 +205,7 @@ def replay_signal(
     *,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     key: str | None = None,
+    reason: str | None = None,
     options: GlobalOptions = DEFAULTS,
 ) -> int:
     """Run a stored signal again, with the definitions that match it now.
@@ -219,12 +220,16 @@ def replay_signal(
         Evaluate conditions only: no action, no delay, no signal.
     key:
         Idempotency key: repeated with it, the command gives the runs of the first time.
+    reason:
+        Why, for the audit.
     """
     out = Output(options)
 
     async def work(pulse: Pulse) -> list[WorkflowRun]:
         found = await full_id(pulse, signal, "signal")
-        return await pulse.signals.replay(found, dry_run=dry_run, idempotency_key=key)
+        return await pulse.signals.replay(
+            found, dry_run=dry_run, idempotency_key=key, reason=reason
+        )
 
     runs = with_pulse(options, work)
     if out.data(runs):

@@ -10,6 +10,7 @@ from functools import cache
 from types import TracebackType
 from typing import Self, TypeVar
 
+from pulse_temporal.engine.bulk import BulkMethods
 from pulse_temporal.engine.definitions import BlockingDefinitions
 from pulse_temporal.engine.flat import FlatMethods
 from pulse_temporal.engine.guarding import Guarding, Recognising
@@ -54,7 +55,9 @@ def _stop_all() -> None:
             engine.stop()
 
 
-class BlockingEngine(FlatMethods, Searching, Guarding, Recognising, Operators, Upkeep, Blocking):
+class BlockingEngine(
+    FlatMethods, Searching, Guarding, BulkMethods, Recognising, Operators, Upkeep, Blocking
+):
     """An engine whose methods wait for their result instead of being awaited.
 
     ```python
@@ -131,7 +134,7 @@ class BlockingEngine(FlatMethods, Searching, Guarding, Recognising, Operators, U
         return self._parts.home.call(work)
 
 
-class BlockingTenant(FlatMethods, Searching, Guarding, Blocking):
+class BlockingTenant(FlatMethods, Searching, Guarding, BulkMethods, Blocking):
     """The engine of one tenant, for code that is not async; see ``Engine.for_tenant``.
 
     Attributes:

@@ -9,6 +9,7 @@ from temporalio.client import Client
 
 from pulse_temporal.config import EngineOptions, EngineSettings, GivenSettings
 from pulse_temporal.engine.blocking import BlockingEngine
+from pulse_temporal.engine.bulk import BulkMethods
 from pulse_temporal.engine.definitions import EngineDefinitions
 from pulse_temporal.engine.flat import FlatMethods
 from pulse_temporal.engine.guarding import Guarding, Recognising
@@ -128,6 +129,7 @@ class Engine(
     FlatMethods,
     Searching,
     Guarding,
+    BulkMethods,
     Recognising,
     Operators,
     Upkeep,

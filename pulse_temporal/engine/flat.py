@@ -79,10 +79,15 @@ class FlatMethods(FlatViewMethods):
         dry_run: bool = False,
         tenant_id: str | None = None,
         idempotency_key: str | None = None,
+        reason: str | None = None,
     ) -> list[WorkflowRun]:
         """Run a stored signal again: ``signals.replay``."""
         return await self._signals.replay(
-            trigger_id, dry_run=dry_run, tenant_id=tenant_id, idempotency_key=idempotency_key
+            trigger_id,
+            dry_run=dry_run,
+            tenant_id=tenant_id,
+            idempotency_key=idempotency_key,
+            reason=reason,
         )
 
     @operation
@@ -340,10 +345,15 @@ class FlatMethods(FlatViewMethods):
 
     @operation
     async def retry_run(
-        self, run_id: str, *, tenant_id: str | None = None, by: str | None = None
+        self,
+        run_id: str,
+        *,
+        reason: str | None = None,
+        tenant_id: str | None = None,
+        by: str | None = None,
     ) -> WorkflowRun:
         """Retry a failed run from the step that failed: ``runs.retry``."""
-        return await self._runs.retry(run_id, tenant_id=tenant_id, by=by)
+        return await self._runs.retry(run_id, reason=reason, tenant_id=tenant_id, by=by)
 
     @operation
     async def wait_for_run(

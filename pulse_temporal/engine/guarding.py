@@ -122,12 +122,12 @@ class Guarding(Methods):
     ) -> Page[AuditEntry]:
         """Return one page of who has changed what, newest first.
 
-        Recorded are canceled and retried runs, replayed signals, changed definitions and API
-        keys, each in the transaction of the change.
+        Recorded are canceled and retried runs, replayed signals, bulk operations, changed
+        definitions and API keys, each in the transaction of the change.
 
         Args:
             tenant_id: Narrows to what concerns one tenant.
-            subject_id: Narrows to a run, signal, definition or key.
+            subject_id: Narrows to a run, signal, definition, key or bulk operation.
             action: Narrows to one, such as ``run.cancel``.
             limit: 1 to 500.
             cursor: ``next_cursor`` of the page before.

@@ -207,7 +207,12 @@ class RunMethods(RunViewMethods, RunWatchMethods):
 
     @operation
     async def retry(
-        self, run_id: str, *, tenant_id: str | None = None, by: str | None = None
+        self,
+        run_id: str,
+        *,
+        reason: str | None = None,
+        tenant_id: str | None = None,
+        by: str | None = None,
     ) -> WorkflowRun:
         """Retry a failed run from the step that failed; what completed is kept.
 
@@ -217,6 +222,7 @@ class RunMethods(RunViewMethods, RunWatchMethods):
 
         Args:
             run_id: Which run.
+            reason: Why, for the audit; cut at 1 000 bytes.
             tenant_id: Narrows to one tenant.
             by: Who retries, for the timeline: a person's name or address, for example. None: who
                 is named by ``acting``.
@@ -227,7 +233,7 @@ class RunMethods(RunViewMethods, RunWatchMethods):
             RunConflictError: Somebody else retried it at the same moment.
         """
         narrowed = self._scope.narrow(tenant_id)
-        run = await self._parts.control.retry(run_id, tenant_id=narrowed, by=by)
+        run = await self._parts.control.retry(run_id, tenant_id=narrowed, reason=reason, by=by)
         self._parts.process.nudge()
         return run
 

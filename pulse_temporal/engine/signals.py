@@ -110,6 +110,7 @@ class SignalMethods(SignalViewMethods):
         dry_run: bool = False,
         tenant_id: str | None = None,
         idempotency_key: str | None = None,
+        reason: str | None = None,
     ) -> list[WorkflowRun]:
         """Run a stored signal again, with the definitions that match it now.
 
@@ -124,6 +125,7 @@ class SignalMethods(SignalViewMethods):
             idempotency_key: A replay that is repeated with the same key, of the tenant, gives the
                 runs of the first time instead of new ones. Give one wherever a call may be
                 repeated: after an error, or by a button that is pressed twice.
+            reason: Why, for the audit; cut at 1 000 bytes.
 
         Returns:
             The new runs, oldest definition first; empty when nothing matches.
@@ -141,6 +143,7 @@ class SignalMethods(SignalViewMethods):
             tenant_id=self._scope.narrow(tenant_id),
             is_dry_run=dry_run,
             key=idempotency_key,
+            reason=reason,
         )
 
     @operation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from temporalio.client import Client
 
@@ -13,6 +14,8 @@ from pulse_temporal.handlers.hooks import RunHook, StepHook
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.postgres.connection import Pool
+from pulse_temporal.services.bulk.operations import BulkOperations
+from pulse_temporal.services.bulk.runner import BulkRunner
 from pulse_temporal.services.care.maintenance import Maintenance
 from pulse_temporal.services.care.reconcile import Reconciler
 from pulse_temporal.services.definitions.definitions import Definitions
@@ -33,6 +36,7 @@ from pulse_temporal.services.views.operating import OperatorViews
 from pulse_temporal.services.views.runs import RunViews
 from pulse_temporal.services.views.signals import SignalViews
 from pulse_temporal.store.database import Database
+from pulse_temporal.store.outbox import Subject
 from pulse_temporal.worker.activities import Activities
 from pulse_temporal.worker.greeting import Greeting
 from pulse_temporal.worker.link import Link
@@ -60,6 +64,8 @@ class Parts:
         feed: Tells who watches a run that it has changed.
         api_keys: Makes and recognises keys.
         audit: Reads who has changed what.
+        bulk: Starts and reads bulk operations.
+        bulk_runner: Does what they ask for, in workers.
         waiter: Waits for runs to end.
         maintenance: Compares with Temporal, and checks health.
         process: The loops of a started engine.
@@ -81,6 +87,8 @@ class Parts:
     feed: RunFeed
     api_keys: ApiKeys
     audit: Audit
+    bulk: BulkOperations
+    bulk_runner: BulkRunner
     waiter: RunWaiter
     maintenance: Maintenance
     process: Process
@@ -135,6 +143,12 @@ def wire(
     )
     greeting = Greeting(presence, options)
     link = Link(temporal, dispatcher, activities, presence, options, greet=greeting.say)
+    control = RunControl(database, observers)
+    relays: dict[Subject, Relay] = {
+        subject: Relay(database, dispatcher, options, subject=subject)
+        for subject in get_args(Subject)
+    }
+    bulk_runner = BulkRunner(database, control, emitter, options, started=relays["runs"].nudge)
     process = Process(
         database,
         registry,
@@ -142,10 +156,8 @@ def wire(
         presence=presence,
         dispatcher=dispatcher,
         observers=observers,
-        relays={
-            subject: Relay(database, dispatcher, options, subject=subject)
-            for subject in ("runs", "schedules")
-        },
+        relays=relays,
+        bulk=bulk_runner,
         reconciler=reconciler,
         options=options,
     )
@@ -157,7 +169,7 @@ def wire(
         plans=DefinitionPlans(definitions),
         explainer=Explainer(database, emitter.intake, options.limits),
         versions=DefinitionHistory(database),
-        control=RunControl(database, observers),
+        control=control,
         history=History(database),
         run_views=RunViews(database, options),
         signal_views=SignalViews(database),
@@ -165,6 +177,8 @@ def wire(
         feed=RunFeed(database),
         api_keys=ApiKeys(database, clock=clock),
         audit=Audit(database),
+        bulk=BulkOperations(database, options),
+        bulk_runner=bulk_runner,
         waiter=waiter,
         maintenance=Maintenance(database, reconciler, dispatcher, temporal, options, clock=clock),
         process=process,

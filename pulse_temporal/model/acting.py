@@ -85,7 +85,7 @@ def named(by: str | None) -> str | None:
     """
     if by is None:
         actor = present_actor()
-        return None if actor is LIBRARY else actor.name
+        return None if actor == LIBRARY else actor.name
     return noted(by)
 
 

@@ -19,6 +19,8 @@ AuditAction = Literal[
     "definition.enable",
     "definition.disable",
     "definition.delete",
+    "bulk.start",
+    "bulk.abort",
     "key.create",
     "key.rotate",
     "key.revoke",
@@ -35,7 +37,7 @@ class AuditEntry(Value):
         created_at: When, by the clock of Postgres.
         actor: Who, see ``acting``; ``library`` is code that named nobody.
         action: What was done, one of ``AuditAction`` or of a newer release.
-        subject_id: To which run, signal, definition or key.
+        subject_id: To which run, signal, definition, key or bulk operation.
         reason: Why, in the words of who did it.
         detail: Facts that go with the action, such as ``{"version": 4}`` of a definition, whose
             content its versions keep. Never payloads or secrets.

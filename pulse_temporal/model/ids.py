@@ -6,8 +6,9 @@ from typing import Literal
 
 from uuid_utils import uuid7
 
-IdKind = Literal["trg", "wfd", "run", "stp", "log", "wrk", "key", "aud"]
-"""Trigger, workflow definition, run, step run, log line, worker, API key, audit entry."""
+IdKind = Literal["trg", "wfd", "run", "stp", "log", "wrk", "key", "aud", "blk"]
+"""Trigger, workflow definition, run, step run, log line, worker, API key, audit entry, bulk
+operation."""
 
 
 def new_id(kind: IdKind) -> str:

@@ -12,6 +12,7 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import ConfigurationError, PulseError
 from pulse_temporal.failpoints import arm_from_environment, warn_of_failpoints
 from pulse_temporal.handlers.registry import Registry
+from pulse_temporal.services.bulk.runner import BulkRunner
 from pulse_temporal.services.care.reconcile import Reconciler
 from pulse_temporal.services.outbox.dispatch import Dispatcher
 from pulse_temporal.services.outbox.relay import Relay
@@ -32,7 +33,7 @@ LEFT_PATIENCE = timedelta(seconds=5)
 
 
 class Process:
-    """Runs the loops of a started engine: link, relays, observers, presence, reconciler.
+    """Runs the loops of a started engine: link, relays, observers, presence, reconciler, bulk.
 
     Args:
         database: Closed with the process.
@@ -42,6 +43,7 @@ class Process:
         dispatcher: Starts runs; has a client while Temporal is connected.
         observers: Calls the application's hooks.
         relays: One for each subject of the outbox.
+        bulk: Does what bulk operations ask for.
         reconciler: Compares with Temporal now and then.
         options: Of the engine.
     """
@@ -56,6 +58,7 @@ class Process:
         dispatcher: Dispatcher,
         observers: Observers,
         relays: Mapping[Subject, Relay],
+        bulk: BulkRunner,
         reconciler: Reconciler,
         options: EngineOptions,
     ) -> None:
@@ -66,6 +69,7 @@ class Process:
         self.dispatcher = dispatcher
         self.observers = observers
         self.relays = relays
+        self.bulk = bulk
         self.reconciler = reconciler
         self.options = options
         self._link = link
@@ -106,7 +110,7 @@ class Process:
         """Check what the start depends on, start the loops, and wait until the link is ready."""
         self._link.begin()
         self.presence.begin()
-        for part in (self.dispatcher, self.observers, *self.relays.values()):
+        for part in (self.dispatcher, self.observers, self.bulk, *self.relays.values()):
             part.begin()
         self._check_pool(work=work)
         warn_of_failpoints()
@@ -199,6 +203,7 @@ class Process:
             loops |= {
                 "publisher": self.presence.run,
                 "reconciler": self._keep_reconciling,
+                "bulk operations": self.bulk.run,
             }
         try:
             async with asyncio.TaskGroup() as group:

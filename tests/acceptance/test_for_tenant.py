@@ -47,6 +47,9 @@ CALLS: dict[str, Call] = {
     "explain": lambda view, other: view.explain(other["trigger"]),
     "replay": lambda view, other: view.replay(other["trigger"]),
     "get_step": lambda view, other: view.get_step(other["run"], "0"),
+    "abort_bulk": lambda view, other: view.abort_bulk(other["bulk"]),
+    "repeat_bulk": lambda view, other: view.repeat_bulk(other["bulk"]),
+    "list_bulk_items": lambda view, other: view.list_bulk_items(other["bulk"]),
     "revoke_api_key": lambda view, other: view.revoke_api_key(other["key"]),
     "rotate_api_key": lambda view, other: view.rotate_api_key(other["key"]),
     "signal_chain": lambda view, other: view.signal_chain(other["trigger"]),
@@ -70,6 +73,8 @@ QUESTIONS: dict[str, Call] = {
     ),
     "list_run_summaries of a resource": lambda view, _: view.list_run_summaries(resource_id="r1"),
     "list_run_summaries of a type": lambda view, _: view.list_run_summaries(signal_type="t"),
+    "list_bulk": lambda view, _: view.list_bulk(),
+    "get_bulk": lambda view, other: view.get_bulk(other["bulk"]),
     "list_api_keys": lambda view, _: view.list_api_keys(),
     "list_audit": lambda view, _: view.list_audit(),
     "list_audit of a definition": lambda view, other: view.list_audit(
@@ -112,9 +117,11 @@ async def _of_globex(pulse: PulseTest) -> dict[str, str]:
     await pulse.engine.wait_for_run(run_id)
     (step,) = await pulse.engine.get_run_steps(run_id)
     key = await pulse.engine.create_api_key("ci", scopes=["runs:read"], tenant_id="globex")
+    bulk = await pulse.engine.start_bulk("retry", run_ids=["run_1"], tenant_id="globex")
     return {
         "definition": definition.id,
         "key": key.key.id,
+        "bulk": bulk.id,
         "trigger": trigger.id,
         "run": run_id,
         "step": step.id,

@@ -16,6 +16,7 @@ CODES = {
     Exit.UNREACHABLE: {"embedded_service", "postgres_unavailable", "temporal_unavailable"},
     Exit.NOT_FOUND: {"not_found"},
     Exit.CONFLICT: {
+        "bulk_over",
         "definition_conflict",
         "emit_busy",
         "key_rotated",

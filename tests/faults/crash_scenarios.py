@@ -252,6 +252,14 @@ async def retry_when_failed(play: Play) -> None:
     await play.first_run("completed")
 
 
+async def retry_in_bulk(play: Play) -> None:
+    """Retry whatever has failed until now, once."""
+    await play.emit()
+    await play.first_run("failed", "completed")
+    await play.engine.start_bulk("retry", filter={}, tenant_id=TENANT, idempotency_key="once")
+    await play.first_run("completed")
+
+
 async def cancel_when_waiting(play: Play) -> None:
     """Cancel the run once it waits."""
     await play.emit()
@@ -432,6 +440,11 @@ SCENARIOS: Mapping[str, Scenario] = {
             "finish_parallel.after_write@2 dispatch.before_start@2 dispatch.after_start@2",
             "step.after_handler@4 step.after_record@4 finish_run.after_write@2",
         ),
+    ),
+    "bulk": Scenario(
+        retry_in_bulk,
+        {SIGNAL: [_work("kept"), BREAKS]},
+        points("audit.before_write@2 bulk.before_collected bulk.before_commit bulk.after_commit"),
     ),
     "failure": Scenario(
         emit_alone,

@@ -156,7 +156,7 @@ class Transactions:
     async def retry(self, stage: Stage) -> None:
         """Retry the run once it has failed."""
         await self.mirror.finish_run(stage.root, error="no")
-        await self.control.retry(stage.run_id, tenant_id=TENANT, by=None)
+        await self.control.retry(stage.run_id, tenant_id=TENANT, reason=None, by=None)
 
     async def record_cancel(self, stage: Stage) -> None:
         """Make a cancel final that came from Temporal."""

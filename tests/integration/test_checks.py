@@ -10,16 +10,20 @@ import asyncpg
 import pytest
 
 from pulse_temporal import MigrationError
+from pulse_temporal.model.bulk import BulkKind, BulkOutcome, BulkStatus
 from pulse_temporal.model.definitions import VersionKind
 from pulse_temporal.model.runs import AttemptStatus, RunStatus, StepStatus
 from pulse_temporal.model.timeline import TimelineEntryType
 from pulse_temporal.store.outbox import CommandKind
-from tests.harness import PulseTest, eventually
+from tests.harness import TENANT, PulseTest, eventually
 
 STORED_EVENTS = set(get_args(TimelineEntryType)) - {"run_created", "log"}
 """A run's creation and its log lines are told by their own rows."""
 
 SETS = {
+    ("pulse_bulk_operations", "kind"): set(get_args(BulkKind)),
+    ("pulse_bulk_operations", "status"): set(get_args(BulkStatus)),
+    ("pulse_bulk_items", "outcome"): set(get_args(BulkOutcome)),
     ("pulse_outbox", "kind"): set(get_args(CommandKind)),
     ("pulse_run_control", "closed_as"): {"canceled", "failed"},
     ("pulse_step_attempts", "status"): set(get_args(AttemptStatus)),
@@ -65,7 +69,8 @@ async def emit_one(pulse: PulseTest, connection: asyncpg.Connection) -> None:
     """Put a row into every table that has a check."""
     pulse.action("pay")
     await pulse.define("order.paid", "pay")
-    await pulse.emit("order.paid")
+    trigger = await pulse.emit("order.paid")
+    await pulse.engine.start_bulk("cancel", run_ids=trigger.run_ids, tenant_id=TENANT)
     await connection.execute(ONE_ROW_EACH)
 
 

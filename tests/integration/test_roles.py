@@ -21,6 +21,7 @@ from pulse_temporal import (
     create_engine,
 )
 from pulse_temporal.embedded import EmbeddedServices
+from pulse_temporal.engine.bulk import BulkMethods
 from pulse_temporal.engine.flat import FlatMethods
 from pulse_temporal.engine.guarding import Guarding, Recognising
 from pulse_temporal.engine.lifecycle import Lifecycle, Upkeep
@@ -29,6 +30,7 @@ from pulse_temporal.engine.searching import Searching
 from pulse_temporal.store.rights import needed_rights
 from pulse_temporal.testing import action, condition, delay, parallel
 from tests.harness import SOURCE, TENANT, PulseTest, make_pulse
+from tests.integration.bulk_calls import BULK_READS, BULK_WRITES, failed_bulk
 
 GRANTS = Path(__file__).parents[2] / "docs" / "operate" / "roles.sql"
 SIGNAL = {"tenantId": TENANT, "source": SOURCE, "type": "order.paid"}
@@ -208,6 +210,7 @@ async def revoke(engine: Engine, _: Known) -> object:
 
 Method = Callable[[Engine, Known], Awaitable[object]]
 READS: dict[str, Method] = {
+    **BULK_READS,
     "count_runs": lambda engine, known: engine.count_runs(definition_id=known.definition.id),
     "explain": lambda engine, known: engine.explain(known.failed.trigger_id),
     "get_failed_runs": lambda engine, _: engine.get_failed_runs(),
@@ -242,6 +245,7 @@ READS: dict[str, Method] = {
     "wait_for_run": lambda engine, known: engine.wait_for_run(known.failed.id),
 }
 WRITES: dict[str, Method] = {
+    **BULK_WRITES,
     "migrate": lambda engine, _: engine.migrate(),
     "emit": lambda engine, _: engine.emit(SIGNAL),
     "emit_many": lambda engine, _: engine.emit_many([SIGNAL, SIGNAL]),
@@ -269,7 +273,8 @@ WRITES: dict[str, Method] = {
 
 def test_every_method_is_tried_with_the_documented_grants() -> None:
     """What the tests below call of themselves comes to it."""
-    groups = (FlatMethods, Guarding, Lifecycle, Operators, Recognising, Searching, Upkeep)
+    people = (Guarding, Operators, Recognising)
+    groups = (FlatMethods, BulkMethods, Lifecycle, Searching, Upkeep, *people)
     methods = {name for group in groups for name in dir(group) if not name.startswith("_")}
 
     assert methods == {*READS, *WRITES, "start", "stop", "check_health"}
@@ -284,6 +289,7 @@ async def make_known(pulse: PulseTest) -> Known:
     assert failed.status == "failed"
     (waiting,) = (await pulse.emit("order.late", idempotencyKey="late")).run_ids
     await new_key(pulse.engine)
+    await failed_bulk(pulse.engine)
     return Known(failed, waiting, definition)
 
 

@@ -12,18 +12,18 @@ from pulse_temporal.errors import (
     TransactionInDoubtError,
 )
 from pulse_temporal.model.runs import WorkflowRun
-from pulse_temporal.model.values import Name
+from pulse_temporal.model.values import JsonObject, Name
 from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.services.runs.history import History
 from pulse_temporal.services.signals.emit import Emitter
-from pulse_temporal.store import audit, replays
+from pulse_temporal.store import audit, replays, triggers
 from pulse_temporal.store.rows import required
 from pulse_temporal.store.triggers import NewTrigger
 
 KEY: TypeAdapter[str] = TypeAdapter(Name)
 
 
-async def replay(
+async def replay(  # noqa: PLR0913 - all but the first three are given by name
     emitter: Emitter,
     history: History,
     trigger_id: str,
@@ -31,6 +31,7 @@ async def replay(
     tenant_id: str | None,
     is_dry_run: bool,
     key: str | None,
+    reason: str | None,
 ) -> list[WorkflowRun]:
     """Plan replay runs for a stored trigger; see ``Engine.replay``."""
     trigger = await history.get_trigger(trigger_id, tenant_id=tenant_id)
@@ -38,9 +39,9 @@ async def replay(
         raise NotFoundError(f"There is no trigger {trigger_id}.")
     again = emitter.intake.replay(trigger, is_dry_run=is_dry_run)
     if key is None:
-        run_ids = await _planned(emitter, again)
+        run_ids = await _planned(emitter, again, reason=reason)
     else:
-        run_ids = await _planned_once(emitter, again, key=_checked(key))
+        run_ids = await _planned_once(emitter, again, key=_checked(key), reason=reason)
     try:
         return await history.read_runs(run_ids)
     except StoreError as error:
@@ -56,14 +57,59 @@ async def replay(
         ) from error.__cause__
 
 
-async def _planned(emitter: Emitter, again: NewTrigger) -> tuple[str, ...]:
+async def replay_in(  # noqa: PLR0913 - all but the first three are given by name
+    session: Session,
+    emitter: Emitter,
+    trigger_id: str,
+    *,
+    tenant_id: str,
+    key: str,
+    reason: str | None,
+    detail: JsonObject,
+) -> tuple[str, ...] | None:
+    """Plan replay runs in a transaction; return their ids, None: they were planned before.
+
+    Args:
+        session: In the transaction.
+        emitter: Of the engine.
+        trigger_id: The signal.
+        tenant_id: Whose it is.
+        key: A replay of this key happens once.
+        reason: For the audit.
+        detail: For the audit.
+
+    Raises:
+        NotFoundError: There is no such trigger.
+    """
+    trigger = await triggers.get_trigger(session, trigger_id, tenant_id=tenant_id)
+    if trigger is None:
+        raise NotFoundError(f"There is no trigger {trigger_id}.")
+    again = emitter.intake.replay(trigger, is_dry_run=False)
+    is_new = await replays.take(
+        session, tenant_id=tenant_id, key=key, trigger_id=trigger_id, is_dry_run=False
+    )
+    if not is_new:
+        return None
+    run_ids = await _store(emitter, session, again, reason=reason, detail=detail)
+    await replays.note(session, tenant_id=tenant_id, key=key, run_ids=run_ids)
+    return run_ids
+
+
+async def _planned(emitter: Emitter, again: NewTrigger, *, reason: str | None) -> tuple[str, ...]:
     """Plan the runs of a replay, whatever was replayed before, and return their ids."""
     async with emitter.transaction() as connection:
         session = await emitter.database.join(connection)
-        return await _store(emitter, session, again)
+        return await _store(emitter, session, again, reason=reason)
 
 
-async def _store(emitter: Emitter, session: Session, again: NewTrigger) -> tuple[str, ...]:
+async def _store(
+    emitter: Emitter,
+    session: Session,
+    again: NewTrigger,
+    *,
+    reason: str | None,
+    detail: JsonObject | None = None,
+) -> tuple[str, ...]:
     """Plan the runs of a replay in a transaction, and record who has asked for them."""
     stored = await emitter.writer.store(again, connection=session.connection)
     await audit.record(
@@ -71,12 +117,15 @@ async def _store(emitter: Emitter, session: Session, again: NewTrigger) -> tuple
         "signal.replay",
         again.id,
         tenant_id=again.signal.tenant_id,
-        detail={"dryRun": again.is_dry_run, "runs": len(stored.run_ids)},
+        reason=reason,
+        detail={"dryRun": again.is_dry_run, "runs": len(stored.run_ids), **(detail or {})},
     )
     return stored.run_ids
 
 
-async def _planned_once(emitter: Emitter, again: NewTrigger, *, key: str) -> tuple[str, ...]:
+async def _planned_once(
+    emitter: Emitter, again: NewTrigger, *, key: str, reason: str | None
+) -> tuple[str, ...]:
     """Plan the runs of a replay and return their ids, or those that were planned under its key.
 
     Key and runs commit together: a repetition after a lost answer finds both, or neither.
@@ -96,7 +145,7 @@ async def _planned_once(emitter: Emitter, again: NewTrigger, *, key: str) -> tup
             is_dry_run=again.is_dry_run,
         )
         if is_new:
-            run_ids = await _store(emitter, session, again)
+            run_ids = await _store(emitter, session, again, reason=reason)
             await replays.note(session, tenant_id=tenant_id, key=key, run_ids=run_ids)
             return run_ids
         first = required(await replays.find(session, tenant_id=tenant_id, key=key), "a replay")

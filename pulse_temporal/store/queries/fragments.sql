@@ -214,6 +214,24 @@ r.created_at >= coalesce(:since::timestamptz, '-infinity')
         )
     )
 
+-- fragment: failed_step(r)
+-- Joins the step at which a run has failed, as f.
+LEFT JOIN LATERAL (
+    SELECT
+        s.step_name, coalesce(s.path, s.step_index::text) AS path,
+        left(s.error_message, 500) AS error
+    FROM pulse_workflow_step_runs AS s
+    WHERE s.run_id = r.id AND s.status = 'failed' AND s.step_type <> 'parallel'
+    ORDER BY s.path_numbers LIMIT 1
+) AS f ON true
+
+-- fragment: error_kind(r)
+-- Of a failed run, with failed_step: its error, in which numbers and hexadecimal ids stand as #.
+left(regexp_replace(
+    coalesce(f.error, left(r.error_message, 500)),
+    '\m(?:0x)?[0-9a-fA-F]*[0-9][0-9a-fA-F]*\M|[0-9]+', '#', 'g'
+), 300)
+
 -- fragment: step_summary(s)
 -- A step as lists and pages show it.
 s.id, coalesce(s.path, s.step_index::text) AS path, s.step_name AS name, s.step_type AS type,
@@ -268,3 +286,14 @@ LEFT JOIN LATERAL (
         s.path_numbers
     LIMIT 1
 ) AS cur ON true
+
+-- fragment: bulk_columns
+-- A bulk operation as it is read.
+id, tenant_id, kind, name, reason, filter::text AS filter, repeats, status, rate, actor_id,
+actor_name, actor_kind, items, done, failed, skipped, created_at, ended_at
+
+-- fragment: is_meant(r)
+-- Of a run of a page, with failed_step: something can be done to it, and it has failed as is asked.
+r.status = ANY (:statuses::text[]) AND (NOT :is_ours::bool OR r.engine = 'temporal')
+    AND (:failed_step::text IS NULL OR f.step_name = :failed_step)
+    AND (:error::text IS NULL OR {{error_kind(r)}} = :error)

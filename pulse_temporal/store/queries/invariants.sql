@@ -115,3 +115,31 @@ UNION ALL
 SELECT r.id FROM pulse_workflow_runs AS r
 JOIN pulse_workflow_definitions AS d ON d.id = r.definition_id
 WHERE d.tenant_id <> r.tenant_id;
+
+-- name: bulk_counts_contradict_items
+-- What an operation has counted is what its items say, and it is over when none is left.
+SELECT o.id FROM pulse_bulk_operations AS o
+CROSS JOIN LATERAL (
+    SELECT
+        count(*) AS items,
+        count(*) FILTER (WHERE i.outcome = 'done') AS done,
+        count(*) FILTER (WHERE i.outcome = 'failed') AS failed,
+        count(*) FILTER (WHERE i.outcome = 'skipped') AS skipped,
+        count(*) FILTER (WHERE i.outcome = 'pending') AS pending
+    FROM pulse_bulk_items AS i
+    WHERE i.operation_id = o.id AND i.tenant_id = o.tenant_id
+) AS told
+WHERE (o.items, o.done, o.failed, o.skipped)
+        <> (told.items, told.done, told.failed, told.skipped)
+    OR (o.status = 'completed' AND told.pending > 0)
+    OR (o.status = 'running' AND told.pending = 0)
+    OR (o.ended_at IS NOT NULL) <> (o.status IN ('completed', 'aborted'));
+
+-- name: bulk_retried_more_than_once
+-- An operation retries each run once, and says so where it has.
+SELECT i.run_id AS id FROM pulse_bulk_items AS i
+JOIN pulse_bulk_operations AS o ON o.id = i.operation_id AND o.kind = 'retry'
+WHERE (
+    SELECT count(*) FROM pulse_audit AS a
+    WHERE a.subject_id = i.run_id AND a.action = 'run.retry' AND a.detail ->> 'bulk' = o.id
+) <> (i.outcome = 'done')::int;

@@ -155,7 +155,9 @@ SELECT
 -- and hexadecimal ids stand as #; newest group first.
 -- since: inclusive, NULL for any; walk: runs that are looked at.
 WITH newest AS (
-    SELECT r.id, r.tenant_id, r.definition_id, r.failed_at, left(r.error_message, 500) AS error
+    SELECT
+        r.id, r.tenant_id, r.definition_id, r.failed_at,
+        left(r.error_message, 500) AS error_message
     FROM pulse_workflow_runs AS r
     WHERE r.status = 'failed'
         AND r.tenant_id = :tenant_id  -- only failures
@@ -168,21 +170,9 @@ WITH newest AS (
     ORDER BY r.created_at DESC, r.id DESC
     LIMIT :walk::int
 ), told AS (
-    SELECT
-        n.*, f.step_name, f.path,
-        left(regexp_replace(
-            coalesce(f.error, n.error),
-            '\m(?:0x)?[0-9a-fA-F]*[0-9][0-9a-fA-F]*\M|[0-9]+', '#', 'g'
-        ), 300) AS kind
+    SELECT n.*, f.step_name, f.path, {{error_kind(n)}} AS kind
     FROM newest AS n
-    LEFT JOIN LATERAL (
-        SELECT
-            s.step_name, coalesce(s.path, s.step_index::text) AS path,
-            left(s.error_message, 500) AS error
-        FROM pulse_workflow_step_runs AS s
-        WHERE s.run_id = n.id AND s.status = 'failed' AND s.step_type <> 'parallel'
-        ORDER BY s.path_numbers LIMIT 1
-    ) AS f ON true
+    {{failed_step(n)}}
 )
 SELECT
     g.tenant_id, g.definition_id, d.name AS definition_name, g.step_name, g.paths[1] AS path,
@@ -194,7 +184,7 @@ FROM (
         min(failed_at) AS first_failed_at, max(failed_at) AS last_failed_at,
         array_agg(id ORDER BY failed_at DESC NULLS LAST, id DESC) AS ids,
         array_agg(path ORDER BY failed_at DESC NULLS LAST, id DESC) AS paths,
-        array_agg(error ORDER BY failed_at DESC NULLS LAST, id DESC) AS errors
+        array_agg(error_message ORDER BY failed_at DESC NULLS LAST, id DESC) AS errors
     FROM told
     GROUP BY tenant_id, definition_id, step_name, kind
 ) AS g

@@ -1,0 +1,1 @@
+"""Bulk operations: one deed on many runs, which workers do run by run."""
