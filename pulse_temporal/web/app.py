@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pulse_temporal.engine.facade import Engine
 from pulse_temporal.errors import (
+    CredentialError,
     InvalidInputError,
     NotFoundError,
     PostgresUnavailableError,
@@ -74,7 +75,8 @@ def asgi(
 
     Args:
         engine: What is shown; whoever has started it stops it.
-        authenticate: Tells who asks. None: only whoever works at this machine, with all rights.
+        authenticate: Tells who asks, without an API key. None: only whoever works at this
+            machine, with all rights.
         options: None for what ``PULSE_WEB_<OPTION>`` says.
 
     Raises:
@@ -83,7 +85,8 @@ def asgi(
     chosen = options or web_options()
     topics = Topics(chosen)
     app = FastAPI(title="Pulse", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.site = Site(engine, chosen, Identity(authenticate), Renderer(chosen), topics)
+    identity = Identity(authenticate, engine.authenticate_api_key)
+    app.state.site = Site(engine, chosen, identity, Renderer(chosen), topics)
     app.mount("/static", _Assets(directory=STATIC), name="static")
     routers = (places.router, places.tenant_router, overview.router, runs.router, run.router)
     for router in (*routers, failures.router, signals.router):
@@ -204,6 +207,7 @@ ANSWERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Respo
     TemporalUnavailableError: _unavailable,
     SchemaError: _unavailable,
     PulseError: _failed,
+    CredentialError: _unknown,
     UnknownPrincipalError: _unknown,
     ScopeMissingError: _forbidden,
     TooManyStreamsError: _too_many,

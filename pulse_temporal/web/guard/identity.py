@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pulse_temporal.errors import NotFoundError
+from pulse_temporal.errors import CredentialError, NotFoundError
+from pulse_temporal.model.api_keys import ApiKey
 from pulse_temporal.web.guard.hosts import is_loopback, name_of
-from pulse_temporal.web.guard.principal import DEV, Authenticate, Principal, Scope
+from pulse_temporal.web.guard.principal import DEV, SCOPES, Authenticate, Principal, Scope
 
 PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+KEY_PREFIX = "pulse_sk_"
+
+FindKey = Callable[[str], Awaitable[ApiKey]]
+"""Gives the API key that a token is of, as ``Engine.authenticate_api_key`` does."""
 
 
 class UnknownPrincipalError(Exception):
@@ -34,22 +41,30 @@ class InsteadError(Exception):
 
 
 class Identity:
-    """Recognises who asks.
+    """Recognises who asks: programs by their API key, people in the application's own way.
 
     Args:
         authenticate: The application's own way; None: only whoever works at this machine.
+        find_key: Recognises API keys.
     """
 
-    def __init__(self, authenticate: Authenticate | None) -> None:
+    def __init__(self, authenticate: Authenticate | None, find_key: FindKey) -> None:
         self._authenticate = authenticate
+        self._find_key = find_key
 
     async def principal(self, request: Request) -> Principal:
         """Return who asks.
 
         Raises:
+            CredentialError: The token is none of ours, or not any more; its subclasses say which.
             UnknownPrincipalError: Nobody that is known.
             InsteadError: The application answers itself.
         """
+        token = bearer_token(request)
+        if token is not None and token.startswith(KEY_PREFIX):
+            return _principal_of(await self._find_key(token))
+        if self._authenticate is None and token is not None:
+            raise CredentialError("The token is no API key of Pulse; those begin with pulse_sk_.")
         if self._authenticate is not None:
             found = await self._authenticate(request)
         else:
@@ -59,6 +74,23 @@ class Identity:
         if found is None:
             raise UnknownPrincipalError("Sign in to see this page.")
         return found
+
+
+def bearer_token(request: Request) -> str | None:
+    """Return the token that a request shows in ``Authorization: Bearer``; None without one."""
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else None
+
+
+def _principal_of(key: ApiKey) -> Principal:
+    """Return who shows a key; scopes that only a newer release knows allow nothing here."""
+    return Principal(
+        id=key.id,
+        name=key.name,
+        kind="key",
+        tenants="*" if key.tenant_id is None else frozenset({key.tenant_id}),
+        scopes=frozenset(scope for scope in SCOPES if scope in key.scopes),
+    )
 
 
 def check_tenant(principal: Principal, tenant_id: str) -> None:
