@@ -9,12 +9,15 @@ from __future__ import annotations
 from pulse_temporal.web.app import asgi
 from pulse_temporal.web.guard.principal import SCOPES, Authenticate, Principal, Scope
 from pulse_temporal.web.options import WebOptions, web_options
+from pulse_temporal.web.redaction import Redact, ValueKind
 
 __all__ = [
     "SCOPES",
     "Authenticate",
     "Principal",
+    "Redact",
     "Scope",
+    "ValueKind",
     "WebOptions",
     "asgi",
     "web_options",

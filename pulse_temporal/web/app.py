@@ -35,6 +35,7 @@ from pulse_temporal.web.guard.identity import (
 from pulse_temporal.web.guard.principal import Authenticate
 from pulse_temporal.web.options import WebOptions, web_options
 from pulse_temporal.web.pages import failures, overview, places, run, runs, signals
+from pulse_temporal.web.redaction import Redact, Redaction
 from pulse_temporal.web.render import STATIC, Renderer
 from pulse_temporal.web.topics import TooManyStreamsError, Topics
 
@@ -62,6 +63,7 @@ def asgi(
     engine: Engine,
     *,
     authenticate: Authenticate | None = None,
+    redact: Redact | None = None,
     options: WebOptions | None = None,
 ) -> Pages:
     """Return the pages of an engine, as an application to mount or to serve.
@@ -77,6 +79,9 @@ def asgi(
         engine: What is shown; whoever has started it stops it.
         authenticate: Tells who asks, without an API key. None: only whoever works at this
             machine, with all rights.
+        redact: Called as ``redact(principal, kind, value)`` for each payload, result, config, data
+            of a log line and error text that somebody may see, before it leaves; returns what
+            they are shown. Where it raises, the value is hidden.
         options: None for what ``PULSE_WEB_<OPTION>`` says.
 
     Raises:
@@ -86,7 +91,7 @@ def asgi(
     topics = Topics(chosen)
     app = FastAPI(title="Pulse", docs_url=None, redoc_url=None, openapi_url=None)
     identity = Identity(authenticate, engine.authenticate_api_key)
-    app.state.site = Site(engine, chosen, identity, Renderer(chosen), topics)
+    app.state.site = Site(engine, chosen, identity, Renderer(chosen), topics, Redaction(redact))
     app.mount("/static", _Assets(directory=STATIC), name="static")
     routers = (places.router, places.tenant_router, overview.router, runs.router, run.router)
     for router in (*routers, failures.router, signals.router):

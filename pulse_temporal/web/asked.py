@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 from urllib.parse import parse_qs
 
 from fastapi import Depends
@@ -16,11 +17,14 @@ from pulse_temporal.errors import InvalidInputError, NotFoundError
 from pulse_temporal.web.guard.identity import Identity, check_scope, check_tenant
 from pulse_temporal.web.guard.principal import Principal, Scope
 from pulse_temporal.web.options import WebOptions
+from pulse_temporal.web.redaction import Redaction
 from pulse_temporal.web.render import Renderer
 from pulse_temporal.web.topics import Topics
 from pulse_temporal.web.urls import from_segment, segment
 
 MOST_FORM_BYTES = 64 * 1024
+
+Shown = TypeVar("Shown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Site:
     identity: Identity
     renderer: Renderer
     topics: Topics
+    redaction: Redaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,15 @@ class Asked:
             ScopeMissingError: It may not.
         """
         check_scope(self.principal, scope)
+
+    def shown(self, value: Shown) -> Shown:
+        """Return a model, or a list of them, with the values in it as the principal sees them."""
+        return self.site.redaction.of(self.principal, value)
+
+    @property
+    def sharing(self) -> Hashable:
+        """What all share who are shown the same page: their rights, and what is redacted."""
+        return self.principal.scopes, self.site.redaction.key(self.principal)
 
     @property
     def frame(self) -> dict[str, object]:

@@ -22,7 +22,7 @@ from playwright.async_api import (
 )
 from typing_extensions import override
 
-from pulse_temporal.web import WebOptions, asgi
+from pulse_temporal.web import Authenticate, Redact, WebOptions, asgi
 from tests.harness import PulseTest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -60,9 +60,20 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def served(pulse: PulseTest, options: WebOptions | None = None) -> AsyncGenerator[str]:
+async def served(
+    pulse: PulseTest,
+    options: WebOptions | None = None,
+    *,
+    authenticate: Authenticate | None = None,
+    redact: Redact | None = None,
+) -> AsyncGenerator[str]:
     """Serve the pages of an engine, and give their address."""
-    pages = asgi(pulse.engine, options=options or WebOptions())
+    pages = asgi(
+        pulse.engine,
+        authenticate=authenticate,
+        redact=redact,
+        options=options or WebOptions(),
+    )
     with socket.create_server(("127.0.0.1", 0)) as listening:
         config = uvicorn.Config(pages, log_level="error", lifespan="off")
         server = _Server(config)

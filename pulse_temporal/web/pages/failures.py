@@ -14,4 +14,5 @@ router = APIRouter(prefix="/t/{tenant}")
 async def show_failures(ask: Ask) -> HTMLResponse:
     """Show a tenant's failures."""
     ask.check("runs:read")
-    return ask.page("failures.html", here="failures", groups=await ask.engine.runs.failures())
+    groups = ask.shown(await ask.engine.runs.failures())
+    return ask.page("failures.html", here="failures", groups=groups)

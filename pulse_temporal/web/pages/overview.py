@@ -32,6 +32,6 @@ async def show_overview(ask: Ask) -> HTMLResponse:
         here="overview",
         list=read_run_list(ask.base, ask.request.query_params),
         counts=counts,
-        needed=[each for each in needed if each],
-        groups=(await runs.failures())[:SHOWN],
+        needed=[(name, ask.shown(page)) for name, page in filter(None, needed)],
+        groups=ask.shown((await runs.failures())[:SHOWN]),
     )

@@ -28,6 +28,7 @@ async def show_run(ask: Ask, run: str, step: str = "", attempt: int | None = Non
     view = await ask.engine.runs.view(look.run_id)
     if view is None:
         raise NotFoundError(f"There is no run {look.run_id}.")
+    view = ask.shown(view)
     snapshot = await ask.engine.runs.snapshot(look.run_id)
     signal = await ask.engine.signals.get(view.run.signal_id)
     picture = picture_of(ask, view, look, now=utc_now())
@@ -42,7 +43,7 @@ async def show_run(ask: Ask, run: str, step: str = "", attempt: int | None = Non
         temporal_url=picture.frame["temporal_url"],
         graph=graph_of(steps_of(snapshot)),
         states={each.path: each.attention or each.status for each in view.steps},
-        signal=signal,
+        signal=ask.shown(signal),
         detail=detail,
         attempt=attempt,
         ask=ask.request.query_params.get("ask", ""),
@@ -57,7 +58,7 @@ async def stream_run(ask: Ask, run: str, v: str = "") -> StreamingResponse:
     if await ask.engine.runs.view(look.run_id) is None:
         raise NotFoundError(f"There is no run {look.run_id}.")
     seen = ask.request.headers.get("last-event-id") or v
-    key = ("run", ask.tenant_id, look, ask.principal.scopes)
+    key = ("run", ask.tenant_id, look, ask.sharing)
     return ask.site.topics.stream(ask.principal, key, lambda: RunTopic(ask, look), seen=seen)
 
 
@@ -114,6 +115,7 @@ async def _step(ask: Asked, look: RunLook, path: str, attempt: int | None) -> St
     if not path:
         return None
     try:
-        return await ask.engine.runs.step(look.run_id, parse_path(path), claim=attempt)
+        found = await ask.engine.runs.step(look.run_id, parse_path(path), claim=attempt)
     except (NotFoundError, ValueError):
         return None
+    return ask.shown(found)

@@ -102,7 +102,14 @@ class RunPicture(Picture):
 
 
 def picture_of(ask: Asked, view: RunView, look: RunLook, *, now: datetime) -> RunPicture:
-    """Return what the page of a run shows now."""
+    """Return what the page of a run shows now.
+
+    Args:
+        ask: Who asks, and where.
+        view: The run, as they are shown it.
+        look: How they look at it.
+        now: The moment.
+    """
     waterfall = waterfall_of(view, now=now, fold_idle=look.fold, show_all=look.show_all)
     shown = hashlib.blake2s(view.model_dump_json().encode(), digest_size=8)
     shown.update(repr(waterfall.scale.points).encode())
@@ -127,7 +134,7 @@ class RunTopic(Topic):
             async for view in self._ask.engine.runs.watch(run_id, follow=True):
                 if aging is not None:
                     aging.cancel()
-                aging = tasks.create_task(self._age(view))
+                aging = tasks.create_task(self._age(self._ask.shown(view)))
 
     async def _age(self, view: RunView) -> None:
         """Show a view, and again whenever its axis changes though nothing happened."""

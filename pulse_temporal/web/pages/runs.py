@@ -51,8 +51,7 @@ async def stream_runs(ask: Ask, v: str = "") -> StreamingResponse:
     ask.check("runs:read")
     wanted = read_run_list(ask.base, ask.request.query_params)
     seen = ask.request.headers.get("last-event-id") or v
-    may_read = ask.principal.may("payloads:read")
-    key = ("runs", ask.tenant_id, wanted, may_read)
+    key = ("runs", ask.tenant_id, wanted, ask.sharing)
     return ask.site.topics.stream(ask.principal, key, lambda: RunListTopic(ask, wanted), seen=seen)
 
 
@@ -123,8 +122,8 @@ async def _look(
     ask: Asked, wanted: RunListQuery, definitions: Sequence[WorkflowDefinition]
 ) -> RunListPicture:
     runs = ask.engine.runs
-    page = await runs.list_summaries(
-        limit=PAGE_RUNS, cursor=wanted.cursor or None, **wanted.filter()
+    page = ask.shown(
+        await runs.list_summaries(limit=PAGE_RUNS, cursor=wanted.cursor or None, **wanted.filter())
     )
     counts = await runs.count(**wanted.narrowed())
     shown = hashlib.blake2s(page.model_dump_json().encode(), digest_size=8)

@@ -59,8 +59,8 @@ async def show_signal(ask: Ask, signal: str) -> HTMLResponse:
     return ask.page(
         "signal.html",
         here="signals",
-        signal=found,
-        runs=runs,
+        signal=ask.shown(found),
+        runs=ask.shown(runs),
         statuses={run.id: run.status for run in runs},
         explanation=await ask.engine.signals.explain(signal_id),
         signal_url=f"{ask.base}/signals/{segment(signal_id)}",
