@@ -15,7 +15,7 @@ LOWEST_PINS := requirements/lowest.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast test-lowest matrix coverage audit chaos check fmt docs bench scale soak dist lock clean
+.PHONY: help demo test fast test-lowest matrix coverage audit chaos check fmt docs screenshots bench scale soak dist lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ fmt: $(READY) ## Format, and fix what the linter can fix
 
 docs: $(READY) ## Write the reference pages anew from the docstrings
 	$(BIN)/python docs/build_reference.py
+
+screenshots: $(READY) ## Take the pictures of the README anew (needs Chromium)
+	$(BIN)/python docs/build_screenshots.py
 
 bench: $(READY) ## Measure against hand-written Temporal workflows (ARGS=--short: three minutes)
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -12,13 +12,14 @@ from datetime import timedelta
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGTERM
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
 from pulse_temporal.cli.exits import Exit
+from pulse_temporal.cli.local_pages import pages_of
 from pulse_temporal.cli.logs import log_file, log_tail
 from pulse_temporal.demo.outro import tell_outcome, tell_where_to_look
 from pulse_temporal.demo.scenario import ACTS, TENANTS, definitions, register
@@ -28,6 +29,9 @@ from pulse_temporal.embedded import embedded_services
 from pulse_temporal.embedded.folder import make_folder
 from pulse_temporal.engine.facade import Engine, create_engine
 from pulse_temporal.model.definitions import WorkflowInput
+
+if TYPE_CHECKING:
+    from pulse_temporal.web.serving import PagesServer
 
 LOG_NAME = "demo.log"
 TITLE = "Pulse demo: 2 tenants, 2 workflows each, 4 runs at the same time"
@@ -51,7 +55,7 @@ def demo(
     Parameters
     ----------
     keep:
-        Leave the servers up after the runs, to look around in them, until Ctrl-C.
+        Leave the servers up after the runs, with a page for each of them, until Ctrl-C.
     folder:
         Keep the data in this folder, for example .pulse; without it, it is thrown away.
     """
@@ -131,10 +135,12 @@ async def play(stage: Stage, data: Path, *, durable: bool) -> bool:
         stage.progress.print(f"Postgres, Temporal and a worker are up after {ready:.1f} s.")
         views = await perform(stage, engine)
         played = list(zip(ACTS, views, strict=True))
-        is_well = tell_outcome(stage.console, services, played, keep=stage.keep)
-        tell_where_to_look(stage.console, services, keep=stage.keep)
+        pages = stack.enter_context(pages_of(engine, services.temporal_ui)) if stage.keep else None
+        url = pages.url if pages else ""
+        is_well = tell_outcome(stage.console, services, played, keep=stage.keep, pages=url)
+        tell_where_to_look(stage.console, services, keep=stage.keep, pages=url)
         if stage.keep:
-            await until_ended(stage)
+            await until_ended(stage, pages)
         if durable:
             stage.progress.print(f"Stopping; the data stays in {data}.")
     return is_well
@@ -172,12 +178,18 @@ def end_like_ctrl_c() -> None:
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
-async def until_ended(stage: Stage) -> None:
-    """Wait for Ctrl-C, SIGTERM or SIGHUP, which here are the normal end and no error."""
+async def until_ended(stage: Stage, pages: PagesServer | None) -> None:
+    """Serve the pages until Ctrl-C, SIGTERM or SIGHUP, here the normal end and no error."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (SIGINT, SIGTERM, SIGHUP):
         loop.add_signal_handler(number, ended.set)
     stage.progress.print("\nThe servers and the worker stay up until Ctrl-C.")
-    await ended.wait()
+    if pages is None:
+        await ended.wait()
+    else:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(pages.serve())
+            await ended.wait()
+            pages.stop()
     stage.progress.print()

@@ -22,10 +22,10 @@ from watchfiles import DefaultFilter, awatch  # pyright: ignore[reportUnknownVar
 from pulse_temporal.cli.connection import PROFILE, find_profile
 from pulse_temporal.cli.dev_app import find_app, loading_problem
 from pulse_temporal.cli.dev_flows import keep_applied
-from pulse_temporal.cli.dev_pages import pages_of
 from pulse_temporal.cli.dev_worker import DevWorker
 from pulse_temporal.cli.exits import Exit, UsageError
 from pulse_temporal.cli.flow_files import SUFFIXES
+from pulse_temporal.cli.local_pages import pages_of
 from pulse_temporal.cli.logs import log_file
 from pulse_temporal.cli.options import DEFAULTS, GlobalOptions
 from pulse_temporal.cli.output import Facts, Output

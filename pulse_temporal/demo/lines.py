@@ -29,6 +29,8 @@ MARKS: Mapping[str, tuple[str, str]] = {
 RETRY_MARK = ("↻", "yellow")
 NEWER_MARK = ("·", "")
 DETAIL_STYLE = "dim"
+AGAIN = {"retry": "retried", "restart": "restarted", "reset": "reset in Temporal"}
+"""What is said of a step that goes on for such a reason."""
 
 STATUS_STYLES: Mapping[RunStatus | str, str] = {
     "pending": "dim",
@@ -45,7 +47,8 @@ def entry_line(entry: RunTimelineEntry, view: WatchedRun) -> Text:
 
     Steps in branches are indented.
     """
-    mark, style = RETRY_MARK if will_retry(entry) else MARKS.get(entry.type, NEWER_MARK)
+    goes_on = will_retry(entry) or again_text(entry)
+    mark, style = RETRY_MARK if goes_on else MARKS.get(entry.type, NEWER_MARK)
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(f"{seconds_between(view.run.created_at, entry.timestamp):5.2f} ", DETAIL_STYLE)
     line.append("  " * (entry.path or "").count("/b"))
@@ -68,7 +71,8 @@ def detail_text(entry: RunTimelineEntry, view: WatchedRun) -> str:
     text = ""
     match entry.type:
         case "step_scheduled":
-            text = scheduled_text(entry.detail.get("scheduledFor"), view.run.created_at)
+            until = entry.detail.get("scheduledFor")
+            text = again_text(entry) or scheduled_text(until, view.run.created_at)
         case "step_started":
             attempt = entry.detail.get("attempt")
             text = "" if attempt in {None, 1} else f"attempt {attempt}"
@@ -105,6 +109,14 @@ def failure_text(entry: RunTimelineEntry) -> str:
     if will_retry(entry) and isinstance(pause, int):
         return f"retry in {pause / 1000:.1f} s: {error}"
     return error
+
+
+def again_text(entry: RunTimelineEntry) -> str:
+    """Return why a step goes on that was over or under way, and who wanted it; often ``""``."""
+    if entry.type != "step_scheduled" or "reason" not in entry.detail:
+        return ""
+    reason, by = as_text(entry.detail["reason"]), as_text(entry.detail.get("by") or "")
+    return f"{AGAIN.get(reason, reason)}{f' by {by}' if by else ''}"
 
 
 def scheduled_text(moment: JsonValue, created_at: datetime) -> str:

@@ -36,6 +36,11 @@ def differences(act: Act, view: WatchedRun) -> list[str]:
     return found
 
 
+def page_link(pages: str, view: WatchedRun) -> str:
+    """Return the URL of a run's page, below the address of the pages."""
+    return f"{pages}t/{view.run.tenant_id}/runs/{view.run.id}"
+
+
 def temporal_link(services: EmbeddedServices, view: WatchedRun) -> str:
     """Return the URL of a run's newest execution in Temporal's web pages."""
     workflow_id = view.run.temporal_workflow_id.replace(":", "%3A")
@@ -48,6 +53,7 @@ def tell_outcome(
     played: Sequence[tuple[Act, WatchedRun]],
     *,
     keep: bool,
+    pages: str = "",
 ) -> bool:
     """Print how each run ended; return whether all ended as expected.
 
@@ -55,7 +61,8 @@ def tell_outcome(
         console: For standard output.
         services: The servers of the runs.
         played: Each act of the demo with the last view of its run.
-        keep: The servers stay up, so links to them are printed too.
+        keep: The servers stay up, so a link to each run is printed too.
+        pages: Address of the pages; empty where they cannot be served.
     """
     widest = max(len(act.workflow) for act, _ in played)
     all_well = True
@@ -70,21 +77,26 @@ def tell_outcome(
         for line in wrong:
             console.print(Text(f"    {line}", style="red"), soft_wrap=True)
         if keep:
-            link = temporal_link(services, view)
+            link = page_link(pages, view) if pages else temporal_link(services, view)
             console.print(Text(f"  {link}", style=f"dim link {link}"), soft_wrap=True)
     return all_well
 
 
-def tell_where_to_look(console: Console, services: EmbeddedServices, *, keep: bool) -> None:
+def tell_where_to_look(
+    console: Console, services: EmbeddedServices, *, keep: bool, pages: str = ""
+) -> None:
     """Print how to connect to the servers, or how to keep them up, and what to read next."""
     console.print()
     if keep:
-        say(console, "Temporal", services.temporal_ui or "", "the links above are pages of it")
+        if pages:
+            say(console, "Pages", pages, "the links above are pages of it")
+        comment = "" if pages else "the links above are pages of it"
+        say(console, "Temporal", services.temporal_ui or "", comment)
         say(console, "Postgres", services.psql)
         for label, query in zip(("SQL", "", ""), QUERIES, strict=True):
             say(console, label, query)
     else:
-        comment = "the servers stay up, with links and SQL to try"
+        comment = "the servers stay up, with a page for each run and SQL to try"
         say(console, "More", "pulse demo --keep", comment)
     say(console, "Next", "README.md", "your own handlers and workflows, in Python")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import pytest
 from typing_extensions import override
@@ -30,6 +30,10 @@ class Told(NamedTuple):
     def lines(self) -> list[str]:
         """The lines of its result."""
         return self.stdout.splitlines()
+
+
+Do: TypeAlias = Callable[..., Coroutine[object, object, Told]]
+"""Runs ``pulse`` in a new project."""
 
 
 class Ask(Protocol):
@@ -106,3 +110,30 @@ def tell(
         except SystemExit as ended:  # the command line was wrong, which cyclopts has told
             status = int(ended.code or 0)
     return Told(out.getvalue(), err.getvalue(), status)
+
+
+@pytest.fixture
+def hello(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a project in an empty home, and work in it; no server is named."""
+    for name in list(os.environ):
+        if name.startswith(("PULSE_", "TEMPORAL_", "DATABASE_")):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    made = tell(monkeypatch, ("init", "hello"), "", None)
+    assert made.status == 0
+    monkeypatch.chdir(tmp_path / "hello")
+    return tmp_path / "hello"
+
+
+@pytest.fixture
+def do(hello: Path, monkeypatch: pytest.MonkeyPatch) -> Do:
+    """Run commands in the project, as in a second terminal."""
+    assert hello == Path.cwd()
+
+    async def run(*arguments: str) -> Told:
+        return await asyncio.to_thread(tell, monkeypatch, arguments, "", None)
+
+    return run

@@ -96,9 +96,14 @@ async def test_keep_leaves_the_servers_up_until_ctrl_c(
     command = start_pulse("demo", "--keep")
     command.wait_for("until Ctrl-C")
     command.wait_for("Next")
-    links = re.findall(r"http://\S+/namespaces/default/workflows/run_\w+", command.stdout)
+    links = re.findall(r"http://\S+/t/workspace_\d/runs/run_\w+", command.stdout)
     assert len(set(links)) == 4
-    assert await asyncio.to_thread(status_of, links[0]) == 200
+    for link in links:
+        assert await asyncio.to_thread(status_of, link) == 200
+    for label in ("Pages", "Temporal"):
+        first_page = re.search(rf"^{label} +(http://\S+)", command.stdout, re.MULTILINE)
+        assert first_page
+        assert await asyncio.to_thread(status_of, first_page[1]) == 200
 
     found = re.search(r"psql '(.+)'", command.stdout)
     assert found

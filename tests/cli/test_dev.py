@@ -3,74 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine
-from datetime import timedelta
 from pathlib import Path
 from signal import SIGINT
 from urllib.request import urlopen
 
-import pytest
-
 from pulse_temporal.cli.connection import PROFILE
-from tests.cli.conftest import Told, tell
-from tests.harness import eventually
-from tests.processes import Program, Programs, kill_at_once
+from tests.cli.conftest import Do
+from tests.cli.projects import PATIENCE, next_worker, start_dev, workers_of
+from tests.processes import Programs, kill_at_once
 
-Do = Callable[..., Coroutine[object, object, Told]]
-PATIENCE = timedelta(seconds=60)
 RAISE = '    raise RuntimeError("pager is down")\n'
 FIRST_LINE = '    incident = ctx.run.context["create_incident"]\n'
-
-
-@pytest.fixture
-def hello(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a project in an empty home, and work in it; no server is named."""
-    for name in list(os.environ):
-        if name.startswith(("PULSE_", "TEMPORAL_", "DATABASE_")):
-            monkeypatch.delenv(name)
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.chdir(tmp_path)
-    made = tell(monkeypatch, ("init", "hello"), "", None)
-    assert made.status == 0
-    monkeypatch.chdir(tmp_path / "hello")
-    return tmp_path / "hello"
-
-
-@pytest.fixture
-def do(hello: Path, monkeypatch: pytest.MonkeyPatch) -> Do:
-    """Run commands in the project, as in a second terminal."""
-    assert hello == Path.cwd()
-
-    async def run(*arguments: str) -> Told:
-        return await asyncio.to_thread(tell, monkeypatch, arguments, "", None)
-
-    return run
-
-
-def start_dev(programs: Programs, hello: Path, *arguments: str) -> Program:
-    return programs.start(
-        "-m", "pulse_temporal.cli", "dev", *arguments, cwd=hello, environment=os.environ
-    )
-
-
-def workers_of(dev: Program) -> list[int]:
-    return [int(pid) for pid in re.findall(r"worker   process (\d+)", dev.stdout)]
-
-
-async def next_worker(dev: Program, number: int) -> int:
-    """Wait until so many workers have been started, and give the last one."""
-
-    async def look() -> int | None:
-        pids = workers_of(dev)
-        return pids[number - 1] if len(pids) >= number else None
-
-    return await eventually(look, within=PATIENCE)
 
 
 def edit(hello: Path, old: str, new: str) -> None:

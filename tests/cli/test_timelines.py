@@ -13,6 +13,7 @@ from rich.console import Console
 from pulse_temporal import TriggerInput
 from pulse_temporal.clock import utc_now
 from pulse_temporal.demo.board import board
+from pulse_temporal.demo.lines import entry_line
 from pulse_temporal.demo.outro import QUERIES, differences
 from pulse_temporal.demo.scenario import Act
 from pulse_temporal.demo.watch import WatchedRun, follow, look
@@ -99,3 +100,19 @@ async def test_following_gives_up_at_the_limit(pulse: PulseTest) -> None:
 @pytest.mark.parametrize("query", QUERIES)
 async def test_the_queries_to_try_are_valid(connection: asyncpg.Connection, query: str) -> None:
     assert await connection.fetch(query) == []
+
+
+async def test_a_step_that_goes_on_says_why(pulse: PulseTest) -> None:
+    pulse.action("charge", fails=1)
+    await pulse.define("order.paid", "charge")
+    run = await pulse.emit_and_wait("order.paid")
+    assert run.status == "failed"
+
+    await pulse.engine.retry_run(run.id, tenant_id=TENANT, by="ada")
+    await pulse.engine.wait_for_run(run.id)
+
+    view = await look(pulse.engine, run.id)
+    lines = [entry_line(entry, view).plain.strip() for entry in view.entries]
+    assert [line.partition(" ")[2] for line in lines if "retried" in line] == [
+        "↻ charge  retried by ada"
+    ]

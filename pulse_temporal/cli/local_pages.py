@@ -1,4 +1,4 @@
-"""The pages of ``pulse dev``, served by its own process."""
+"""The pages beside embedded servers: those of ``pulse dev`` and of a demo that is kept."""
 
 from __future__ import annotations
 
