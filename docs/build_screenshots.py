@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, ViewportSize, async_playwright
 
 from pulse_temporal import Engine, NonRetryableError, WorkflowContext, create_engine
 from pulse_temporal.cli.demo import data_folder
@@ -23,7 +23,7 @@ from pulse_temporal.testing import StepLike, action, condition, delay, parallel
 
 IMAGES = Path(__file__).parent / "images"
 TENANT = "acme"
-SIZE = {"width": 1180, "height": 600}
+SIZE = ViewportSize(width=1180, height=600)
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 DAY_MS = 86_400_000
 LONGEST_SECONDS = 30
