@@ -40,10 +40,13 @@ class BulkFilter(RunSummaryFilter):
         failed_step: Name of the step that has failed.
         error: Of failed runs, as ``FailureGroup.error`` has it: numbers and hexadecimal ids
             stand as ``#``.
+        failed_as: Id of a failed run: those of the same definition that have failed at the same
+            step with the same error, as it stands when the operation starts.
     """
 
     failed_step: Name | None = None
     error: Annotated[str, Field(strict=True, max_length=300)] | None = None
+    failed_as: str | None = None
 
 
 class BulkOperation(Value):

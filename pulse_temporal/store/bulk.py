@@ -123,11 +123,12 @@ async def insert(session: Session, new: NewBulk) -> BulkOperation | None:
     return _operation(row) if row else None
 
 
-async def find_by_key(session: Session, *, tenant_id: str, key: str) -> tuple[BulkOperation, str]:
-    """Read the operation of a key, and the hash of what was asked for."""
+async def find_by_key(
+    session: Session, *, tenant_id: str, key: str
+) -> tuple[BulkOperation, str] | None:
+    """Read the operation of a key, and the hash of what was asked for; None: it is free."""
     row = await session.row("bulk.find_by_key", tenant_id=tenant_id, idempotency_key=key)
-    row = required(row, "an operation's key")
-    return _operation(row), row["request_hash"]
+    return (_operation(row), row["request_hash"]) if row else None
 
 
 async def name_items(session: Session, new: NewBulk, run_ids: Sequence[str]) -> BulkOperation:
@@ -213,6 +214,22 @@ async def meant(
     """Return the runs of a page that something would be done to, newest first."""
     found = await session.rows("bulk.meant", **_which(run_ids, which), tenant_id=tenant_id)
     return [row["id"] for row in found]
+
+
+async def failed_as(session: Session, run_id: str, *, tenant_id: str) -> dict[str, str] | None:
+    """Return the fields of a filter that means what failed as this run; None: it has not failed.
+
+    A field is missing where no step has failed, or nothing was said.
+    """
+    row = await session.row("bulk.failed_as", run_id=run_id, tenant_id=tenant_id)
+    if row is None:
+        return None
+    found = {
+        "definition_id": row["definition_id"],
+        "failed_step": row["step_name"],
+        "error": row["error"],
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 async def statuses(

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pulse_temporal.engine.facade import Engine
 from pulse_temporal.errors import (
+    BulkOverError,
     CredentialError,
     InvalidInputError,
     NotFoundError,
@@ -34,7 +35,7 @@ from pulse_temporal.web.guard.identity import (
 )
 from pulse_temporal.web.guard.principal import Authenticate
 from pulse_temporal.web.options import WebOptions, web_options
-from pulse_temporal.web.pages import failures, overview, places, run, runs, signals
+from pulse_temporal.web.pages import bulk, failures, overview, places, run, runs, signals
 from pulse_temporal.web.redaction import Redact, Redaction
 from pulse_temporal.web.render import STATIC, Renderer
 from pulse_temporal.web.topics import TooManyStreamsError, Topics
@@ -94,7 +95,7 @@ def asgi(
     app.state.site = Site(engine, chosen, identity, Renderer(chosen), topics, Redaction(redact))
     app.mount("/static", _Assets(directory=STATIC), name="static")
     routers = (places.router, places.tenant_router, overview.router, runs.router, run.router)
-    for router in (*routers, failures.router, signals.router):
+    for router in (*routers, failures.router, signals.router, bulk.router):
         app.include_router(router, include_in_schema=False)
     for kind, answer in ANSWERS.items():
         app.add_exception_handler(kind, answer)
@@ -208,6 +209,7 @@ ANSWERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Respo
     InvalidInputError: _wrong_input,
     RequestValidationError: _wrong_input,
     RunError: _conflict,
+    BulkOverError: _conflict,
     PostgresUnavailableError: _unavailable,
     TemporalUnavailableError: _unavailable,
     SchemaError: _unavailable,

@@ -21,6 +21,7 @@ HERE = Path(str(files("pulse_temporal.web")))
 STATIC = HERE / "static"
 
 SIGNS: Mapping[str, str] = {
+    "collecting": "…",
     "pending": "○",
     "running": "▶",
     "waiting": "◷",
@@ -30,7 +31,9 @@ SIGNS: Mapping[str, str] = {
     "late": "…",
     "completed": "✓",
     "failed": "✗",
+    "done": "✓",
     "canceled": "⊘",
+    "aborted": "⊘",
     "skipped": "–",  # noqa: RUF001 - a dash
 }
 """The sign of each status; a status of a newer release has the last resort ``?``."""

@@ -285,6 +285,35 @@ async def test_a_group_of_failures_is_a_filter(pulse: PulseTest) -> None:
     assert (await pulse.engine.preview_bulk("retry", filter=none)).eligible.count == 0
 
 
+async def test_what_has_failed_as_a_run_has_is_a_filter(pulse: PulseTest) -> None:
+    """It is fixed when the operation starts, and its key stands for it when the run goes on."""
+    runs = await failed_runs(pulse, 2)
+    (other,) = await failed_runs(pulse, 1, type_="other")
+    wanted = {"failed_as": runs[0].id}
+
+    preview = await pulse.engine.preview_bulk("retry", filter=wanted, tenant_id=TENANT)
+    started = await pulse.engine.start_bulk(
+        "retry", filter=wanted, tenant_id=TENANT, idempotency_key="k"
+    )
+
+    assert preview.eligible.count == 2
+    assert started.filter is not None
+    assert started.filter["failedStep"] == "do_pay"
+    assert started.filter["definitionId"] == runs[0].definition_id
+    assert (await over(pulse.engine, started)).done == 2
+    for run in runs:
+        await pulse.engine.wait_for_run(run.id)
+    again = await pulse.engine.start_bulk(
+        "retry", filter=wanted, tenant_id=TENANT, idempotency_key="k"
+    )
+    assert again.id == started.id
+    for run_id, tenant_id in ((runs[0].id, TENANT), (other.id, "globex"), ("run_1", TENANT)):
+        with pytest.raises(InvalidInputError, match=f"there is no failed run '{run_id}'"):
+            await pulse.engine.preview_bulk(
+                "retry", filter={"failed_as": run_id}, tenant_id=tenant_id
+            )
+
+
 async def test_a_preview_counts_and_changes_nothing(pulse: PulseTest) -> None:
     runs = await failed_runs(pulse, 6)
     (waiting,) = await waiting_runs(pulse, 1)

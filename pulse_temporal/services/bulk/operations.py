@@ -34,12 +34,13 @@ from pulse_temporal.model.runs import RUN_TRANSITIONS, Page
 from pulse_temporal.model.values import JsonObject, Name
 from pulse_temporal.model.views import BoundedCount
 from pulse_temporal.postgres.sessions import Session, repeats
-from pulse_temporal.services.bulk.walks import Walk, is_about_failures
+from pulse_temporal.services.bulk.walks import Walk, fixed, is_about_failures
 from pulse_temporal.services.pages import check_limit, read_cursor, write_cursor
 from pulse_temporal.store import audit, bulk, run_lists, run_views
 from pulse_temporal.store.bulk import NewBulk
 from pulse_temporal.store.database import Database
 from pulse_temporal.store.places import NEWEST, KeysetPosition
+from pulse_temporal.store.rows import required
 
 NAME: TypeAdapter[str] = TypeAdapter(Name)
 OUTCOMES: tuple[BulkOutcome, ...] = ("pending", "done", "failed", "skipped")
@@ -89,11 +90,18 @@ class BulkOperations:
         """Start an operation; see ``Engine.start_bulk``."""
         if chosen.filter is not None:
             Walk(chosen.kind, chosen.filter)  # refuses what cannot be
-        new = self._new(chosen, _checked(terms))
+        terms = _checked(terms)
         async with self.database.transaction() as session:
+            # Before the rest: what was fit to be done the first time may not be so any more.
+            known = await _known(session, chosen, terms)
+            if known is not None:
+                return known
+            new = self._new(chosen, terms)
+            if chosen.filter is not None:
+                new = replace(new, filter=_stored(await fixed(session, chosen.filter)))
             started = await bulk.insert(session, new)
-            if started is None:
-                return await _known(session, new)
+            if started is None:  # another call with the key has committed just now
+                return required(await _known(session, chosen, terms), "an operation's key")
             if new.filter is None:
                 started = await bulk.name_items(session, new, chosen.run_ids)
             await _record_start(session, started)
@@ -129,9 +137,10 @@ class BulkOperations:
                 eligible, others = await _named(session, chosen)
                 count = BoundedCount(count=len(eligible))
             else:
-                eligible, is_bounded = await _walked(session, chosen.kind, chosen.filter)
+                wanted = await fixed(session, chosen.filter)
+                eligible, is_bounded = await _walked(session, chosen.kind, wanted)
                 count = BoundedCount(count=len(eligible), is_bounded=is_bounded)
-                others = await _left_out(session, chosen.kind, chosen.filter)
+                others = await _left_out(session, chosen.kind, wanted)
             samples = await run_views.summaries(
                 session, eligible[:SAMPLES], tenant_id=chosen.tenant_id
             )
@@ -212,22 +221,19 @@ class BulkOperations:
         return aborted
 
     def _new(self, chosen: ChosenRuns, terms: BulkTerms) -> NewBulk:
-        given: JsonObject | None = None
-        if chosen.filter is not None:
-            given = chosen.filter.model_dump(mode="json", exclude_none=True)
         return NewBulk(
             id=new_id("blk"),
             tenant_id=chosen.tenant_id,
             kind=chosen.kind,
             name=terms.name,
             reason=noted(terms.reason),
-            filter=given,
+            filter=_stored(chosen.filter),
             rate=terms.rate,
             task_queue=self.options.task_queue,
             actor=present_actor(),
             request_id=present_request(),
             idempotency_key=terms.key,
-            request_hash=_hash(chosen, given, terms) if terms.key else None,
+            request_hash=_hash(chosen, terms) if terms.key else None,
         )
 
 
@@ -247,20 +253,29 @@ async def _record_start(session: Session, started: BulkOperation) -> None:
     )
 
 
-async def _known(session: Session, new: NewBulk) -> BulkOperation:
-    """Return the operation that an idempotency key stands for.
+async def _known(session: Session, chosen: ChosenRuns, terms: BulkTerms) -> BulkOperation | None:
+    """Return the operation that an idempotency key stands for; None: there is none.
 
     Raises:
         IdempotencyConflictError: It is another one than this.
     """
-    key = new.idempotency_key or ""
-    first, request_hash = await bulk.find_by_key(session, tenant_id=new.tenant_id, key=key)
-    if request_hash != new.request_hash:
+    key = terms.key
+    if key is None:
+        return None
+    found = await bulk.find_by_key(session, tenant_id=chosen.tenant_id, key=key)
+    if found is None:
+        return None
+    first, request_hash = found
+    if request_hash != _hash(chosen, terms):
         raise IdempotencyConflictError(
             f"The idempotency key {key!r} belongs to bulk operation {first.id}, which is another.",
             trigger_id=first.id,
         )
     return first
+
+
+def _stored(chosen: BulkFilter | None) -> JsonObject | None:
+    return None if chosen is None else chosen.model_dump(mode="json", exclude_none=True)
 
 
 async def _walked(session: Session, kind: BulkKind, chosen: BulkFilter) -> tuple[list[str], bool]:
@@ -346,8 +361,9 @@ def _check_name(what: str, text: str) -> None:
     raise InvalidInputError(f"{what}: {reason}.")
 
 
-def _hash(chosen: ChosenRuns, given: JsonObject | None, terms: BulkTerms) -> str:
+def _hash(chosen: ChosenRuns, terms: BulkTerms) -> str:
     """Return what tells one wish from another that has the same key."""
+    given = _stored(chosen.filter)
     asked = [chosen.kind, given, sorted(chosen.run_ids), terms.reason, terms.name, terms.rate]
     return hashlib.sha256(to_json(asked)).hexdigest()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pulse_temporal.errors import InvalidInputError
 from pulse_temporal.model.bulk import ELIGIBLE, BulkFilter, BulkKind
+from pulse_temporal.model.plain import cut_repr
 from pulse_temporal.postgres.sessions import Session
 from pulse_temporal.store import bulk, run_lists
 from pulse_temporal.store.places import KeysetPosition
@@ -58,9 +59,27 @@ class Walk:
         return Walked([place.id for place in shown], until)
 
 
+async def fixed(session: Session, chosen: BulkFilter) -> BulkFilter:
+    """Return a filter with what a failed run that it names stands for in its place.
+
+    Raises:
+        InvalidInputError: It names no failed run of its tenant, or contradicts it.
+    """
+    run_id = chosen.failed_as
+    if run_id is None:
+        return chosen
+    alike = await bulk.failed_as(session, run_id, tenant_id=chosen.tenant_id or "")
+    if alike is None:
+        raise InvalidInputError(f"failed_as: there is no failed run {cut_repr(run_id)[:100]}.")
+    for name, value in alike.items():
+        if getattr(chosen, name) not in (None, value):
+            raise InvalidInputError(f"failed_as: the run has another {name} than the filter.")
+    return chosen.model_copy(update={**alike, "failed_as": None, "status": "failed"})
+
+
 def is_about_failures(chosen: BulkFilter) -> bool:
     """Return whether a filter means failed runs alone, as it says how they failed."""
-    return chosen.failed_step is not None or chosen.error is not None
+    return any((chosen.failed_step, chosen.error, chosen.failed_as))
 
 
 def _statuses(kind: BulkKind, chosen: BulkFilter) -> list[str] | None:

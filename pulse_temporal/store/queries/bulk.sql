@@ -71,6 +71,13 @@ WHERE r.id = ANY (:run_ids::text[]) AND r.tenant_id = :tenant_id
     AND {{is_meant(r)}}
 ORDER BY r.created_at DESC, r.id DESC;
 
+-- name: failed_as
+-- What a failed run has in common with those that failed alike.
+SELECT r.definition_id, f.step_name, {{error_kind(r)}} AS error
+FROM pulse_workflow_runs AS r
+{{failed_step(r)}}
+WHERE r.id = :run_id AND r.tenant_id = :tenant_id AND r.status = 'failed';
+
 -- name: statuses
 -- How runs stand that were named; unreadable: those that can only be read.
 SELECT r.id, r.status, r.engine IS DISTINCT FROM 'temporal' AS is_foreign

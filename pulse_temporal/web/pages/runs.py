@@ -94,7 +94,7 @@ class RunListPicture(Picture):
         return partial("list", self._html("_run_list.html", **values))
 
     def _html(self, template: str, **values: object) -> str:
-        return self.renderer.html(template, **self.frame, **values)
+        return self.renderer.html(template, **self.frame, here="runs", **values)
 
 
 class RunListTopic(Topic):

@@ -110,7 +110,7 @@
     const at = found.findIndex(row => row.contains(document.activeElement)), row = found[(at + 1) % found.length];
     if (row) { focusable(row).focus(); row.scrollIntoView({ block: "nearest" }); if (row.matches(".row")) one("a.nm", row).click(); }
   };
-  const places = { o: "/", r: "/runs", f: "/failures", s: "/signals" };
+  const places = { o: "/", r: "/runs", f: "/failures", s: "/signals", b: "/bulk" };
   let going = 0, paused = false;
   const keys = {
     "/": () => one("#q")?.focus(),
@@ -122,6 +122,7 @@
     u: () => { utc = !utc; kept.set("pulse-utc", utc ? "1" : "0"); toast(utc ? "Times in UTC" : "Local times"); tick(); },
     ".": () => { paused = !paused; toast(paused ? "Paused" : "Live"); if (!paused) location.reload(); },
     g: () => { going = Date.now(); },
+    x: () => { const box = document.activeElement?.closest("tr") && one(".sel input", document.activeElement.closest("tr")); if (box) box.click(); },
     "?": () => one("#keys").showModal(),
     Enter: () => { if (document.activeElement?.matches("tr")) one(".nm a", document.activeElement)?.click(); },
   };
@@ -151,6 +152,34 @@
   });
   document.addEventListener("input", event => { if (event.target.id === "find-step") filterRows(); });
 
+  // --- many runs: which are chosen, and the question about them as a dialog
+  const chosen = () => all("#rows .sel input:checked");
+  const countChosen = () => {
+    const form = one("#bulk-form");
+    if (!form) return;
+    const number = chosen().length, every = form.elements.all.checked;
+    put(one("#selected"), every ? "all selected" : number ? number + " selected" : "none selected");
+    for (const button of all("button", form)) button.disabled = !every && !number;
+    const page = one("#select-page"), boxes = all("#rows .sel input").length;
+    if (page) { page.checked = number > 0 && number === boxes; page.indeterminate = number > 0 && number < boxes; }
+  };
+  const question = url => htmx.ajax("GET", url + "&part=1", { target: "#bulk-new", swap: "outerHTML" });
+  document.addEventListener("change", event => {
+    if (event.target.id === "select-page") for (const box of all("#rows .sel input")) box.checked = event.target.checked;
+    countChosen();
+  });
+  document.addEventListener("submit", event => {
+    if (event.target.id !== "bulk-form" || !window.htmx) return;
+    event.preventDefault();
+    question(event.target.action + "?" + new URLSearchParams(new FormData(event.target, event.submitter)));
+  });
+  document.addEventListener("click", event => {
+    const link = event.target.closest("[data-bulk]");
+    if (!link || !window.htmx || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    question(link.href);
+  });
+
   // --- changes from the server
   const live = state => {
     const lamp = one("#live");
@@ -164,7 +193,7 @@
   // Rows that somebody reads must not move: further down, a button tells of new ones instead.
   let held = false;
   document.addEventListener("htmx:sse:before:message", event => {
-    held = held || event.detail.message.data.includes('hx-target="#list"') && scrollY > 120;
+    held = held || event.detail.message.data.includes('hx-target="#list"') && (scrollY > 120 || chosen().length > 0);
     if (held) one("#news").hidden = false;
     if (held || paused) event.preventDefault();
   });
@@ -177,9 +206,13 @@
       if (at.bottom > box.bottom) each.scrollTop += at.top - box.top - box.height / 2;
     }
   };
-  document.addEventListener("htmx:after:swap", () => { readScale(); filterRows(); follow(); tick(); });
+  document.addEventListener("htmx:after:swap", () => {
+    readScale(); filterRows(); follow(); tick(); countChosen();
+    const asked = one("dialog[data-show]:not([open])");
+    if (asked) { delete asked.dataset.show; asked.showModal(); }
+  });
   document.addEventListener("htmx:response:error", () => toast("The server refused this."));
   live("");
   showWork();
-  readScale(); filterRows(); follow(); tick(); setInterval(tick, 500);
+  readScale(); filterRows(); follow(); tick(); countChosen(); setInterval(tick, 500);
 })();
