@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from pulse_temporal.model.definitions import DefinitionSnapshot
+from pulse_temporal.model.definitions import DefinitionSnapshot, WorkflowDefinition
 from pulse_temporal.model.lengths import short_length_text
 from pulse_temporal.model.paths import Path, branch_path, child_path
 from pulse_temporal.model.steps import STEP_MODELS
@@ -79,12 +79,12 @@ class DefinitionGraph(Value):
     edges: tuple[GraphEdge, ...]
 
 
-def steps_of(snapshot: DefinitionSnapshot) -> list[JsonValue]:
-    """Return the steps of a snapshot as they are stored, understood or not."""
-    if snapshot.not_understood is None or snapshot.raw is None:
-        stored: JsonValue = snapshot.model_dump(mode="json", include={"steps"})["steps"]
+def steps_of(definition: DefinitionSnapshot | WorkflowDefinition) -> list[JsonValue]:
+    """Return the steps of a definition or of a snapshot as they are stored, understood or not."""
+    if definition.not_understood is None or definition.raw is None:
+        stored: JsonValue = definition.model_dump(mode="json", include={"steps"})["steps"]
     else:
-        stored = snapshot.raw.get("steps")
+        stored = definition.raw.get("steps")
     return stored if isinstance(stored, list) else []
 
 
@@ -131,16 +131,16 @@ class _Drawing:
 
     def _step(self, step: JsonValue, *, middle: float, top: float, path: Path) -> float:
         size = _step_size(step)
-        branches = _branches(step)
-        kind = _text(step, "type")
+        branches = branches_of(step)
+        kind = text_of(step, "type")
         left = middle - size.width / 2
         self.nodes.append(
             GraphNode(
                 path=path,
-                name=_text(step, "name"),
+                name=text_of(step, "name"),
                 kind=kind,
                 is_known=kind in STEP_MODELS,
-                detail=_detail(step),
+                detail=detail_of(step),
                 is_block=bool(branches),
                 x=left,
                 y=top,
@@ -170,7 +170,7 @@ def _list_size(steps: Sequence[JsonValue]) -> _Size:
 
 
 def _step_size(step: JsonValue) -> _Size:
-    branches = _branches(step)
+    branches = branches_of(step)
     if not branches:
         return _Size(NODE_WIDTH, NODE_HEIGHT)
     lanes = [_list_size(branch) for branch in branches]
@@ -180,7 +180,8 @@ def _step_size(step: JsonValue) -> _Size:
     )
 
 
-def _branches(step: JsonValue) -> list[list[JsonValue]]:
+def branches_of(step: JsonValue) -> list[list[JsonValue]]:
+    """Return the branches of a parallel step; none of any other."""
     if not isinstance(step, Mapping) or step.get("type") != "parallel":
         return []
     stored = step.get("branches")
@@ -188,12 +189,13 @@ def _branches(step: JsonValue) -> list[list[JsonValue]]:
     return [branch for branch in branches if isinstance(branch, list)]
 
 
-def _text(step: JsonValue, field: str) -> str:
+def text_of(step: JsonValue, field: str) -> str:
+    """Return a field that is a text; ``?`` where there is none."""
     found = step.get(field) if isinstance(step, Mapping) else None
     return found if isinstance(found, str) and found else "?"
 
 
-def _detail(step: JsonValue) -> str:
+def detail_of(step: JsonValue) -> str:
     """Return what a step does beyond its name, as far as this release understands it."""
     if not isinstance(step, Mapping):
         return ""
@@ -205,7 +207,7 @@ def _detail(step: JsonValue) -> str:
         case "delay":
             return _length(step.get("delayMs"))
         case "parallel":
-            return f"{len(_branches(step))} branches"
+            return f"{len(branches_of(step))} branches"
         case _:
             return "of a newer release"
 

@@ -17,6 +17,7 @@ from pulse_temporal.engine.facade import Engine
 from pulse_temporal.errors import (
     BulkOverError,
     CredentialError,
+    DefinitionConflictError,
     InvalidInputError,
     NotFoundError,
     PostgresUnavailableError,
@@ -35,7 +36,17 @@ from pulse_temporal.web.guard.identity import (
 )
 from pulse_temporal.web.guard.principal import Authenticate
 from pulse_temporal.web.options import WebOptions, web_options
-from pulse_temporal.web.pages import bulk, failures, overview, places, run, runs, signals
+from pulse_temporal.web.pages import (
+    bulk,
+    definition_versions,
+    definitions,
+    failures,
+    overview,
+    places,
+    run,
+    runs,
+    signals,
+)
 from pulse_temporal.web.redaction import Redact, Redaction
 from pulse_temporal.web.render import STATIC, Renderer
 from pulse_temporal.web.topics import TooManyStreamsError, Topics
@@ -95,6 +106,7 @@ def asgi(
     app.state.site = Site(engine, chosen, identity, Renderer(chosen), topics, Redaction(redact))
     app.mount("/static", _Assets(directory=STATIC), name="static")
     routers = (places.router, places.tenant_router, overview.router, runs.router, run.router)
+    routers += (definitions.router, definition_versions.router)
     for router in (*routers, failures.router, signals.router, bulk.router):
         app.include_router(router, include_in_schema=False)
     for kind, answer in ANSWERS.items():
@@ -210,6 +222,7 @@ ANSWERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Respo
     RequestValidationError: _wrong_input,
     RunError: _conflict,
     BulkOverError: _conflict,
+    DefinitionConflictError: _conflict,
     PostgresUnavailableError: _unavailable,
     TemporalUnavailableError: _unavailable,
     SchemaError: _unavailable,

@@ -41,7 +41,7 @@ async def fails_with_poison(_ctx: object) -> None:
     raise ValueError(POISON)
 
 
-def places(run_id: str, signal_id: str) -> list[str]:
+def places(run_id: str, signal_id: str, definition_id: str) -> list[str]:
     """Return the address of each page."""
     tenant = f"/t/{TENANT}"
     return [
@@ -55,6 +55,9 @@ def places(run_id: str, signal_id: str) -> list[str]:
         f"{tenant}/failures",
         f"{tenant}/signals",
         f"{tenant}/signals/{signal_id}",
+        f"{tenant}/definitions",
+        f"{tenant}/definitions/{definition_id}",
+        f"{tenant}/definitions/{definition_id}/versions",
         f"{tenant}/search?q=n",
     ]
 
@@ -66,7 +69,7 @@ async def test_no_page_is_wider_than_a_phone_and_none_runs_what_people_wrote(
     run_id = await poisoned(pulse)
     run = await pulse.engine.get_run(run_id)
     assert run
-    for place in places(run_id, run.trigger_id):
+    for place in places(run_id, run.trigger_id, run.definition_id):
         async with visitor.visit(f"{site}{place}", width=390, is_dark=is_dark) as page:
             assert await page.evaluate("document.documentElement.scrollWidth") == 390, place
             assert await page.locator("main script, main img").count() == 0, place

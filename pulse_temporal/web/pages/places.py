@@ -83,4 +83,4 @@ def _url_of(base: str, found: SearchResult) -> str:
             path = query(step=found.path)
             return f"{base}/runs/{segment(found.run_id)}{path}" if found.run_id else ""
         case "definition":
-            return f"{base}/runs{query(definition=found.id)}"
+            return f"{base}/definitions/{segment(found.id)}"
