@@ -17,7 +17,7 @@ from playwright.async_api import Browser, ViewportSize, async_playwright
 
 from pulse_temporal import Engine, NonRetryableError, WorkflowContext, create_engine
 from pulse_temporal.cli.demo import data_folder
-from pulse_temporal.cli.local_pages import pages_of
+from pulse_temporal.cli.local_pages import local_pages
 from pulse_temporal.embedded import embedded_services
 from pulse_temporal.testing import StepLike, action, condition, delay, parallel
 
@@ -121,9 +121,10 @@ async def company() -> AsyncGenerator[tuple[str, str]]:
             engine.register_condition("is_still_failing", is_still_failing)
             async with engine:
                 run_id = await happen(engine)
-                with pages_of(engine, servers.temporal_ui) as pages:
-                    if pages is None:
+                with local_pages() as place:
+                    if place is None:
                         raise SystemExit("The pages need the extra [web].")
+                    pages = place.of(engine, servers.temporal_ui)
                     serving = asyncio.ensure_future(pages.serve())
                     yield f"{pages.url}t/{TENANT}", run_id
                     pages.stop()

@@ -23,6 +23,9 @@ KIBIBYTE = 1024
 HARD_JSON_BYTES = 16 * KIBIBYTE * KIBIBYTE
 """Upper bound of every size limit: no field can be configured to hold more canonical JSON."""
 
+PagesUrl = Annotated[str, StringConstraints(pattern=r"^(|https?://[^\s()<>]{1,500})$")]
+"""Without brackets and blanks, so that it can stand in a link in Markdown."""
+
 Prefix = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 QueuePrefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
 JsonBytes = Annotated[int, Field(gt=0), Field(le=HARD_JSON_BYTES)]
@@ -126,6 +129,7 @@ class Limits(Options):
 class EngineSettings(TypedDict, total=False):
     """The options that ``create_engine`` takes by name; ``EngineOptions`` says what they mean."""
 
+    pages_url: str
     unregistered_signals: Literal["refuse", "accept"]
     action_timeout: Duration
     local_activity_limit: Duration
@@ -162,6 +166,8 @@ class EngineOptions(Options):
         table_prefix: First part of every table's name.
         queue_prefix: Name of the Temporal task queue.
         concurrency: Handlers that one worker runs at the same time.
+        pages_url: Where the pages are served, as ``https://pulse.example.com/pulse``: Temporal's
+            own pages link from a run to its page there. Empty: they do not.
         unregistered_signals: ``refuse`` raises for a type that was never registered;
             ``accept`` stores and matches it.
         action_timeout: Bound of one attempt of a step without ``timeout_ms``.
@@ -195,6 +201,7 @@ class EngineOptions(Options):
     table_prefix: Prefix = "pulse_"
     queue_prefix: QueuePrefix = "pulse"
     concurrency: Annotated[int, Field(ge=1), Field(le=10_000)] = 100
+    pages_url: PagesUrl = ""
     unregistered_signals: Literal["refuse", "accept"] = "refuse"
     action_timeout: Positive = timedelta(minutes=5)
     local_activity_limit: Annotated[

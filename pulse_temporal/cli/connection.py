@@ -98,6 +98,7 @@ def connect() -> Engine:
         profile.database_url,
         os.environ.get("TEMPORAL_ADDRESS") or profile.temporal_address,
         unregistered_signals="accept",
+        pages_url=profile.pages or "",
     )
 
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pulse_temporal.cli.exits import Exit
-from pulse_temporal.cli.local_pages import pages_of
+from pulse_temporal.cli.local_pages import local_pages
 from pulse_temporal.cli.logs import log_file, log_tail
 from pulse_temporal.demo.outro import tell_outcome, tell_where_to_look
 from pulse_temporal.demo.scenario import ACTS, TENANTS, definitions, register
@@ -124,8 +124,13 @@ async def play(stage: Stage, data: Path, *, durable: bool) -> bool:
     async with AsyncExitStack() as stack:
         with stage.busy("Starting Postgres and Temporal ..."):
             services = await stack.enter_async_context(embedded_services(data, durable=durable))
+            place = stack.enter_context(local_pages()) if stage.keep else None
+            url = place.url if place else ""
             engine = create_engine(
-                services.dsn, services.temporal_address, shutdown_grace=SHUTDOWN_GRACE
+                services.dsn,
+                services.temporal_address,
+                shutdown_grace=SHUTDOWN_GRACE,
+                pages_url=url,
             )
             stack.push_async_callback(engine.stop)
             await engine.migrate()
@@ -135,8 +140,7 @@ async def play(stage: Stage, data: Path, *, durable: bool) -> bool:
         stage.progress.print(f"Postgres, Temporal and a worker are up after {ready:.1f} s.")
         views = await perform(stage, engine)
         played = list(zip(ACTS, views, strict=True))
-        pages = stack.enter_context(pages_of(engine, services.temporal_ui)) if stage.keep else None
-        url = pages.url if pages else ""
+        pages = place.of(engine, services.temporal_ui) if place else None
         is_well = tell_outcome(stage.console, services, played, keep=stage.keep, pages=url)
         tell_where_to_look(stage.console, services, keep=stage.keep, pages=url)
         if stage.keep:

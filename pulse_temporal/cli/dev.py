@@ -25,7 +25,7 @@ from pulse_temporal.cli.dev_flows import keep_applied
 from pulse_temporal.cli.dev_worker import DevWorker
 from pulse_temporal.cli.exits import Exit, UsageError
 from pulse_temporal.cli.flow_files import SUFFIXES
-from pulse_temporal.cli.local_pages import pages_of
+from pulse_temporal.cli.local_pages import local_pages
 from pulse_temporal.cli.logs import log_file
 from pulse_temporal.cli.options import DEFAULTS, GlobalOptions
 from pulse_temporal.cli.output import Facts, Output
@@ -133,19 +133,27 @@ async def _serve(out: Output, stand: Stand, *, reload: bool) -> None:
         services = await stack.enter_async_context(
             embedded_services(stand.data, durable=stand.data.name == DATA)
         )
+        place = stack.enter_context(local_pages())
+        url = place.url if place else ""
         engine = create_engine(
-            services.dsn, services.temporal_address, unregistered_signals="accept"
+            services.dsn,
+            services.temporal_address,
+            unregistered_signals="accept",
+            pages_url=url,
         )
         stack.push_async_callback(engine.stop)
         await engine.migrate()
         await engine.start(worker=False)
-        pages = stack.enter_context(pages_of(engine, services.temporal_ui))
-        url = pages.url if pages else ""
+        pages = place.of(engine, services.temporal_ui) if place else None
         await stack.enter_async_context(_profile(stand, services, pages=url))
         worker = DevWorker(
             stand.app,
             stand.folder,
-            {"DATABASE_URL": services.dsn, "TEMPORAL_ADDRESS": services.temporal_address},
+            {
+                "DATABASE_URL": services.dsn,
+                "TEMPORAL_ADDRESS": services.temporal_address,
+                "PULSE_PAGES_URL": url,
+            },
             tell=_teller(out),
         )
         out.line()

@@ -10,6 +10,7 @@ from rich.text import Text
 from pulse_temporal.demo.scenario import Act
 from pulse_temporal.demo.watch import WatchedRun
 from pulse_temporal.embedded import EmbeddedServices
+from pulse_temporal.model.addresses import run_page
 
 QUERIES = (
     "SELECT tenant_id, id, status, context FROM pulse_workflow_runs;",
@@ -38,7 +39,7 @@ def differences(act: Act, view: WatchedRun) -> list[str]:
 
 def page_link(pages: str, view: WatchedRun) -> str:
     """Return the URL of a run's page, below the address of the pages."""
-    return f"{pages}t/{view.run.tenant_id}/runs/{view.run.id}"
+    return run_page(pages, view.run.tenant_id, view.run.id)
 
 
 def temporal_link(services: EmbeddedServices, view: WatchedRun) -> str:

@@ -16,6 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from pulse_temporal import contract
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.contract import InterpreterInput, Scope
+from pulse_temporal.model.addresses import run_page
 from pulse_temporal.model.starts import StartableRun
 from pulse_temporal.model.steps import (
     DelayStep,
@@ -99,7 +100,7 @@ async def start_run(
             ),
             priority=Priority(fairness_key=contract.fairness_key(start.tenant_id)),
             static_summary=f"{snapshot.name} · {snapshot.trigger_type}",
-            static_details=_details(start),
+            static_details=_details(start, pages_url=options.pages_url),
             request_eager_start=eager,  # no first trip through the queue; refused harmlessly
             rpc_timeout=options.temporal_timeout,
         )
@@ -191,7 +192,7 @@ def _is_permanent(error: RPCError) -> bool:
     )
 
 
-def _details(start: StartableRun) -> str:
+def _details(start: StartableRun, *, pages_url: str) -> str:
     """Return the facts of a run as Markdown, for Temporal's UI; no name can end its code span."""
     lines = {
         "Run": start.run_id,
@@ -200,6 +201,7 @@ def _details(start: StartableRun) -> str:
         "Trigger": start.trigger_id,
         "Generation": str(start.generation),
     }
-    return "\n".join(
-        f"- **{name}** `{value.replace('`', chr(39))}`" for name, value in lines.items()
-    )
+    facts = [f"- **{name}** `{value.replace('`', chr(39))}`" for name, value in lines.items()]
+    if pages_url:
+        facts.append(f"- [Open in Pulse]({run_page(pages_url, start.tenant_id, start.run_id)})")
+    return "\n".join(facts)

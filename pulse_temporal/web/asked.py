@@ -14,13 +14,13 @@ from starlette.responses import HTMLResponse
 from pulse_temporal.engine.facade import Engine
 from pulse_temporal.engine.tenant import TenantEngine
 from pulse_temporal.errors import InvalidInputError, NotFoundError
+from pulse_temporal.model.addresses import from_segment, segment
 from pulse_temporal.web.guard.identity import Identity, check_scope, check_tenant
 from pulse_temporal.web.guard.principal import Principal, Scope
 from pulse_temporal.web.options import WebOptions
 from pulse_temporal.web.redaction import Redaction
 from pulse_temporal.web.render import Renderer
 from pulse_temporal.web.topics import Topics
-from pulse_temporal.web.urls import from_segment, segment
 
 MOST_FORM_BYTES = 64 * 1024
 

@@ -13,9 +13,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from pydantic import JsonValue
 
+from pulse_temporal.model.addresses import segment
 from pulse_temporal.model.lengths import length_text
 from pulse_temporal.web.options import WebOptions
-from pulse_temporal.web.urls import segment
 
 HERE = Path(str(files("pulse_temporal.web")))
 STATIC = HERE / "static"

@@ -1,30 +1,8 @@
-"""Ids as a part of a URL's path, and lists' filters as its query."""
+"""Lists' filters as the query of a URL."""
 
 from __future__ import annotations
 
-from urllib.parse import quote, urlencode
-
-ESCAPES = (("~", "~0"), ("/", "~1"))
-DOTS = (".", "..")
-
-
-def segment(text: str) -> str:
-    """Return a text as one segment of a path.
-
-    Servers decode ``%2F`` before they look at the segments, and browsers resolve dots, so both
-    are written in another way.
-    """
-    for plain, escaped in ESCAPES:
-        text = text.replace(plain, escaped)
-    return quote(text.replace(".", "~2") if text in DOTS else text, safe="")
-
-
-def from_segment(text: str) -> str:
-    """Return the text of a segment that the server has decoded."""
-    text = text.replace("~2", ".")
-    for plain, escaped in reversed(ESCAPES):
-        text = text.replace(escaped, plain)
-    return text
+from urllib.parse import urlencode
 
 
 def query(**fields: str | None) -> str:

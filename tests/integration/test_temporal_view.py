@@ -88,6 +88,21 @@ async def test_a_run_has_a_title_and_a_description(pulse: PulseTest) -> None:
     details = await description.static_details() or ""
     for fact in (run.id, TENANT, definition.id, run.trigger_id):
         assert fact in details
+    assert "http" not in details
+
+
+async def test_a_run_links_to_its_page(servers: EmbeddedServices, database: str) -> None:
+    pages = "https://pulse.acme.example/pulse/"
+    pulse = make_pulse(database, servers.temporal_address, pages_url=pages)
+    async with pulse.engine:
+        await pulse.define("order.paid", tenant_id="a b/c(d)")
+        trigger = await pulse.emit("order.paid", tenant_id="a b/c(d)")
+        await pulse.engine.wait_for_run(trigger.run_ids[0])
+
+        details = await (await described(pulse, trigger.run_ids[0])).static_details() or ""
+
+    link = f"{pages}t/a%20b~1c%28d%29/runs/{trigger.run_ids[0]}"
+    assert f"[Open in Pulse]({link})" in details
 
 
 async def test_activities_have_the_names_of_their_handlers(pulse: PulseTest) -> None:

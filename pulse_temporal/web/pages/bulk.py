@@ -13,13 +13,13 @@ from typing_extensions import override
 
 from pulse_temporal.errors import InvalidInputError, NotFoundError
 from pulse_temporal.model.acting import acting
+from pulse_temporal.model.addresses import from_segment, segment
 from pulse_temporal.model.bulk import USUAL_RATE, BulkItem, BulkOperation, BulkOutcome
 from pulse_temporal.model.runs import Page
 from pulse_temporal.web.asked import Ask, Asked
 from pulse_temporal.web.pages.bulk_wish import first_wish, read_wish
 from pulse_temporal.web.render import Renderer
 from pulse_temporal.web.topics import Picture, Topic, partial
-from pulse_temporal.web.urls import from_segment, segment
 
 SEE_OTHER = 303
 PAGE_ITEMS = 50

@@ -7,11 +7,12 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from pulse_temporal.errors import InvalidInputError, NotFoundError
 from pulse_temporal.model.acting import acting
+from pulse_temporal.model.addresses import from_segment
 from pulse_temporal.model.definitions import DefinitionVersion
 from pulse_temporal.model.diff import difference_of
 from pulse_temporal.web.asked import Ask
 from pulse_temporal.web.pages.definitions import SEE_OTHER, url_of
-from pulse_temporal.web.urls import from_segment, query
+from pulse_temporal.web.urls import query
 
 PAGE_VERSIONS = 50
 LARGEST = 2**31 - 1

@@ -7,11 +7,12 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from pulse_temporal.errors import InvalidInputError, NotFoundError
 from pulse_temporal.model.acting import acting
+from pulse_temporal.model.addresses import from_segment, segment
 from pulse_temporal.model.definitions import WorkflowDefinition
 from pulse_temporal.model.graph import graph_of, steps_of
 from pulse_temporal.model.outline import outline_of
 from pulse_temporal.web.asked import Ask
-from pulse_temporal.web.urls import from_segment, query, segment
+from pulse_temporal.web.urls import query
 
 PAGE_DEFINITIONS = 50
 NEWEST_RUNS = 8

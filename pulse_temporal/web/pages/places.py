@@ -6,9 +6,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
+from pulse_temporal.model.addresses import segment
 from pulse_temporal.model.signal_views import SearchResult
 from pulse_temporal.web.asked import Ask, root_of, site_of
-from pulse_temporal.web.urls import query, segment
+from pulse_temporal.web.urls import query
 
 MOST_TENANTS = 100
 

@@ -8,12 +8,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, StreamingRespons
 from pulse_temporal.clock import utc_now
 from pulse_temporal.errors import NotFoundError
 from pulse_temporal.model.acting import acting
+from pulse_temporal.model.addresses import from_segment
 from pulse_temporal.model.graph import graph_of, steps_of
 from pulse_temporal.model.paths import parse_path
 from pulse_temporal.model.views import RunView, StepView
 from pulse_temporal.web.asked import Ask, Asked
 from pulse_temporal.web.pages.run_picture import RunLook, RunTopic, picture_of
-from pulse_temporal.web.urls import from_segment
 
 SEE_OTHER = 303
 

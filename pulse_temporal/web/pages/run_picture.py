@@ -11,12 +11,13 @@ from urllib.parse import quote
 from typing_extensions import override
 
 from pulse_temporal.clock import utc_now
+from pulse_temporal.model.addresses import segment
 from pulse_temporal.model.views import RunView, TemporalPlace
 from pulse_temporal.model.waterfall import StepRow, Waterfall, WaterfallRow, waterfall_of
 from pulse_temporal.web.asked import Asked
 from pulse_temporal.web.render import Renderer, anchor
 from pulse_temporal.web.topics import Picture, Topic, partial
-from pulse_temporal.web.urls import query, segment
+from pulse_temporal.web.urls import query
 
 
 @dataclass(frozen=True)

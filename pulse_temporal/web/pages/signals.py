@@ -7,9 +7,10 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from pulse_temporal.errors import InvalidInputError, NotFoundError
 from pulse_temporal.model.acting import acting
+from pulse_temporal.model.addresses import from_segment, segment
 from pulse_temporal.model.view_filters import SignalFilterFields
 from pulse_temporal.web.asked import Ask
-from pulse_temporal.web.urls import from_segment, query, segment
+from pulse_temporal.web.urls import query
 
 PAGE_SIGNALS = 50
 MOST_RUNS = 100
