@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from docstrings import (
     readable,
     signature_of,
 )
+from narrowing import narrowings
 from pulse_temporal import EngineOptions, Limits, errors
 from pulse_temporal.cli.app import make_app
 from pulse_temporal.cli.exits import EXIT_MEANINGS, Exit
@@ -47,6 +49,8 @@ from pulse_temporal.engine.searching import Searching
 from pulse_temporal.engine.signals import SignalMethods
 from pulse_temporal.engine.tenant import TenantEngine
 from pulse_temporal.handlers.context import WorkflowContext
+from pulse_temporal.web.api.service import openapi
+from rest_page import rest_page
 
 FOLDER = Path(__file__).parent / "reference"
 NOTE = "<!-- Made by `make docs` from the docstrings; change those. -->"
@@ -124,6 +128,7 @@ def pages() -> dict[str, str]:
         "errors.md": "\n".join(errors_page()),
         "embedded.md": "\n".join(embedded_page()),
         "cli.md": "\n".join(cli_page()),
+        "rest.md": "\n".join((f"{NOTE}\n", *rest_page())),
     }
     made["README.md"] = "\n".join(index_page())
     return {name: text.rstrip() + "\n" for name, text in made.items()}
@@ -140,6 +145,7 @@ def index_page() -> Iterator[str]:
     yield "| [Errors](errors.md) | every error, with its stable code |"
     yield "| [Embedded servers](embedded.md) | Postgres and Temporal inside a block |"
     yield "| [Command line](cli.md) | every command of `pulse`, its options and exit codes |"
+    yield "| [REST API](rest.md) | every route, its scope, and all errors |"
     yield "| [Tables](tables.md) | every table and column |"
 
 
@@ -355,9 +361,22 @@ def shown_default(value: object) -> str:
     return f"`{value}`"
 
 
+def write_openapi(path: Path, *, allow_narrowing: bool = False) -> None:
+    """Write the OpenAPI document, which within v1 takes nothing away from its clients."""
+    new = openapi()
+    old: dict[str, object] = new
+    if path.exists():
+        old = json.loads(path.read_text(encoding="utf-8"))
+    lost = narrowings(old, new)
+    if lost and not allow_narrowing:
+        raise SystemExit("The API would take something away:\n  " + "\n  ".join(lost))
+    path.write_text(json.dumps(new, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Write the pages."""
     FOLDER.mkdir(exist_ok=True)
+    write_openapi(FOLDER / "openapi.json", allow_narrowing="--allow-narrowing" in sys.argv)
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
 

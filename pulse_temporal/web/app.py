@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -26,6 +27,7 @@ from pulse_temporal.errors import (
     SchemaError,
     TemporalUnavailableError,
 )
+from pulse_temporal.web.api.service import api_of, openapi
 from pulse_temporal.web.asked import Site, root_of, site_of
 from pulse_temporal.web.guard.door import Door
 from pulse_temporal.web.guard.identity import (
@@ -103,7 +105,10 @@ def asgi(
     topics = Topics(chosen)
     app = FastAPI(title="Pulse", docs_url=None, redoc_url=None, openapi_url=None)
     identity = Identity(authenticate, engine.authenticate_api_key)
-    app.state.site = Site(engine, chosen, identity, Renderer(chosen), topics, Redaction(redact))
+    site = Site(engine, chosen, identity, Renderer(chosen), topics, Redaction(redact))
+    app.state.site = site
+    app.mount("/api/v1", api_of(site))
+    app.add_api_route("/openapi.json", _openapi, include_in_schema=False)
     app.mount("/static", _Assets(directory=STATIC), name="static")
     routers = (places.router, places.tenant_router, overview.router, runs.router, run.router)
     routers += (definitions.router, definition_versions.router)
@@ -112,6 +117,16 @@ def asgi(
     for kind, answer in ANSWERS.items():
         app.add_exception_handler(kind, answer)
     return Pages(app, topics, chosen.host_names)
+
+
+async def _openapi() -> JSONResponse:
+    """Return the OpenAPI document of the API, which is the same for everybody."""
+    return JSONResponse(_document(), headers={"cache-control": "public, max-age=300"})
+
+
+@cache
+def _document() -> dict[str, object]:
+    return openapi()
 
 
 class _Compressed:

@@ -22,7 +22,7 @@ from tests.docs.pages import PAGES, ROOT, Block, blocks_of, name_of
 
 RUN = [page for page in PAGES if {b.language for b in blocks_of(page)} & {"python", "sql"}]
 NOT_RUN = {"CONTRIBUTING.md"}  # shows fragments of workflow code
-FOREIGN_COMMANDS = {"cd", "kill", "docker", "psql", "pytest", "temporal", "uvicorn"}
+FOREIGN_COMMANDS = {"cd", "curl", "kill", "docker", "psql", "pytest", "temporal", "uvicorn"}
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,25 @@ async def test_a_change_must_be_asked_for_by_a_page_of_this_site(
     assert (answer.status == 403) is is_refused
 
 
+@pytest.mark.parametrize(
+    ("headers", "is_refused"),
+    [
+        ({}, False),
+        ({"origin": "http://evil.test"}, True),
+        ({"origin": "null"}, True),
+        ({"sec-fetch-site": "cross-site"}, True),
+        ({"cookie": "a=b"}, True),
+    ],
+)
+async def test_programs_need_not_say_where_a_change_comes_from(
+    headers: dict[str, str], is_refused: bool
+) -> None:
+    app = asgi(create_engine("postgresql://127.0.0.1:1/none"), options=WebOptions())
+    given = {"sec-fetch-site": "", **headers}
+    answer = await ask(app, "/api/v1/runs/run_1/cancel", method="POST", headers=given)
+    assert (answer.status == 403) is is_refused
+
+
 async def test_every_answer_forbids_what_no_page_needs() -> None:
     app = asgi(create_engine("postgresql://x"), options=WebOptions())
     for path in ("/healthz", "/static/pulse.css", "/nothing"):

@@ -54,7 +54,7 @@ class Door:
             await send(message)
 
         headers = Headers(scope=scope)
-        refusal = self._wrong_host(headers) or _foreign(scope["method"], headers)
+        refusal = self._wrong_host(headers) or _foreign(scope, headers)
         answer = self._app if refusal is None else refusal
         await answer(scope, receive, send_guarded)
 
@@ -70,11 +70,14 @@ class Door:
         )
 
 
-def _foreign(method: str, headers: Headers) -> PlainTextResponse | None:
+def _foreign(scope: Scope, headers: Headers) -> PlainTextResponse | None:
     """Refuse a change that a page of another site asks for with this browser's credentials."""
-    if method in SAFE_METHODS or headers.get("authorization", "").lower().startswith("bearer "):
+    is_bearer = headers.get("authorization", "").lower().startswith("bearer ")
+    if scope["method"] in SAFE_METHODS or is_bearer:
         return None
     site = headers.get("sec-fetch-site")
+    if _is_api(scope) and site is None and "origin" not in headers and "cookie" not in headers:
+        return None  # a program; browsers say where a change comes from
     if site is not None:
         is_own = site == "same-origin"
     else:
@@ -82,3 +85,9 @@ def _foreign(method: str, headers: Headers) -> PlainTextResponse | None:
     if is_own:
         return None
     return PlainTextResponse("A change must be asked for by a page of this site.\n", 403)
+
+
+def _is_api(scope: Scope) -> bool:
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path.removeprefix(root).startswith("/api/")
