@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from pulse_temporal.errors import DefinitionConflictError
+from pulse_temporal.model.addresses import segment
 from pulse_temporal.model.definitions import WorkflowDefinition
 from pulse_temporal.web.api.asking import Ask, Asking, found_or_404
 from pulse_temporal.web.api.operations import Routes
@@ -21,7 +22,6 @@ from pulse_temporal.web.api.shapes import (
     StoredDefinition,
     TimeList,
 )
-from pulse_temporal.web.urls import segment
 
 CREATED, NO_CONTENT, NOT_MODIFIED = 201, 204, 304
 NOTE: dict[str, object] = {"note": "Too many alarms"}
