@@ -19,8 +19,6 @@ from pulse_temporal.cli.output import Output, shorten
 from pulse_temporal.cli.paragraphs import printable
 from pulse_temporal.cli.statuses import KINDS, status_cell, step_status
 from pulse_temporal.cli.tables import Cell, Column
-from pulse_temporal.demo.lines import entry_line
-from pulse_temporal.demo.watch import WatchedRun
 from pulse_temporal.errors import NotFoundError
 from pulse_temporal.model.runs import (
     TERMINAL_RUN_STATUSES,
@@ -195,34 +193,6 @@ def _why(out: Output, step: WorkflowStepRun) -> str:
     if step.uses:
         parts.append(f"uses {step.uses}")
     return ": ".join(part for part in parts if part)
-
-
-def show_timeline(run: str, /, *, options: GlobalOptions = DEFAULTS) -> int:
-    """Show what happened to a run, in order; times in seconds since it was created.
-
-    Parameters
-    ----------
-    run:
-        Id of the run.
-    """
-    out = Output(options)
-
-    async def read(pulse: Pulse) -> WatchedRun:
-        found = await require_run(pulse, run)
-        return WatchedRun(
-            run=found,
-            entries=await pulse.runs.timeline(found.id),
-            steps=await pulse.runs.steps(found.id),
-        )
-
-    view = with_pulse(options, read)
-    if not out.data(view.entries):
-        for entry in view.entries:
-            line = entry_line(entry, view)
-            if out.width is not None:
-                line.truncate(out.width, overflow="ellipsis")
-            out.line(line)
-    return Exit.OK
 
 
 def show_logs(

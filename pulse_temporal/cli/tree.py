@@ -75,7 +75,7 @@ COMMANDS = (
     _command("runs list", "run_lists:list_runs", "List runs, newest first."),
     _command("runs show", "runs:show_run", "Show a run, its steps, and why it failed."),
     _command("runs watch", "run_deeds:watch_runs", "Show runs live until they are over."),
-    _command("runs timeline", "runs:show_timeline", "Show what happened to a run, in order."),
+    _command("runs timeline", "timelines:show_timeline", "Draw a run's steps on a time axis."),
     _command("runs steps", "runs:show_steps", "List the steps of a run."),
     _command("runs logs", "runs:show_logs", "Print the log of a run."),
     _command("runs cancel", "run_deeds:cancel_runs", "Cancel runs, for good."),

@@ -114,9 +114,22 @@ async def test_steps_timeline_and_logs(ask: Ask, pulse: PulseTest) -> None:
         ("0", "completed"),
         ("1", "failed"),
     ]
-    timeline = await ask("runs", "timeline", failed.id)
-    assert "✗ receipt" in timeline.stdout
-    assert timeline.stdout.splitlines()[0].endswith("● run created")
+    events = await ask("runs", "timeline", failed.id, "--events")
+    assert "✗ receipt" in events.stdout
+    assert events.lines[0].endswith("● run created")
+    listed = json.loads((await ask("runs", "timeline", failed.id, "-ojson")).stdout)
+    assert [entry["type"] for entry in listed][:2] == ["run_created", "step_started"]
+
+    drawn = await ask("runs", "timeline", failed.id)
+    axis, charge, receipt, signs = drawn.lines
+    assert axis.strip().startswith("0")
+    assert charge.startswith("▷ charge  ✓ ")
+    assert "█" in charge
+    assert receipt.startswith("▷ receipt ✗ ")
+    assert "▓" in receipt
+    assert "failed" in signs
+    narrow = await ask("runs", "timeline", failed.id, columns=60)
+    assert max(Text.from_ansi(line).cell_len for line in narrow.lines) <= 60
     assert (await ask("runs", "logs", failed.id)).status == 0
 
 
