@@ -6,6 +6,8 @@ import json
 import re
 from typing import NamedTuple
 
+from rich.text import Text
+
 from pulse_temporal import WorkflowContext, WorkflowRun
 from pulse_temporal.testing import action, delay
 from tests.cli.conftest import Ask
