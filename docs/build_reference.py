@@ -37,6 +37,7 @@ from pulse_temporal.cli.tree import COMMANDS
 from pulse_temporal.embedded import EmbeddedServices, embedded_services
 from pulse_temporal.engine.blocking import BlockingEngine
 from pulse_temporal.engine.bulk import BulkMethods
+from pulse_temporal.engine.cataloguing import Cataloguing
 from pulse_temporal.engine.definitions import DefinitionMethods
 from pulse_temporal.engine.flat import FlatMethods
 from pulse_temporal.engine.guarding import Guarding, Recognising
@@ -59,6 +60,7 @@ ENGINE_PARTS: Mapping[str, type] = {
     "Life": Lifecycle,
     "Upkeep": Upkeep,
     "Register": Registration,
+    "Catalogue": Cataloguing,
     "Search": Searching,
     "Many runs": BulkMethods,
     "Keys and audit": Guarding,
@@ -106,7 +108,9 @@ MODEL_PARTS: Mapping[str, Sequence[str]] = {
         *("SignalFilter", "SignalSummary", "SignalChain", "ChainSignal", "ChainRun"),
         "SearchResult",
     ),
-    "Handlers and hooks": ("ActionResult", "StepCompleteEvent", "RunCompleteEvent"),
+    "Handlers and hooks": (
+        *("CatalogEntry", "ActionResult", "StepCompleteEvent", "RunCompleteEvent"),
+    ),
     "Many runs": ("BulkFilter", "BulkOperation", "BulkItem", "BulkPreview"),
     "Keys and audit": ("ApiKey", "NewApiKey", "AuditEntry"),
     "Operation": (

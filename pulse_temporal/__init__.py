@@ -62,6 +62,7 @@ from pulse_temporal.model.bulk import (
     BulkOperation,
     BulkPreview,
 )
+from pulse_temporal.model.catalogue import CatalogEntry
 from pulse_temporal.model.definitions import (
     DefinitionSnapshot,
     DefinitionVersion,
@@ -149,6 +150,7 @@ __all__ = [
     "BulkOperation",
     "BulkOverError",
     "BulkPreview",
+    "CatalogEntry",
     "ChainRun",
     "ChainSignal",
     "ConditionStep",

@@ -15,6 +15,7 @@ from pulse_temporal.handlers.registry import ActionHandler, ActionReturn, Condit
 from pulse_temporal.model.api_keys import Scope
 from pulse_temporal.model.audit import AuditAction
 from pulse_temporal.model.bulk import BulkKind, BulkOutcome, BulkStatus
+from pulse_temporal.model.catalogue import Audience, CatalogKind, HandlerAboutFields
 from pulse_temporal.model.definitions import PutOutcome, VersionKind
 from pulse_temporal.model.explain import SignalOutcome, VerdictKind
 from pulse_temporal.model.health import CheckName, HealthStatus
@@ -40,11 +41,13 @@ __all__ = [
     "ActionReturn",
     "AttemptStatus",
     "Attention",
+    "Audience",
     "AuditAction",
     "BulkKind",
     "BulkOutcome",
     "BulkStatus",
     "CallNext",
+    "CatalogKind",
     "ChangeAction",
     "CheckName",
     "ConditionHandler",
@@ -53,6 +56,7 @@ __all__ = [
     "EngineSettings",
     "Found",
     "GivenSettings",
+    "HandlerAboutFields",
     "HealthStatus",
     "JsonObject",
     "LogLevel",

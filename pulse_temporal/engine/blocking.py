@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from pulse_temporal.engine.bulk import BulkMethods
+from pulse_temporal.engine.cataloguing import Cataloguing
 from pulse_temporal.engine.definitions import BlockingDefinitions
 from pulse_temporal.engine.flat import FlatMethods
 from pulse_temporal.engine.guarding import Guarding, Recognising
@@ -56,7 +57,15 @@ def _stop_all() -> None:
 
 
 class BlockingEngine(
-    FlatMethods, Searching, Guarding, BulkMethods, Recognising, Operators, Upkeep, Blocking
+    FlatMethods,
+    Searching,
+    Guarding,
+    BulkMethods,
+    Cataloguing,
+    Recognising,
+    Operators,
+    Upkeep,
+    Blocking,
 ):
     """An engine whose methods wait for their result instead of being awaited.
 
@@ -134,7 +143,7 @@ class BlockingEngine(
         return self._parts.home.call(work)
 
 
-class BlockingTenant(FlatMethods, Searching, Guarding, BulkMethods, Blocking):
+class BlockingTenant(FlatMethods, Searching, Guarding, BulkMethods, Cataloguing, Blocking):
     """The engine of one tenant, for code that is not async; see ``Engine.for_tenant``.
 
     Attributes:

@@ -10,6 +10,7 @@ from temporalio.client import Client
 from pulse_temporal.config import EngineOptions, EngineSettings, GivenSettings
 from pulse_temporal.engine.blocking import BlockingEngine
 from pulse_temporal.engine.bulk import BulkMethods
+from pulse_temporal.engine.cataloguing import Cataloguing
 from pulse_temporal.engine.definitions import EngineDefinitions
 from pulse_temporal.engine.flat import FlatMethods
 from pulse_temporal.engine.guarding import Guarding, Recognising
@@ -130,6 +131,7 @@ class Engine(
     Searching,
     Guarding,
     BulkMethods,
+    Cataloguing,
     Recognising,
     Operators,
     Upkeep,

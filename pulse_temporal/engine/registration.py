@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 from pydantic import BaseModel, ValidationError
 
@@ -11,6 +11,8 @@ from pulse_temporal.engine.operations import Methods
 from pulse_temporal.errors import ConfigurationError
 from pulse_temporal.handlers.middleware import Middleware
 from pulse_temporal.handlers.registry import ActionHandler, ConditionHandler, Registry, check_name
+from pulse_temporal.model.catalogue import HandlerAbout, HandlerAboutFields
+from pulse_temporal.model.plain import cut_repr
 from pulse_temporal.model.signals import TriggerRegistration
 
 AnyAction = TypeVar("AnyAction", bound=ActionHandler)
@@ -33,6 +35,8 @@ class Registration(Methods):
         source: str,
         resource_type: str | None = None,
         payload_schema: type[BaseModel] | None = None,
+        title: str | None = None,
+        description: str | None = None,
     ) -> None:
         """Say what signals of a type look like; others are refused at emit.
 
@@ -41,6 +45,8 @@ class Registration(Methods):
             source: The only source accepted.
             resource_type: When given, the only resource type accepted.
             payload_schema: When given, a pydantic model that payloads must fit.
+            title: What people call it, for the catalogue.
+            description: When it is sent, for the catalogue.
 
         Raises:
             DuplicateHandlerError: The type is registered with other rules.
@@ -48,7 +54,11 @@ class Registration(Methods):
         """
         try:
             registration = TriggerRegistration(
-                source=source, resource_type=resource_type, payload_schema=payload_schema
+                source=source,
+                resource_type=resource_type,
+                payload_schema=payload_schema,
+                title=title,
+                description=description,
             )
         except ValidationError as error:
             problems = error.errors(include_input=False)
@@ -65,10 +75,17 @@ class Registration(Methods):
         source: str,
         resource_type: str | None = None,
         payload_schema: type[BaseModel] | None = None,
+        title: str | None = None,
+        description: str | None = None,
     ) -> None:
         """Register a signal type: ``register_signal``, under its name in the TypeScript Pulse."""
         self.register_signal(
-            type_, source=source, resource_type=resource_type, payload_schema=payload_schema
+            type_,
+            source=source,
+            resource_type=resource_type,
+            payload_schema=payload_schema,
+            title=title,
+            description=description,
         )
 
     def register_action(
@@ -80,6 +97,7 @@ class Registration(Methods):
         transactional: bool = False,
         queued: bool = False,
         config_schema: type[BaseModel] | None = None,
+        **about: Unpack[HandlerAboutFields],
     ) -> None:
         """Register an action; functions that are not async run in a thread.
 
@@ -98,10 +116,14 @@ class Registration(Methods):
             config_schema: When given, a pydantic model that the config of its steps must fit: when
                 a definition is stored in a process that has registered it, and before each call.
                 A config that does not fit fails the step at once, without another attempt.
+            about: For the catalogue, which editors offer handlers from: ``title``,
+                ``description``, ``group``, ``result_schema`` (a pydantic model of what it
+                returns), and ``audience``, where ``"operators"`` keeps it from tenants.
 
         Raises:
             DuplicateHandlerError: Another action has the name.
-            ConfigurationError: The name, the handler or the combination cannot be used.
+            ConfigurationError: The name, the handler or the combination cannot be used, or the
+                handler is registered already, with other options.
         """
         self.registry.add_action(
             name,
@@ -110,6 +132,7 @@ class Registration(Methods):
             transactional=transactional,
             queued=queued,
             config_schema=config_schema,
+            about=_said("Action", name, about),
         )
 
     def register_condition(
@@ -119,6 +142,7 @@ class Registration(Methods):
         *,
         queued: bool = False,
         config_schema: type[BaseModel] | None = None,
+        **about: Unpack[HandlerAboutFields],
     ) -> None:
         """Register a condition: it takes a ``WorkflowContext`` and returns True or False.
 
@@ -129,12 +153,20 @@ class Registration(Methods):
                 ``timeoutMs`` is first asked inside the worker that has the run; when that takes
                 longer than ``local_activity_limit``, it is asked again, through the queue.
             config_schema: As of ``register_action``.
+            about: As of ``register_action``.
 
         Raises:
             DuplicateHandlerError: Another condition has the name.
-            ConfigurationError: The name or the handler cannot be used.
+            ConfigurationError: The name or the handler cannot be used, or the handler is
+                registered already, with other options.
         """
-        self.registry.add_condition(name, handler, queued=queued, config_schema=config_schema)
+        self.registry.add_condition(
+            name,
+            handler,
+            queued=queued,
+            config_schema=config_schema,
+            about=_said("Condition", name, about),
+        )
 
     def action(
         self,
@@ -144,6 +176,7 @@ class Registration(Methods):
         transactional: bool = False,
         queued: bool = False,
         config_schema: type[BaseModel] | None = None,
+        **about: Unpack[HandlerAboutFields],
     ) -> Callable[[AnyAction], AnyAction]:
         """Register the decorated function with ``register_action``."""
         check_name("action", name)
@@ -156,19 +189,27 @@ class Registration(Methods):
                 transactional=transactional,
                 queued=queued,
                 config_schema=config_schema,
+                **about,
             )
             return handler
 
         return decorate
 
     def condition(
-        self, name: str, *, queued: bool = False, config_schema: type[BaseModel] | None = None
+        self,
+        name: str,
+        *,
+        queued: bool = False,
+        config_schema: type[BaseModel] | None = None,
+        **about: Unpack[HandlerAboutFields],
     ) -> Callable[[AnyCondition], AnyCondition]:
         """Register the decorated function with ``register_condition``."""
         check_name("condition", name)
 
         def decorate(handler: AnyCondition) -> AnyCondition:
-            self.register_condition(name, handler, queued=queued, config_schema=config_schema)
+            self.register_condition(
+                name, handler, queued=queued, config_schema=config_schema, **about
+            )
             return handler
 
         return decorate
@@ -193,3 +234,17 @@ class Registration(Methods):
                 "handlers are registered."
             )
         self.registry.add_middleware(middleware)
+
+
+def _said(what: str, name: object, about: HandlerAboutFields) -> HandlerAbout:
+    """Return what is said of a handler.
+
+    Raises:
+        ConfigurationError: A field is unknown or wrong.
+    """
+    try:
+        return HandlerAbout.model_validate(about)
+    except ValidationError as error:
+        problems = error.errors(include_input=False)
+    reasons = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in problems)
+    raise ConfigurationError(f"{what} {cut_repr(name)[:100]} cannot be registered: {reasons}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pulse_temporal.engine.bulk import BulkMethods
+from pulse_temporal.engine.cataloguing import Cataloguing
 from pulse_temporal.engine.definitions import EngineDefinitions
 from pulse_temporal.engine.flat import FlatMethods
 from pulse_temporal.engine.guarding import Guarding
@@ -14,7 +15,7 @@ from pulse_temporal.engine.signals import EngineSignals
 from pulse_temporal.engine.wiring import Parts
 
 
-class TenantEngine(FlatMethods, Searching, Guarding, BulkMethods, Awaited):
+class TenantEngine(FlatMethods, Searching, Guarding, BulkMethods, Cataloguing, Awaited):
     """An engine for one tenant: other tenants' runs, signals and definitions are unknown to it.
 
     ```python

@@ -18,6 +18,7 @@ from pulse_temporal.services.bulk.operations import BulkOperations
 from pulse_temporal.services.bulk.runner import BulkRunner
 from pulse_temporal.services.care.maintenance import Maintenance
 from pulse_temporal.services.care.reconcile import Reconciler
+from pulse_temporal.services.definitions.catalogue import Catalogue
 from pulse_temporal.services.definitions.definitions import Definitions
 from pulse_temporal.services.definitions.plans import DefinitionPlans
 from pulse_temporal.services.definitions.versions import DefinitionHistory
@@ -64,6 +65,7 @@ class Parts:
         feed: Tells who watches a run that it has changed.
         api_keys: Makes and recognises keys.
         audit: Reads who has changed what.
+        catalogue: Says what handlers and signal types there are.
         bulk: Starts and reads bulk operations.
         bulk_runner: Does what they ask for, in workers.
         waiter: Waits for runs to end.
@@ -87,6 +89,7 @@ class Parts:
     feed: RunFeed
     api_keys: ApiKeys
     audit: Audit
+    catalogue: Catalogue
     bulk: BulkOperations
     bulk_runner: BulkRunner
     waiter: RunWaiter
@@ -177,6 +180,7 @@ def wire(
         feed=RunFeed(database),
         api_keys=ApiKeys(database, clock=clock),
         audit=Audit(database),
+        catalogue=Catalogue(database, registry, options),
         bulk=BulkOperations(database, options),
         bulk_runner=bulk_runner,
         waiter=waiter,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, TypeAlias
 
 from pydantic import BaseModel
@@ -15,6 +15,7 @@ from pulse_temporal.errors import ConfigurationError, DuplicateHandlerError
 from pulse_temporal.handlers.callables import check_callable, is_async
 from pulse_temporal.handlers.context import WorkflowContext
 from pulse_temporal.handlers.middleware import Middleware, checked_middleware
+from pulse_temporal.model.catalogue import NOTHING_SAID, HandlerAbout
 from pulse_temporal.model.plain import cut_repr
 from pulse_temporal.model.runs import ActionResult
 from pulse_temporal.model.signals import TriggerRegistration
@@ -36,6 +37,7 @@ class Action:
         queued: Its steps always go through the task queue, even with a short timeout.
         is_async: It is a coroutine function; other handlers run in a thread.
         config_schema: A model that the config of its steps must fit.
+        about: What the catalogue says of it.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Action:
     queued: bool
     is_async: bool
     config_schema: type[BaseModel] | None = None
+    about: HandlerAbout = NOTHING_SAID
 
     @property
     def may_be_local(self) -> bool:
@@ -54,13 +57,14 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A registered condition; ``queued``, ``is_async``, ``config_schema`` as for actions."""
+    """A registered condition; what it has in common with actions is as for them."""
 
     name: str
     handler: ConditionHandler
     queued: bool
     is_async: bool
     config_schema: type[BaseModel] | None = None
+    about: HandlerAbout = NOTHING_SAID
 
     @property
     def may_be_local(self) -> bool:
@@ -71,10 +75,11 @@ class Condition:
 class Registry:
     """What is registered by name; a name is taken once for each kind.
 
-    To register the same handler under its name again is allowed.
+    To register the same handler under its name again, with the same options, is allowed.
 
     Attributes:
         middleware: Runs around every call of a handler; the first one is the outermost.
+        revision: Rises with each registration.
     """
 
     def __init__(self, middleware: Sequence[Middleware] = ()) -> None:
@@ -82,6 +87,7 @@ class Registry:
         self.triggers: dict[str, TriggerRegistration] = {}
         self.actions: dict[str, Action] = {}
         self.conditions: dict[str, Condition] = {}
+        self.revision = 0
 
     def add_middleware(self, middleware: Middleware) -> None:
         """Let it run inside of the middleware that is there.
@@ -103,8 +109,9 @@ class Registry:
             raise DuplicateHandlerError(f"Signal type {type_!r} is registered already.")
         check_name("signal type", type_)
         self.triggers[type_] = registration
+        self.revision += 1
 
-    def add_action(
+    def add_action(  # noqa: PLR0913 - all but two are given by name
         self,
         name: str,
         handler: ActionHandler,
@@ -113,13 +120,14 @@ class Registry:
         transactional: bool,
         queued: bool,
         config_schema: type[BaseModel] | None = None,
+        about: HandlerAbout = NOTHING_SAID,
     ) -> None:
         """Register an action.
 
         Raises:
             DuplicateHandlerError: Another handler has the name.
-            ConfigurationError: The name or the handler cannot be used, or a sync handler is
-                transactional.
+            ConfigurationError: The name or the handler cannot be used, a sync handler is
+                transactional, or it is registered with other options.
         """
         _check("action", name, handler, known=self.actions)
         runs_in_loop = is_async(handler)
@@ -129,9 +137,12 @@ class Registry:
                 "decorator around it must give a coroutine function too."
             )
         _check_schema("action", name, config_schema)
-        self.actions[name] = Action(
-            name, handler, replay_safe, transactional, queued, runs_in_loop, config_schema
+        action = Action(
+            name, handler, replay_safe, transactional, queued, runs_in_loop, config_schema, about
         )
+        _check_same("action", action, known=self.actions)
+        self.actions[name] = action
+        self.revision += 1
 
     def add_condition(
         self,
@@ -140,16 +151,22 @@ class Registry:
         *,
         queued: bool,
         config_schema: type[BaseModel] | None = None,
+        about: HandlerAbout = NOTHING_SAID,
     ) -> None:
         """Register a condition.
 
         Raises:
             DuplicateHandlerError: Another handler has the name.
-            ConfigurationError: The name or the handler cannot be used.
+            ConfigurationError: The name or the handler cannot be used, or it is registered with
+                other options.
         """
         _check("condition", name, handler, known=self.conditions)
         _check_schema("condition", name, config_schema)
-        self.conditions[name] = Condition(name, handler, queued, is_async(handler), config_schema)
+        runs_in_loop = is_async(handler)
+        condition = Condition(name, handler, queued, runs_in_loop, config_schema, about)
+        _check_same("condition", condition, known=self.conditions)
+        self.conditions[name] = condition
+        self.revision += 1
 
     def find(self, kind: Literal["action", "condition"], name: str) -> Action | Condition | None:
         """Return a handler; None when this process has not registered it."""
@@ -194,6 +211,28 @@ def _check_schema(what: str, name: str, schema: object) -> None:
             f"config_schema of {what} {name!r} must be a pydantic model class, not "
             f"{cut_repr(shown)[:100]}."
         )
+
+
+def _check_same(
+    what: str, handler: Action | Condition, *, known: Mapping[str, Action | Condition]
+) -> None:
+    """Raise ConfigurationError where a handler is registered already, with other options."""
+    present = known.get(handler.name)
+    if present is None or present == handler:
+        return
+    differ = [
+        field.name
+        for field in fields(handler)
+        if field.name != "about" and getattr(present, field.name) != getattr(handler, field.name)
+    ]
+    before, after = present.about, handler.about
+    differ += [
+        name for name in type(after).model_fields if getattr(before, name) != getattr(after, name)
+    ]
+    raise ConfigurationError(
+        f"{what.capitalize()} {handler.name!r} is registered already with the same handler, and "
+        f"with another {', another '.join(differ)}. Register it once, or with the same options."
+    )
 
 
 def _check(

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
 from pulse_temporal.model.canonical import opened
-from pulse_temporal.model.values import Flag, Name, ResourceId, TenantId, Value
+from pulse_temporal.model.values import Flag, Name, Prose, ResourceId, TenantId, Value
 
 
 def _open(value: object) -> object:
@@ -78,8 +78,12 @@ class TriggerRegistration(Value):
         source: The only source accepted.
         resource_type: When set, the only resource type accepted.
         payload_schema: When set, a model that the payload must fit.
+        title: What people call it.
+        description: When it is sent.
     """
 
     source: Name
     resource_type: Name | None = None
     payload_schema: type[BaseModel] | None = None
+    title: Name | None = None
+    description: Prose | None = None

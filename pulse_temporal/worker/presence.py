@@ -12,8 +12,10 @@ from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import PulseError
 from pulse_temporal.handlers.registry import Registry
 from pulse_temporal.notices import Repeats
+from pulse_temporal.postgres.sessions import Session
+from pulse_temporal.services.definitions.catalogue import registered
 from pulse_temporal.services.definitions.checks import WORKER_SILENCE
-from pulse_temporal.store import workers
+from pulse_temporal.store import catalog, workers
 from pulse_temporal.store.database import Database
 from pulse_temporal.worker.gate import TaskGate
 from pulse_temporal.worker.retries import ask_again
@@ -61,6 +63,7 @@ class Presence:
         self.clock = clock
         self.database_name = ""
         self._is_published = False
+        self._catalogued: int | None = None
         self.begin()
 
     def begin(self) -> None:
@@ -69,6 +72,7 @@ class Presence:
         self._doubted = asyncio.Event()
         self._away_since: float | None = None
         self._was_present = False
+        self._catalogued = None
         self._repeats = Repeats()
 
     async def look_where(self) -> None:
@@ -103,6 +107,20 @@ class Presence:
             )
             self.clock.set(published_at)
             await workers.forget(session, silence=FORGET_AFTER)
+            # Again after a break too: others may have forgotten this worker, and what it knows.
+            if not was_present or self._catalogued != self.registry.revision:
+                await self._catalogue(session)
+
+    async def _catalogue(self, session: Session) -> None:
+        """Say what is known of the handlers and signal types."""
+        revision = self.registry.revision
+        await catalog.publish(
+            session,
+            list(registered(self.registry)),
+            task_queue=self.options.task_queue,
+            worker_id=self.worker_id,
+        )
+        self._catalogued = revision
 
     async def check_schema(self) -> None:
         """Check that the tables are there; an engine that only emits has no row to write.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import asyncpg
 import pytest
 
@@ -12,6 +14,7 @@ from tests.harness import SOURCE, TENANT, PulseTest, eventually
 pytestmark = pytest.mark.faults
 
 RUNS = 1_000
+PATIENCE = timedelta(minutes=2)
 BATCH = 200
 
 FAIL_ALL = """
@@ -45,7 +48,7 @@ async def done(crew: Crew, operation: BulkOperation, number: int) -> BulkOperati
         assert found is not None
         return found if found.done >= number or found.is_over else None
 
-    return await eventually(look)
+    return await eventually(look, within=PATIENCE)
 
 
 async def test_workers_that_are_killed_lose_nothing_and_do_nothing_twice(

@@ -11,6 +11,7 @@ import pytest
 
 from pulse_temporal import MigrationError
 from pulse_temporal.model.bulk import BulkKind, BulkOutcome, BulkStatus
+from pulse_temporal.model.catalogue import CatalogKind
 from pulse_temporal.model.definitions import VersionKind
 from pulse_temporal.model.runs import AttemptStatus, RunStatus, StepStatus
 from pulse_temporal.model.timeline import TimelineEntryType
@@ -21,6 +22,7 @@ STORED_EVENTS = set(get_args(TimelineEntryType)) - {"run_created", "log"}
 """A run's creation and its log lines are told by their own rows."""
 
 SETS = {
+    ("pulse_catalog", "kind"): set(get_args(CatalogKind)),
     ("pulse_bulk_operations", "kind"): set(get_args(BulkKind)),
     ("pulse_bulk_operations", "status"): set(get_args(BulkStatus)),
     ("pulse_bulk_items", "outcome"): set(get_args(BulkOutcome)),
@@ -37,6 +39,8 @@ EACH_SET = pytest.mark.parametrize(
 )
 
 ONE_ROW_EACH = """
+INSERT INTO pulse_catalog (task_queue, kind, name, detail, published_by)
+VALUES ('q', 'signal', 'x', '{}', 'wrk_x');
 INSERT INTO pulse_step_attempts (
     step_run_id, claim, run_id, tenant_id, generation, epoch, attempt, status, worker_id,
     started_at, deadline_at, ended_at

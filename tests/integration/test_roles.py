@@ -22,6 +22,7 @@ from pulse_temporal import (
 )
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.engine.bulk import BulkMethods
+from pulse_temporal.engine.cataloguing import Cataloguing
 from pulse_temporal.engine.flat import FlatMethods
 from pulse_temporal.engine.guarding import Guarding, Recognising
 from pulse_temporal.engine.lifecycle import Lifecycle, Upkeep
@@ -208,8 +209,14 @@ async def revoke(engine: Engine, _: Known) -> object:
     return await engine.revoke_api_key((await new_key(engine)).key.id)
 
 
+async def catalog(engine: Engine, _: Known) -> object:
+    """Read the catalogue, which is that of the engine's own queue."""
+    return [*await engine.catalog(tenant_id=TENANT), "read"][-1]
+
+
 Method = Callable[[Engine, Known], Awaitable[object]]
 READS: dict[str, Method] = {
+    "catalog": catalog,
     **BULK_READS,
     "count_runs": lambda engine, known: engine.count_runs(definition_id=known.definition.id),
     "explain": lambda engine, known: engine.explain(known.failed.trigger_id),
@@ -274,7 +281,7 @@ WRITES: dict[str, Method] = {
 def test_every_method_is_tried_with_the_documented_grants() -> None:
     """What the tests below call of themselves comes to it."""
     people = (Guarding, Operators, Recognising)
-    groups = (FlatMethods, BulkMethods, Lifecycle, Searching, Upkeep, *people)
+    groups = (FlatMethods, BulkMethods, Cataloguing, Lifecycle, Searching, Upkeep, *people)
     methods = {name for group in groups for name in dir(group) if not name.startswith("_")}
 
     assert methods == {*READS, *WRITES, "start", "stop", "check_health"}
