@@ -12,9 +12,11 @@ import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Hashable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+from typing_extensions import override
 
 from pulse_temporal.clock import utc_now
 from pulse_temporal.errors import PulseError
@@ -135,6 +137,22 @@ def _difference(picture: Picture, last: Picture | None, seen: str) -> str:
     return "" if picture.name == seen else picture.whole()
 
 
+class _Stream(StreamingResponse):
+    """Sends messages; when the client goes, however that is noticed, it leaves at once.
+
+    Left to the garbage collector, a stream would count, and be kept, for longer.
+    """
+
+    def __init__(self, messages: AsyncGenerator[bytes]) -> None:
+        super().__init__(messages, headers=STREAM_HEADERS, media_type="text/event-stream")
+        self._messages = messages
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._messages):
+            await super().__call__(scope, receive, send)
+
+
 class Topics:
     """All topics of a process, and how many streams there are.
 
@@ -147,6 +165,11 @@ class Topics:
         self._topics: dict[Hashable, Topic] = {}
         self._streams: Counter[str] = Counter()
         self.is_closed = False
+
+    @property
+    def count(self) -> int:
+        """How many streams there are."""
+        return self._streams.total()
 
     def stream(
         self, principal: Principal, key: Hashable, make: Callable[[], Topic], *, seen: str
@@ -167,7 +190,7 @@ class Topics:
         if self.is_closed or one >= most_of_one or self._streams.total() >= most:
             raise TooManyStreamsError("Too many pages are open that change by themselves.")
         messages = self._messages(principal, key, make, seen)
-        return StreamingResponse(messages, headers=STREAM_HEADERS, media_type="text/event-stream")
+        return _Stream(messages)
 
     async def _messages(
         self, principal: Principal, key: Hashable, make: Callable[[], Topic], seen: str

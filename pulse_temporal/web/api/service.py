@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -144,8 +144,10 @@ async def _fail(request: Request, error: Exception) -> Response:
     """Answer a request that has met an error that nobody has foreseen; the log has it."""
     request_id: str = request.state.request_id
     facts = {"request_id": request_id}
-    log.error("Request %(request_id)s could not be answered.", facts, extra=facts, exc_info=error)
     request.scope["state"][IS_TOLD] = True  # so that it is not raised to the server too
+    if isinstance(error, ClientDisconnect):  # nobody is there to be answered
+        return Response(status_code=BROKEN)
+    log.error("Request %(request_id)s could not be answered.", facts, extra=facts, exc_info=error)
     return problem(request_id, RefusedError(BROKEN, "internal", INTERNAL))
 
 
