@@ -49,6 +49,7 @@ from pulse_temporal.engine.runs import RunMethods
 from pulse_temporal.engine.searching import Searching
 from pulse_temporal.engine.signals import SignalMethods
 from pulse_temporal.engine.tenant import TenantEngine
+from pulse_temporal.engine.visiting import Visiting
 from pulse_temporal.handlers.context import WorkflowContext
 from pulse_temporal.web.api.service import openapi
 from rest_page import rest_page
@@ -65,6 +66,7 @@ ENGINE_PARTS: Mapping[str, type] = {
     "Many runs": BulkMethods,
     "Keys and audit": Guarding,
     "Recognise a key": Recognising,
+    "Sign in": Visiting,
     "Operate": Operators,
 }
 NAMESPACES: Mapping[str, type] = {
@@ -113,6 +115,7 @@ MODEL_PARTS: Mapping[str, Sequence[str]] = {
     ),
     "Many runs": ("BulkFilter", "BulkOperation", "BulkItem", "BulkPreview"),
     "Keys and audit": ("ApiKey", "NewApiKey", "AuditEntry"),
+    "Sessions": ("WebSession", "NewWebSession", "LoginLink", "NewLoginLink"),
     "Operation": (
         *("HealthReport", "HealthCheck", "ReconcileReport", "Repair"),
         *("WorkerView", "TenantView"),

@@ -89,6 +89,7 @@ from pulse_temporal.model.runs import (
     WorkflowRun,
     WorkflowStepRun,
 )
+from pulse_temporal.model.sessions import LoginLink, NewLoginLink, NewWebSession, WebSession
 from pulse_temporal.model.signal_views import (
     ChainRun,
     ChainSignal,
@@ -190,9 +191,12 @@ __all__ = [
     "KeyRevokedError",
     "KeyRotatedError",
     "Limits",
+    "LoginLink",
     "MigrationError",
     "MissingRightError",
     "NewApiKey",
+    "NewLoginLink",
+    "NewWebSession",
     "NonRetryableError",
     "NotFoundError",
     "NotUnderstoodError",
@@ -249,6 +253,7 @@ __all__ = [
     "UnknownSignalError",
     "ValidationReport",
     "Verdict",
+    "WebSession",
     "WorkerLostError",
     "WorkerView",
     "WorkflowContext",

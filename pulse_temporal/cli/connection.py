@@ -132,6 +132,16 @@ async def open_pulse(tenant: str | None) -> AsyncGenerator[Pulse]:
         await engine.stop()
 
 
+@asynccontextmanager
+async def open_pulse_of_all() -> AsyncGenerator[Engine]:
+    """Open the engine inside the block, for what concerns all tenants."""
+    engine = connect()
+    try:
+        yield engine
+    finally:
+        await engine.stop()
+
+
 def with_pulse(options: GlobalOptions, work: Callable[[Pulse], Awaitable[Answer]]) -> Answer:
     """Run a command's work on what its options name, and return what it gives."""
 

@@ -74,15 +74,24 @@ def create_key(
     """
     out = Output(options)
     tenant = require_tenant(options)
-    if role is not None and role not in ROLES:
-        raise InvalidInputError(f"--role is one of {', '.join(ROLES)}.")
-    scopes = {*scope, *(ROLES[role] if role else ())}
+    scopes = scopes_of(role, scope)
     moment = None if expires is None else out.now + read_length(expires, option="--expires")
     made = _with_keys(
         None if tenant == ALL else tenant,
         lambda keys: keys.create_api_key(name, scopes=scopes, expires_at=moment),
     )
     return _show_token(out, made)
+
+
+def scopes_of(role: str | None, scope: tuple[str, ...]) -> set[str]:
+    """Return what a role and single scopes allow together.
+
+    Raises:
+        InvalidInputError: There is no such role.
+    """
+    if role is not None and role not in ROLES:
+        raise InvalidInputError(f"--role is one of {', '.join(ROLES)}.")
+    return {*scope, *(ROLES[role] if role else ())}
 
 
 def list_keys(

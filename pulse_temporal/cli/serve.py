@@ -25,8 +25,9 @@ def serve(
     """Serve the pages, until told to stop.
 
     Runs no handlers: that is what pulse worker is for. Settings come from the environment:
-    DATABASE_URL, TEMPORAL_* or temporal.toml, PULSE_* and PULSE_WEB_*. There is no sign-in here,
-    so it listens on this machine alone.
+    DATABASE_URL, TEMPORAL_* or temporal.toml, PULSE_* and PULSE_WEB_*. At this machine nobody need
+    sign in; where others may come in, with another --host, PULSE_WEB_HOSTS or
+    PULSE_WEB_TRUSTED_PROXIES, everybody must (pulse login-link).
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ def serve(
         The function that registers signals and handlers, as package.module:function; pages show
         what they are for.
     host:
-        Address to listen on, of the loopback device.
+        Address to listen on. One that others reach needs somebody who can sign in.
     port:
         Port to listen on; 0 for any that is free.
     root_path:

@@ -71,6 +71,7 @@ COMMANDS = (
     ),
     _command("worker", "worker:worker", "Run the handlers of an application until told to stop."),
     _command("serve", "serve:serve", "Serve the pages: runs, live, and what to do about them."),
+    _command("login-link", "login:make_login_link", "Make a link that signs somebody in, once."),
     _command("emit", "emit:emit", "Emit a signal."),
     _command("match", "emit:match", "Say which definitions a signal would start, and why."),
     _command("runs list", "run_lists:list_runs", "List runs, newest first."),

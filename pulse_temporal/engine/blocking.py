@@ -22,6 +22,7 @@ from pulse_temporal.engine.runs import BlockingRuns
 from pulse_temporal.engine.scope import ALL_TENANTS, scope_of
 from pulse_temporal.engine.searching import Searching
 from pulse_temporal.engine.signals import BlockingSignals
+from pulse_temporal.engine.visiting import Visiting
 from pulse_temporal.engine.wiring import Parts
 from pulse_temporal.errors import PulseError
 
@@ -63,6 +64,7 @@ class BlockingEngine(
     BulkMethods,
     Cataloguing,
     Recognising,
+    Visiting,
     Operators,
     Upkeep,
     Blocking,

@@ -24,6 +24,7 @@ from pulse_temporal.engine.searching import Searching
 from pulse_temporal.engine.settings import options_by_name, options_from_environment
 from pulse_temporal.engine.signals import EngineSignals
 from pulse_temporal.engine.tenant import TenantEngine
+from pulse_temporal.engine.visiting import Visiting
 from pulse_temporal.engine.wiring import wire
 from pulse_temporal.errors import ConfigurationError
 from pulse_temporal.handlers.hooks import RunHook, StepHook
@@ -133,6 +134,7 @@ class Engine(
     BulkMethods,
     Cataloguing,
     Recognising,
+    Visiting,
     Operators,
     Upkeep,
     Lifecycle,

@@ -24,6 +24,7 @@ class Guarding(Methods):
         scopes: Collection[str],
         tenant_id: str | None = None,
         expires_at: datetime | None = None,
+        reason: str | None = None,
     ) -> NewApiKey:
         """Make a key for a program that calls an API of the application.
 
@@ -32,6 +33,7 @@ class Guarding(Methods):
             scopes: What it may do, such as ``runs:read``; docs/operate/identity.md lists them.
             tenant_id: Whose data it may see; None: that of all tenants.
             expires_at: From when on it is refused; None: never.
+            reason: Why, for the audit; cut at 1 000 bytes.
 
         Returns:
             The key and its token, which cannot be read again.
@@ -40,7 +42,11 @@ class Guarding(Methods):
             InvalidInputError: A scope is unknown, a name too long, a moment past.
         """
         return await self._parts.api_keys.create(
-            name, scopes=scopes, tenant_id=self._scope.narrow(tenant_id), expires_at=expires_at
+            name,
+            scopes=scopes,
+            tenant_id=self._scope.narrow(tenant_id),
+            expires_at=expires_at,
+            reason=reason,
         )
 
     @operation

@@ -27,8 +27,8 @@ class TenantEngine(FlatMethods, Searching, Guarding, BulkMethods, Cataloguing, A
     The methods are those of the engine. ``tenant_id`` need not be given anywhere, and a call that
     names another tenant is refused. So code that serves a customer's request cannot forget it.
     What concerns the whole engine is not here: ``start``, ``stop``, ``migrate``, ``reconcile``,
-    ``check_health``, ``list_workers``, ``list_tenants``, ``authenticate_api_key``,
-    ``transaction`` and registration.
+    ``check_health``, ``list_workers``, ``list_tenants``, ``authenticate_api_key``, the sessions of
+    people who have signed in, ``transaction`` and registration.
 
     Attributes:
         tenant_id: Whose it is.

@@ -26,6 +26,7 @@ from pulse_temporal.services.outbox.dispatch import Dispatcher
 from pulse_temporal.services.outbox.relay import Relay
 from pulse_temporal.services.people.api_keys import ApiKeys
 from pulse_temporal.services.people.audit import Audit
+from pulse_temporal.services.people.visits import Visits
 from pulse_temporal.services.runs.control import RunControl
 from pulse_temporal.services.runs.feed import RunFeed
 from pulse_temporal.services.runs.history import History
@@ -66,6 +67,7 @@ class Parts:
         api_keys: Makes and recognises keys.
         audit: Reads who has changed what.
         catalogue: Says what handlers and signal types there are.
+        visits: Signs people in and out.
         bulk: Starts and reads bulk operations.
         bulk_runner: Does what they ask for, in workers.
         waiter: Waits for runs to end.
@@ -90,6 +92,7 @@ class Parts:
     api_keys: ApiKeys
     audit: Audit
     catalogue: Catalogue
+    visits: Visits
     bulk: BulkOperations
     bulk_runner: BulkRunner
     waiter: RunWaiter
@@ -181,6 +184,7 @@ def wire(
         api_keys=ApiKeys(database, clock=clock),
         audit=Audit(database),
         catalogue=Catalogue(database, registry, options),
+        visits=Visits(database),
         bulk=BulkOperations(database, options),
         bulk_runner=bulk_runner,
         waiter=waiter,

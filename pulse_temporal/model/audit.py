@@ -24,6 +24,9 @@ AuditAction = Literal[
     "key.create",
     "key.rotate",
     "key.revoke",
+    "link.create",
+    "session.begin",
+    "session.end",
 ]
 """What this release records; rows of a newer one may say more."""
 

@@ -6,9 +6,9 @@ from typing import Literal
 
 from uuid_utils import uuid7
 
-IdKind = Literal["trg", "wfd", "run", "stp", "log", "wrk", "key", "aud", "blk"]
+IdKind = Literal["trg", "wfd", "run", "stp", "log", "wrk", "key", "aud", "blk", "ses", "lnk"]
 """Trigger, workflow definition, run, step run, log line, worker, API key, audit entry, bulk
-operation."""
+operation, session, login link."""
 
 
 def new_id(kind: IdKind) -> str:

@@ -43,10 +43,13 @@ from pulse_temporal.web.pages import (
     definition_versions,
     definitions,
     failures,
+    operate,
     overview,
     places,
     run,
     runs,
+    settings,
+    sign_in,
     signals,
 )
 from pulse_temporal.web.redaction import Redact, Redaction
@@ -91,8 +94,8 @@ def asgi(
 
     Args:
         engine: What is shown; whoever has started it stops it.
-        authenticate: Tells who asks, without an API key. None: only whoever works at this
-            machine, with all rights.
+        authenticate: Tells who asks, without an API key. None: people sign in here; whoever works
+            at this machine has all rights without it, unless an option says that they must.
         redact: Called as ``redact(principal, kind, value)`` for each payload, result, config, data
             of a log line and error text that somebody may see, before it leaves; returns what
             they are shown. Where it raises, the value is hidden.
@@ -104,13 +107,19 @@ def asgi(
     chosen = options or web_options()
     topics = Topics(chosen)
     app = FastAPI(title="Pulse", docs_url=None, redoc_url=None, openapi_url=None)
-    identity = Identity(authenticate, engine.authenticate_api_key)
+    identity = Identity(
+        authenticate,
+        engine.authenticate_api_key,
+        engine.authenticate_session,
+        needs_sign_in=chosen.needs_sign_in,
+    )
     site = Site(engine, chosen, identity, Renderer(chosen), topics, Redaction(redact))
     app.state.site = site
     app.mount("/api/v1", api_of(site))
     app.add_api_route("/openapi.json", _openapi, include_in_schema=False)
     app.mount("/static", _Assets(directory=STATIC), name="static")
     routers = (places.router, places.tenant_router, overview.router, runs.router, run.router)
+    routers += (sign_in.router, settings.router, operate.router)
     routers += (definitions.router, definition_versions.router)
     for router in (*routers, failures.router, signals.router, bulk.router):
         app.include_router(router, include_in_schema=False)
@@ -202,6 +211,9 @@ async def _unavailable(request: Request, _error: Exception) -> Response:
 
 
 async def _unknown(request: Request, error: Exception) -> Response:
+    if site_of(request).identity.has_sign_in:
+        told = str(error) if isinstance(error, CredentialError) else ""
+        return sign_in.sign_in_page(request, told=told, status=401)
     return _problem(request, 401, "Sign in", str(error))
 
 

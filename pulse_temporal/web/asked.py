@@ -107,16 +107,25 @@ class Asked:
         Raises:
             InvalidInputError: It is too long, or no form.
         """
-        body = bytearray()
-        async for chunk in self.request.stream():
-            body += chunk
-            if len(body) > MOST_FORM_BYTES:
-                raise InvalidInputError(f"A form has at most {MOST_FORM_BYTES} bytes.")
-        try:
-            fields = parse_qs(bytes(body).decode(), errors="strict", max_num_fields=50)
-        except ValueError as error:
-            raise InvalidInputError("The form cannot be read.") from error
-        return {name: values[-1] for name, values in fields.items()}
+        return await read_form(self.request)
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """Return the fields of a form that was sent; of repeated ones the last.
+
+    Raises:
+        InvalidInputError: It is too long, or no form.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_FORM_BYTES:
+            raise InvalidInputError(f"A form has at most {MOST_FORM_BYTES} bytes.")
+    try:
+        fields = parse_qs(bytes(body).decode(), errors="strict", max_num_fields=50)
+    except ValueError as error:
+        raise InvalidInputError("The form cannot be read.") from error
+    return {name: values[-1] for name, values in fields.items()}
 
 
 def site_of(request: Request) -> Site:

@@ -25,6 +25,9 @@ class WebSettings(TypedDict, total=False):
     temporal_ui: str
     most_streams: int
     most_streams_of_one: int
+    sign_in: bool
+    trusted_proxies: str
+    url: str
 
 
 class WebOptions(BaseSettings):
@@ -38,6 +41,11 @@ class WebOptions(BaseSettings):
         temporal_ui: Address of Temporal's own pages; runs link there when it is set.
         most_streams: Open pages that change by themselves, in this process.
         most_streams_of_one: The same of one person or key.
+        sign_in: Whether people must sign in at this machine too. They must in any case where
+            ``hosts`` or ``trusted_proxies`` is set, as others may come in there.
+        trusted_proxies: Addresses and networks of proxies, separated by commas, whose word is
+            taken for where a request comes from and whether it came by TLS; ``*``: any.
+        url: Address under which people reach the pages; login links begin with it.
     """
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
@@ -49,11 +57,19 @@ class WebOptions(BaseSettings):
     temporal_ui: str = ""
     most_streams: Count = 1_000
     most_streams_of_one: Count = 50
+    sign_in: bool = False
+    trusted_proxies: str = ""
+    url: str = ""
 
     @property
     def host_names(self) -> frozenset[str]:
         """The host names beside those of the loopback device, in small letters."""
         return frozenset(name.strip().lower() for name in self.hosts.split(",") if name.strip())
+
+    @property
+    def needs_sign_in(self) -> bool:
+        """Whether whoever works at this machine must sign in too."""
+        return bool(self.sign_in or self.hosts or self.trusted_proxies)
 
 
 def web_options(**given: Unpack[WebSettings]) -> WebOptions:

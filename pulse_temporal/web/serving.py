@@ -15,7 +15,7 @@ from pulse_temporal.engine.facade import Engine
 from pulse_temporal.errors import ConfigurationError
 from pulse_temporal.web.app import Pages, asgi
 from pulse_temporal.web.guard.hosts import is_loopback
-from pulse_temporal.web.options import WebOptions
+from pulse_temporal.web.options import WebOptions, web_options
 
 GRACE_SECONDS = 5
 BACKLOG = 512
@@ -34,19 +34,12 @@ def open_socket(host: str, port: int) -> socket.socket:
     """Return a socket that listens.
 
     Args:
-        host: An address, or a name of the loopback device.
+        host: An address of this machine.
         port: 0 for any that is free.
 
     Raises:
-        ConfigurationError: It is reached from other machines, and nobody has said how people are
-            recognised; or the port is taken.
+        ConfigurationError: The address is not of this machine, or the port is taken.
     """
-    if not is_loopback(host):
-        raise ConfigurationError(
-            f"Pages without sign-in are for this machine alone, and {host} may be reached from "
-            "others. Serve 127.0.0.1, or mount pulse_temporal.web.asgi(engine, authenticate=…) "
-            "in an application that knows who asks."
-        )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -63,24 +56,43 @@ async def run_pages(
 
     Args:
         engine: Is started without a worker, and stopped.
-        host: An address, or a name of the loopback device.
+        host: An address of this machine. One that others reach needs somebody who can sign in.
         port: 0 for any that is free.
         root_path: Path under which a proxy shows the pages.
         ready: Called with the address when it is listened to.
 
     Raises:
-        ConfigurationError: The address cannot be used.
+        ConfigurationError: The address cannot be used, or nobody could sign in.
     """
+    options = web_options()
+    if not is_loopback(host):
+        options = options.model_copy(update={"sign_in": True})
     with open_socket(host, port) as listening:
         await engine.start(worker=False)
         try:
-            server = PagesServer(engine, listening, root_path=root_path)
+            if not is_loopback(host):
+                await _check_sign_in(engine, host)
+            server = PagesServer(engine, listening, root_path=root_path, options=options)
             ready(server.url)
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, server.stop)
             await server.serve()
         finally:
             await engine.stop()
+
+
+async def _check_sign_in(engine: Engine, host: str) -> None:
+    """Check that somebody can come in where others do.
+
+    Raises:
+        ConfigurationError: Nobody can.
+    """
+    if not await engine.is_anybody_known():
+        raise ConfigurationError(
+            f"PULSE-S001: {host} may be reached from other machines, and nobody can sign in: "
+            "there is no API key, no login link and no session. Make the first one, with pulse "
+            "login-link NAME --role admin --tenant '*', or serve 127.0.0.1."
+        )
 
 
 class PagesServer:
@@ -102,7 +114,8 @@ class PagesServer:
         shown = f"[{host}]" if ":" in host else host
         self.url: str = f"http://{shown}:{number}{root_path}/"
         self._listening = listening
-        self._pages: Pages = asgi(engine, options=options)
+        chosen = options or web_options()
+        self._pages: Pages = asgi(engine, options=chosen)
         self._server = _Server(
             uvicorn.Config(
                 self._pages,
@@ -111,7 +124,8 @@ class PagesServer:
                 root_path=root_path,
                 timeout_graceful_shutdown=GRACE_SECONDS,
                 server_header=False,
-                proxy_headers=False,
+                proxy_headers=bool(chosen.trusted_proxies),
+                forwarded_allow_ips=chosen.trusted_proxies,
             )
         )
 

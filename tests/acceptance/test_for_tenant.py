@@ -24,6 +24,8 @@ from tests.harness import SOURCE, PulseTest
 OF_THE_WHOLE_ENGINE = {
     *("start", "stop", "migrate", "reconcile", "check_health"),
     *("list_workers", "list_tenants", "authenticate_api_key"),
+    *("create_login_link", "spend_login_link", "begin_session", "authenticate_session"),
+    *("list_sessions", "end_session", "is_anybody_known"),
 }
 
 Call = Callable[[TenantEngine, Mapping[str, str]], Awaitable[object]]

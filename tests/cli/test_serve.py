@@ -49,11 +49,52 @@ async def test_pages_are_served_and_an_open_stream_does_not_keep_the_process(
     writer.close()
 
 
-def test_other_machines_are_not_served_without_sign_in(start_pulse: StartPulse) -> None:
-    for host in ("0.0.0.0", "::", "10.0.0.1", "acme.test"):  # noqa: S104 - that is the point
-        program = start_pulse("serve", "--host", host, DATABASE_URL="postgresql://127.0.0.1:1/x")
+def test_other_machines_are_not_served_while_nobody_can_sign_in(
+    idle_pulse: PulseTest, start_pulse: StartPulse
+) -> None:
+    for host in ("0.0.0.0", "::"):  # noqa: S104 - that is the point
+        program = start_pulse(
+            "serve",
+            *("--host", host, "--port", "0"),
+            DATABASE_URL=idle_pulse.dsn,
+            TEMPORAL_ADDRESS=idle_pulse.temporal_address,
+        )
         assert program.wait() == 2
-        assert "Pages without sign-in are for this machine alone" in program.stderr
+        assert "PULSE-S001" in program.stderr
+        assert "pulse login-link" in program.stderr
+
+
+async def get(address: tuple[str, int], path: str, *headers: str) -> str:
+    """Return the answer to a request, head and body."""
+    reader, writer = await asyncio.open_connection(*address)
+    lines = [f"GET {path} HTTP/1.1", f"Host: {address[0]}", "Connection: close", *headers, "", ""]
+    writer.write("\r\n".join(lines).encode())
+    answer = await reader.read()
+    writer.close()
+    return answer.decode()
+
+
+async def test_other_machines_are_served_when_somebody_has_a_key(
+    idle_pulse: PulseTest, start_pulse: StartPulse
+) -> None:
+    made = await idle_pulse.engine.create_api_key("ci", scopes=["runs:read", "definitions:read"])
+    program = start_pulse(
+        "serve",
+        *("--host", "0.0.0.0", "--port", "0"),  # noqa: S104 - that is the point
+        DATABASE_URL=idle_pulse.dsn,
+        TEMPORAL_ADDRESS=idle_pulse.temporal_address,
+        PULSE_WEB_TRUSTED_PROXIES="127.0.0.1",
+    )
+    _, port = await address_of(program)
+    here = ("127.0.0.1", port)
+
+    nobody = await get(here, "/tenants")
+    assert "401 Unauthorized" in nobody
+    assert "<h1>Sign in</h1>" in nobody
+    key = f"Authorization: Bearer {made.token}"
+    assert "200 OK" in await get(here, f"/t/{TENANT}/runs", key)
+    program.terminate()
+    assert await program.ended() == 0
 
 
 def test_a_port_that_is_taken_is_named(start_pulse: StartPulse) -> None:

@@ -28,10 +28,12 @@ from pulse_temporal.engine.guarding import Guarding, Recognising
 from pulse_temporal.engine.lifecycle import Lifecycle, Upkeep
 from pulse_temporal.engine.operators import Operators
 from pulse_temporal.engine.searching import Searching
+from pulse_temporal.engine.visiting import Visiting
 from pulse_temporal.store.rights import needed_rights
 from pulse_temporal.testing import action, condition, delay, parallel
 from tests.harness import SOURCE, TENANT, PulseTest, make_pulse
 from tests.integration.bulk_calls import BULK_READS, BULK_WRITES, failed_bulk
+from tests.integration.visit_calls import VISIT_WRITES, begin_session
 
 GRANTS = Path(__file__).parents[2] / "docs" / "operate" / "roles.sql"
 SIGNAL = {"tenantId": TENANT, "source": SOURCE, "type": "order.paid"}
@@ -235,10 +237,12 @@ READS: dict[str, Method] = {
     "get_version": lambda engine, known: engine.get_version(known.definition.id, 1),
     "get_workflow": lambda engine, known: engine.get_workflow(known.definition.id),
     "list_api_keys": lambda engine, _: engine.list_api_keys(),
+    "is_anybody_known": lambda engine, _: engine.is_anybody_known(),
     "list_audit": lambda engine, _: engine.list_audit(),
     "list_failures": lambda engine, _: engine.list_failures(),
     "list_run_summaries": lambda engine, _: engine.list_run_summaries(status="failed"),
     "list_runs": lambda engine, _: engine.list_runs(),
+    "list_sessions": lambda engine, _: engine.list_sessions(),
     "list_signals": lambda engine, _: engine.list_signals(tenant_id=TENANT),
     "list_tenants": tenant_ids,
     "list_versions": lambda engine, known: engine.list_versions(known.definition.id),
@@ -253,6 +257,7 @@ READS: dict[str, Method] = {
 }
 WRITES: dict[str, Method] = {
     **BULK_WRITES,
+    **VISIT_WRITES,
     "migrate": lambda engine, _: engine.migrate(),
     "emit": lambda engine, _: engine.emit(SIGNAL),
     "emit_many": lambda engine, _: engine.emit_many([SIGNAL, SIGNAL]),
@@ -280,7 +285,7 @@ WRITES: dict[str, Method] = {
 
 def test_every_method_is_tried_with_the_documented_grants() -> None:
     """What the tests below call of themselves comes to it."""
-    people = (Guarding, Operators, Recognising)
+    people = (Guarding, Operators, Recognising, Visiting)
     groups = (FlatMethods, BulkMethods, Cataloguing, Lifecycle, Searching, Upkeep, *people)
     methods = {name for group in groups for name in dir(group) if not name.startswith("_")}
 
@@ -296,6 +301,7 @@ async def make_known(pulse: PulseTest) -> Known:
     assert failed.status == "failed"
     (waiting,) = (await pulse.emit("order.late", idempotencyKey="late")).run_ids
     await new_key(pulse.engine)
+    await begin_session(pulse.engine)
     await failed_bulk(pulse.engine)
     return Known(failed, waiting, definition)
 

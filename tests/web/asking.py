@@ -18,7 +18,7 @@ class Answer(NamedTuple):
     text: str
 
 
-async def ask(
+async def ask(  # noqa: PLR0913 - parts of a request, given by name
     app: ASGIApp,
     path: str,
     *,
@@ -26,6 +26,7 @@ async def ask(
     headers: Mapping[str, str] | None = None,
     body: bytes = b"",
     client: str = "127.0.0.1",
+    scheme: str = "http",
 ) -> Answer:
     """Ask for a page; without other headers, as a browser of this machine asks."""
     plain, _, query = path.partition("?")
@@ -35,7 +36,7 @@ async def ask(
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
         "method": method,
-        "scheme": "http",
+        "scheme": scheme,
         "path": unquote(plain),
         "raw_path": plain.encode(),
         "root_path": "",

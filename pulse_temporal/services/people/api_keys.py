@@ -9,8 +9,6 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from secrets import token_urlsafe
 
-from pydantic import TypeAdapter, ValidationError
-
 from pulse_temporal.clock import Clock
 from pulse_temporal.errors import (
     CredentialError,
@@ -21,13 +19,12 @@ from pulse_temporal.errors import (
     NotFoundError,
 )
 from pulse_temporal.model.acting import present_actor
-from pulse_temporal.model.api_keys import SCOPES, TOKEN, ApiKey, NewApiKey
+from pulse_temporal.model.api_keys import TOKEN, ApiKey, NewApiKey
 from pulse_temporal.model.ids import new_id
-from pulse_temporal.model.plain import cut_repr
 from pulse_temporal.model.runs import Page
-from pulse_temporal.model.values import Name
 from pulse_temporal.postgres.sessions import Session, repeats
 from pulse_temporal.services.pages import check_limit, read_cursor, write_cursor
+from pulse_temporal.services.people.grants import known_scopes, named
 from pulse_temporal.store import api_keys, audit
 from pulse_temporal.store.api_keys import KeyContent, KnownKey
 from pulse_temporal.store.database import Database
@@ -38,7 +35,6 @@ REMEMBERED = timedelta(seconds=10)
 
 MOST_REMEMBERED = 10_000
 LONGEST_GRACE = timedelta(days=365)
-NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +65,13 @@ class ApiKeys:
         scopes: Collection[str],
         tenant_id: str | None,
         expires_at: datetime | None,
+        reason: str | None,
     ) -> NewApiKey:
         """Make a key; see ``Engine.create_api_key``."""
         content = KeyContent(
-            tenant_id=None if tenant_id is None else _named("tenant_id", tenant_id),
-            name=_named("name", name),
-            scopes=_scopes(scopes),
+            tenant_id=None if tenant_id is None else named("tenant_id", tenant_id),
+            name=named("name", name),
+            scopes=known_scopes(scopes),
             expires_at=_later(expires_at, now=self.clock()),
         )
         # Not repeated: two ids of one key would both work, and one of them would be unknown.
@@ -85,6 +82,7 @@ class ApiKeys:
                 "key.create",
                 made.key.id,
                 tenant_id=tenant_id,
+                reason=reason,
                 detail={"name": content.name, "scopes": [*content.scopes]},
             )
         return made
@@ -199,29 +197,6 @@ def _is_secret(secret: str, known: KnownKey) -> bool:
 
 def _is_over(key: ApiKey, now: datetime) -> bool:
     return key.revoked_at is not None or key.has_expired(now)
-
-
-def _named(what: str, text: str) -> str:
-    try:
-        return NAME.validate_python(text)
-    except ValidationError as error:
-        reason = error.errors(include_input=False)[0]["msg"]
-    raise InvalidInputError(f"{what}: {reason}.")
-
-
-def _scopes(given: Collection[str]) -> tuple[str, ...]:
-    """Return scopes in order.
-
-    Raises:
-        InvalidInputError: There is none, or one is unknown.
-    """
-    # A text is a collection of letters, and what was meant is one scope.
-    wanted = {given} if isinstance(given, str) else set(given)
-    unknown = sorted(cut_repr(scope)[:100] for scope in wanted - SCOPES)
-    if unknown or not wanted:
-        told = f"{', '.join(unknown)}: no such scope; there" if unknown else "scopes: there"
-        raise InvalidInputError(f"{told} are {', '.join(sorted(SCOPES))}.")
-    return tuple(sorted(wanted))
 
 
 def _later(moment: datetime | None, *, now: datetime) -> datetime | None:

@@ -10,6 +10,8 @@ from starlette.responses import Response
 
 from pulse_temporal.errors import CredentialError, NotFoundError
 from pulse_temporal.model.api_keys import ApiKey
+from pulse_temporal.model.sessions import WebSession
+from pulse_temporal.web.guard.cookies import session_token
 from pulse_temporal.web.guard.hosts import is_loopback, name_of
 from pulse_temporal.web.guard.principal import DEV, SCOPES, Authenticate, Principal, Scope
 
@@ -18,6 +20,9 @@ KEY_PREFIX = "pulse_sk_"
 
 FindKey = Callable[[str], Awaitable[ApiKey]]
 """Gives the API key that a token is of, as ``Engine.authenticate_api_key`` does."""
+
+FindSession = Callable[[str], Awaitable[WebSession]]
+"""Gives the session that a token is of, as ``Engine.authenticate_session`` does."""
 
 
 class UnknownPrincipalError(Exception):
@@ -44,13 +49,28 @@ class Identity:
     """Recognises who asks: programs by their API key, people in the application's own way.
 
     Args:
-        authenticate: The application's own way; None: only whoever works at this machine.
+        authenticate: The application's own way; None: people sign in here.
         find_key: Recognises API keys.
+        find_session: Recognises sessions of people.
+        needs_sign_in: Whether people at this machine must sign in too.
+
+    Attributes:
+        has_sign_in: Whether people sign in here.
     """
 
-    def __init__(self, authenticate: Authenticate | None, find_key: FindKey) -> None:
+    def __init__(
+        self,
+        authenticate: Authenticate | None,
+        find_key: FindKey,
+        find_session: FindSession,
+        *,
+        needs_sign_in: bool,
+    ) -> None:
         self._authenticate = authenticate
         self._find_key = find_key
+        self._find_session = find_session
+        self._needs_sign_in = needs_sign_in
+        self.has_sign_in: bool = authenticate is None
 
     async def principal(self, request: Request) -> Principal:
         """Return who asks.
@@ -68,18 +88,39 @@ class Identity:
         if self._authenticate is not None:
             found = await self._authenticate(request)
         else:
-            found = DEV if _is_at_this_machine(request) else None
+            found = await self._signed_in(request)
         if isinstance(found, Response):
             raise InsteadError(found)
         if found is None:
             raise UnknownPrincipalError("Sign in to see this page.")
         return found
 
+    async def _signed_in(self, request: Request) -> Principal | None:
+        """Return who has signed in here, or works at this machine where nobody need sign in."""
+        token = session_token(request)
+        if token:
+            try:
+                return _person_of(await self._find_session(token))
+            except CredentialError:
+                pass  # as without the cookie
+        return DEV if not self._needs_sign_in and _is_at_this_machine(request) else None
+
 
 def bearer_token(request: Request) -> str | None:
     """Return the token that a request shows in ``Authorization: Bearer``; None without one."""
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if kind.lower() == "bearer" else None
+
+
+def _person_of(session: WebSession) -> Principal:
+    """Return who has signed in; scopes that only a newer release knows allow nothing here."""
+    return Principal(
+        id=session.user_id,
+        name=session.name,
+        kind="session",
+        tenants="*" if session.tenants is None else frozenset(session.tenants),
+        scopes=frozenset(scope for scope in SCOPES if scope in session.scopes),
+    )
 
 
 def _principal_of(key: ApiKey) -> Principal:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pulse_temporal.model.acting import Actor
+from pulse_temporal.model.acting import Actor, acting
 from pulse_temporal.model.api_keys import SCOPES, Scope
 from pulse_temporal.model.values import Name, Value
 
@@ -36,6 +37,10 @@ class Principal(Value):
     def actor(self) -> Actor:
         """Who is on record for what it changes."""
         return Actor(id=self.id, name=self.name, kind=self.kind)
+
+    def acts(self, request_id: str | None = None) -> AbstractContextManager[Actor]:
+        """Return a block in which what is changed is on record as done by it."""
+        return acting(self.actor, request_id=request_id)
 
     def may(self, scope: Scope) -> bool:
         """Return whether it may do this."""
