@@ -15,7 +15,7 @@ from pulse_temporal.services.people import api_keys
 from pulse_temporal.web.api.operations import Operation
 from pulse_temporal.web.api.service import OPERATIONS
 from tests.api.calling import Api, api_of
-from tests.harness import SOURCE, TENANT, PulseTest
+from tests.harness import SOURCE, TENANT, PulseTest, eventually
 
 OF_ONE = [operation for operation in OPERATIONS if "{" in operation.path]
 UNSAFE = [operation for operation in OPERATIONS if operation.method != "GET"]
@@ -41,7 +41,15 @@ async def world_of(pulse: PulseTest) -> World:
     definition = await pulse.define("order.paid", "ship", key="theirs")
     run = await pulse.emit_and_wait("order.paid")
     key = await pulse.engine.create_api_key("theirs", scopes=["runs:read"], tenant_id=TENANT)
+    bulk = await pulse.engine.start_bulk("cancel", run_ids=["run_1"], tenant_id=TENANT)
+
+    async def is_over() -> bool:
+        found = await pulse.engine.get_bulk(bulk.id)
+        return found is not None and found.is_over
+
+    await eventually(is_over)
     theirs = {
+        "operation_id": bulk.id,
         "run_id": run.id,
         "signal_id": run.trigger_id,
         "definition_id": definition.id,
@@ -95,7 +103,7 @@ async def test_lists_have_nothing_of_another_tenant(pulse: PulseTest) -> None:
             continue
         reply = await api.get(operation.path)
         assert reply.status in {200, 404}, operation.id
-        for name in ("run_id", "signal_id", "definition_id", "key_id"):
+        for name in ("run_id", "signal_id", "definition_id", "key_id", "operation_id"):
             assert world.theirs[name] not in reply.answer.text, operation.id
 
 
@@ -106,6 +114,7 @@ async def everything(pulse: PulseTest) -> object:
         (await engine.list_runs()).items,
         (await engine.list_workflows()).items,
         (await engine.list_signals(tenant_id=TENANT)).items,
+        (await engine.list_bulk(tenant_id=TENANT)).items,
         (await engine.list_audit(tenant_id=TENANT)).items,
     )
 

@@ -16,7 +16,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
 from pulse_temporal.errors import NotFoundError, Problem, PulseError
-from pulse_temporal.web.api import definitions, keys, operate, runs, signals, streams, versions
+from pulse_temporal.web.api import (
+    bulk,
+    catalog,
+    definitions,
+    keys,
+    operate,
+    runs,
+    signals,
+    streams,
+    versions,
+)
 from pulse_temporal.web.api.documents import document_of, register
 from pulse_temporal.web.api.operations import Operation
 from pulse_temporal.web.api.problems import (
@@ -53,6 +63,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *runs.routes.operations,
     *definitions.routes.operations,
     *versions.routes.operations,
+    *bulk.routes.operations,
+    *catalog.routes.operations,
     *keys.routes.operations,
     *keys.audit_routes.operations,
     *operate.routes.operations,
