@@ -51,7 +51,7 @@ async def test_runs_are_retried_together_and_followed(pulse: PulseTest) -> None:
 
 async def test_the_same_key_starts_one_operation(idle_pulse: PulseTest) -> None:
     api = await api_of(idle_pulse)
-    body = {"kind": "cancel", "filter": {}}
+    body: dict[str, object] = {"kind": "cancel", "filter": {}}
     headers = {"idempotency-key": "k"}
     first = await api.call("POST", "/bulk", body, headers=headers)
     again = await api.call("POST", "/bulk", body, headers=headers)
@@ -64,7 +64,7 @@ async def test_the_same_key_starts_one_operation(idle_pulse: PulseTest) -> None:
 
 async def test_what_is_wrong_is_refused(idle_pulse: PulseTest) -> None:
     api = await api_of(idle_pulse)
-    for body in (
+    wrong: tuple[dict[str, object], ...] = (
         {},
         {"kind": "delete", "filter": {}},
         {"kind": "retry"},
@@ -72,7 +72,8 @@ async def test_what_is_wrong_is_refused(idle_pulse: PulseTest) -> None:
         {"kind": "retry", "filter": {"status": "completed"}},
         {"kind": "retry", "filter": {"tenantId": "globex"}},
         {"kind": "retry", "filter": {}, "rate": 0},
-    ):
+    )
+    for body in wrong:
         assert (await api.post("/bulk", body)).status == 422, body
     everybodys = await api_of(idle_pulse, tenant_id=None)
     refused = await everybodys.post("/bulk", {"kind": "retry", "filter": {}})
