@@ -10,8 +10,8 @@ from pulse_temporal.web.api.asking import Ask, PageQuery
 from pulse_temporal.web.api.operations import Routes
 from pulse_temporal.web.api.problems import AWAY
 from pulse_temporal.web.api.shapes import (
-    Comparison,
     HealthQuery,
+    ReconcileRequest,
     SearchQuery,
     SearchResults,
     TenantPage,
@@ -61,7 +61,7 @@ async def health(call: Ask) -> Response:
     "/reconcile",
     scope="runs:act",
     gives=ReconcileReport,
-    body=Comparison,
+    body=ReconcileRequest,
     example={"dryRun": True},
 )
 async def reconcile(call: Ask) -> Response:
@@ -71,7 +71,7 @@ async def reconcile(call: Ask) -> Response:
     """
     check_scope(call.principal, "operate:read")
     call.check_all_tenants()
-    wanted = await call.body(Comparison)
+    wanted = await call.body(ReconcileRequest)
     return call.answer(
         await call.site.engine.reconcile(dry_run=wanted.dry_run, confirm=wanted.confirm)
     )

@@ -179,7 +179,7 @@ class DefinitionChange(WorkflowUpdate):
     """The fields to change; null clears an optional one."""
 
 
-class DefinitionSet(Value):
+class DefinitionSetRequest(Value):
     """A set of definitions, such as the files of a repository.
 
     Attributes:
@@ -207,7 +207,7 @@ class Note(Value):
     note: str | None = None
 
 
-class Replay(Value):
+class ReplayRequest(Value):
     """How to replay a signal.
 
     Attributes:
@@ -247,7 +247,7 @@ class Rotation(Value):
     reason: str | None = None
 
 
-class Comparison(Value):
+class ReconcileRequest(Value):
     """How to compare with Temporal.
 
     Attributes:

@@ -16,8 +16,8 @@ from pulse_temporal.web.api.problems import FieldsError
 from pulse_temporal.web.api.shapes import (
     Batch,
     EmittedSignals,
-    Replay,
     ReplayedRuns,
+    ReplayRequest,
     RunPage,
     Signal,
     SignalPage,
@@ -143,7 +143,7 @@ async def chain(call: Ask, signal_id: str) -> Response:
     "/signals/{signal_id}/replay",
     scope="runs:act",
     gives=ReplayedRuns,
-    body=Replay,
+    body=ReplayRequest,
     status=CREATED,
     example={"dryRun": False, "reason": "Mail was down"},
 )
@@ -152,7 +152,7 @@ async def replay(call: Ask, signal_id: str) -> Response:
 
     With the header `Idempotency-Key`, a repeat gives the runs of the first time.
     """
-    wanted = await call.body(Replay)
+    wanted = await call.body(ReplayRequest)
     found = await call.tenant.signals.replay(
         signal_id,
         dry_run=wanted.dry_run,

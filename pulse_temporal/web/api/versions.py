@@ -18,7 +18,7 @@ from pulse_temporal.web.api.definitions import (
 )
 from pulse_temporal.web.api.operations import Routes
 from pulse_temporal.web.api.problems import FieldsError
-from pulse_temporal.web.api.shapes import DefinitionSet, Note, StoredDefinition, VersionPage
+from pulse_temporal.web.api.shapes import DefinitionSetRequest, Note, StoredDefinition, VersionPage
 
 SET: dict[str, object] = {"setName": "shop", "documents": [{**EXAMPLE, "key": "ship"}]}
 
@@ -79,7 +79,7 @@ async def restore_version(call: Ask, definition_id: str, number: int) -> Respons
     "/definitions/plan",
     scope="definitions:read",
     gives=DefinitionsPlan,
-    body=DefinitionSet,
+    body=DefinitionSetRequest,
     example=SET,
 )
 async def plan(call: Ask) -> Response:
@@ -96,7 +96,7 @@ async def plan(call: Ask) -> Response:
     "/definitions/apply",
     scope="definitions:write",
     gives=DefinitionsPlan,
-    body=DefinitionSet,
+    body=DefinitionSetRequest,
     example=SET,
 )
 async def apply(call: Ask) -> Response:
@@ -112,7 +112,7 @@ async def apply(call: Ask) -> Response:
     return call.answer(done)
 
 
-async def _set(call: Asking) -> tuple[DefinitionSet, list[JsonObject]]:
+async def _set(call: Asking) -> tuple[DefinitionSetRequest, list[JsonObject]]:
     """Return a set without its documents, and the documents, which the engine checks itself."""
     given = await call.json(most=MOST_BATCH_BYTES)
     documents = given.pop("documents", None)
@@ -121,4 +121,4 @@ async def _set(call: Asking) -> tuple[DefinitionSet, list[JsonObject]]:
     objects = [each for each in documents if isinstance(each, dict)]
     if len(objects) < len(documents):
         raise FieldsError([Problem("/documents", "must have objects only")])
-    return call.checked(DefinitionSet, {**given, "documents": []}), objects
+    return call.checked(DefinitionSetRequest, {**given, "documents": []}), objects
