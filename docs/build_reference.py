@@ -88,6 +88,8 @@ MODEL_PARTS: Mapping[str, Sequence[str]] = {
         "WorkflowUpdate",
         "WorkflowDefinition",
         "DefinitionVersion",
+        "DefinitionActivity",
+        "RunMark",
         "Actor",
         "DefinitionSnapshot",
     ),

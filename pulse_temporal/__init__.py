@@ -63,6 +63,7 @@ from pulse_temporal.model.bulk import (
     BulkPreview,
 )
 from pulse_temporal.model.catalogue import CatalogEntry
+from pulse_temporal.model.definition_views import DefinitionActivity, RunMark
 from pulse_temporal.model.definitions import (
     DefinitionSnapshot,
     DefinitionVersion,
@@ -158,6 +159,7 @@ __all__ = [
     "ConfigurationError",
     "CredentialError",
     "CurrentStep",
+    "DefinitionActivity",
     "DefinitionConflictError",
     "DefinitionDifference",
     "DefinitionError",
@@ -219,6 +221,7 @@ __all__ = [
     "RunCounts",
     "RunError",
     "RunFilter",
+    "RunMark",
     "RunSummary",
     "RunSummaryFilter",
     "RunTimelineEntry",

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from pulse_temporal.clock import utc_now
 from pulse_temporal.engine.definition_sets import DefinitionSetMethods
+from pulse_temporal.engine.definition_views import DefinitionViewMethods
 from pulse_temporal.engine.operations import Awaited, Blocking, iteration, operation
 from pulse_temporal.model.definitions import (
     DefinitionVersion,
@@ -21,7 +22,7 @@ from pulse_temporal.model.runs import Page
 from pulse_temporal.services.pages import every_item
 
 
-class DefinitionMethods(DefinitionSetMethods):
+class DefinitionMethods(DefinitionSetMethods, DefinitionViewMethods):
     """Postgres alone is asked, so these work without ``start`` and Temporal."""
 
     @operation
@@ -140,6 +141,7 @@ class DefinitionMethods(DefinitionSetMethods):
         tenant_id: str | None = None,
         trigger_type: str | None = None,
         is_enabled: bool | None = None,
+        has_cron: bool | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[WorkflowDefinition]:
@@ -149,6 +151,7 @@ class DefinitionMethods(DefinitionSetMethods):
             tenant_id: Narrows to one tenant.
             trigger_type: Narrows to one type of signal.
             is_enabled: Narrows to enabled or to disabled ones.
+            has_cron: Narrows to those that the clock starts, or to those that it does not.
             limit: 1 to 500.
             cursor: ``next_cursor`` of the page before.
         """
@@ -156,6 +159,7 @@ class DefinitionMethods(DefinitionSetMethods):
             tenant_id=self._scope.narrow(tenant_id),
             trigger_type=trigger_type,
             is_enabled=is_enabled,
+            has_cron=has_cron,
             limit=limit,
             cursor=cursor,
         )
@@ -167,6 +171,7 @@ class DefinitionMethods(DefinitionSetMethods):
         tenant_id: str | None = None,
         trigger_type: str | None = None,
         is_enabled: bool | None = None,
+        has_cron: bool | None = None,
         page_size: int = 100,
     ) -> AsyncGenerator[WorkflowDefinition]:
         """Yield all definitions of a list, newest first, and read them page by page.
@@ -175,6 +180,7 @@ class DefinitionMethods(DefinitionSetMethods):
             tenant_id: As of ``list``.
             trigger_type: As of ``list``.
             is_enabled: As of ``list``.
+            has_cron: As of ``list``.
             page_size: Definitions that are read at once, 1 to 500.
         """
         narrowed = self._scope.narrow(tenant_id)
@@ -183,6 +189,7 @@ class DefinitionMethods(DefinitionSetMethods):
                 tenant_id=narrowed,
                 trigger_type=trigger_type,
                 is_enabled=is_enabled,
+                has_cron=has_cron,
                 limit=page_size,
                 cursor=cursor,
             )

@@ -178,6 +178,7 @@ class FlatMethods(FlatViewMethods):
         tenant_id: str | None = None,
         trigger_type: str | None = None,
         is_enabled: bool | None = None,
+        has_cron: bool | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[WorkflowDefinition]:
@@ -186,6 +187,7 @@ class FlatMethods(FlatViewMethods):
             tenant_id=tenant_id,
             trigger_type=trigger_type,
             is_enabled=is_enabled,
+            has_cron=has_cron,
             limit=limit,
             cursor=cursor,
         )

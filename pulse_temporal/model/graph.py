@@ -131,16 +131,16 @@ class _Drawing:
 
     def _step(self, step: JsonValue, *, middle: float, top: float, path: Path) -> float:
         size = _step_size(step)
-        branches = branches_of(step)
-        kind = text_of(step, "type")
+        branches = _branches(step)
+        kind = _text(step, "type")
         left = middle - size.width / 2
         self.nodes.append(
             GraphNode(
                 path=path,
-                name=text_of(step, "name"),
+                name=_text(step, "name"),
                 kind=kind,
                 is_known=kind in STEP_MODELS,
-                detail=detail_of(step),
+                detail=_detail(step),
                 is_block=bool(branches),
                 x=left,
                 y=top,
@@ -170,7 +170,7 @@ def _list_size(steps: Sequence[JsonValue]) -> _Size:
 
 
 def _step_size(step: JsonValue) -> _Size:
-    branches = branches_of(step)
+    branches = _branches(step)
     if not branches:
         return _Size(NODE_WIDTH, NODE_HEIGHT)
     lanes = [_list_size(branch) for branch in branches]
@@ -180,8 +180,7 @@ def _step_size(step: JsonValue) -> _Size:
     )
 
 
-def branches_of(step: JsonValue) -> list[list[JsonValue]]:
-    """Return the branches of a parallel step; none of any other."""
+def _branches(step: JsonValue) -> list[list[JsonValue]]:
     if not isinstance(step, Mapping) or step.get("type") != "parallel":
         return []
     stored = step.get("branches")
@@ -189,13 +188,12 @@ def branches_of(step: JsonValue) -> list[list[JsonValue]]:
     return [branch for branch in branches if isinstance(branch, list)]
 
 
-def text_of(step: JsonValue, field: str) -> str:
-    """Return a field that is a text; ``?`` where there is none."""
+def _text(step: JsonValue, field: str) -> str:
     found = step.get(field) if isinstance(step, Mapping) else None
     return found if isinstance(found, str) and found else "?"
 
 
-def detail_of(step: JsonValue) -> str:
+def _detail(step: JsonValue) -> str:
     """Return what a step does beyond its name, as far as this release understands it."""
     if not isinstance(step, Mapping):
         return ""
@@ -207,7 +205,7 @@ def detail_of(step: JsonValue) -> str:
         case "delay":
             return _length(step.get("delayMs"))
         case "parallel":
-            return f"{len(branches_of(step))} branches"
+            return f"{len(_branches(step))} branches"
         case _:
             return "of a newer release"
 

@@ -91,12 +91,13 @@ async def get(
     return rows.definition(row) if row else None
 
 
-async def list_page(
+async def list_page(  # noqa: PLR0913 - filters of a list, each by name
     session: Session,
     *,
     tenant_id: str | None,
     trigger_type: str | None,
     is_enabled: bool | None,
+    has_cron: bool | None = None,
     after: KeysetPosition,
     limit: int,
 ) -> tuple[list[WorkflowDefinition], int]:
@@ -112,6 +113,7 @@ async def list_page(
         "row_limit": limit + 1,
         "trigger_type": trigger_type,
         "is_enabled": is_enabled,
+        "has_cron": has_cron,
         "room": PAGE_BYTES,
     }
     if tenant_id is None:

@@ -19,8 +19,10 @@ from pulse_temporal.errors import (
     BulkOverError,
     CredentialError,
     DefinitionConflictError,
+    DefinitionError,
     InvalidInputError,
     NotFoundError,
+    NotUnderstoodError,
     PostgresUnavailableError,
     PulseError,
     RunError,
@@ -40,7 +42,8 @@ from pulse_temporal.web.guard.principal import Authenticate
 from pulse_temporal.web.options import WebOptions, web_options
 from pulse_temporal.web.pages import (
     bulk,
-    definition_versions,
+    crons,
+    definition_history,
     definitions,
     failures,
     operate,
@@ -120,7 +123,7 @@ def asgi(
     app.mount("/static", _Assets(directory=STATIC), name="static")
     routers = (places.router, places.tenant_router, overview.router, runs.router, run.router)
     routers += (sign_in.router, settings.router, operate.router)
-    routers += (definitions.router, definition_versions.router)
+    routers += (definitions.router, definition_history.router, crons.router)
     for router in (*routers, failures.router, signals.router, bulk.router):
         app.include_router(router, include_in_schema=False)
     for kind, answer in ANSWERS.items():
@@ -250,6 +253,8 @@ ANSWERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Respo
     RunError: _conflict,
     BulkOverError: _conflict,
     DefinitionConflictError: _conflict,
+    DefinitionError: _wrong_input,
+    NotUnderstoodError: _conflict,
     PostgresUnavailableError: _unavailable,
     TemporalUnavailableError: _unavailable,
     SchemaError: _unavailable,

@@ -12,7 +12,15 @@ from pulse_temporal.clock import utc_now
 from pulse_temporal.embedded import EmbeddedServices
 from pulse_temporal.model.view_filters import RunSummaryFilter, SignalFilter
 from pulse_temporal.postgres.sessions import Session
-from pulse_temporal.store import operator_views, run_lists, run_views, searches, signal_views
+from pulse_temporal.store import (
+    definition_views,
+    definitions,
+    operator_views,
+    run_lists,
+    run_views,
+    searches,
+    signal_views,
+)
 from pulse_temporal.store.places import NEWEST, KeysetPosition
 from tests.conftest import dsn_of, run_sql
 from tests.integration.explain import Ask, Planning, explain
@@ -147,6 +155,11 @@ LISTS: Mapping[str, Callable[[Known], Ask]] = {
     "signals of a resource": lambda known: signals(resource_id=known.resource_id),
 }
 READS: Mapping[str, Callable[[Known], Ask]] = {
+    "activity of definitions": lambda known: (
+        lambda session: definition_views.activity(
+            session, [known.definition_id], tenant_id=BIG, since=None
+        )
+    ),
     "counts": lambda _: counting(tenant_id=BIG),
     "counts of a definition": lambda known: counting(
         tenant_id=BIG, definition_id=known.definition_id
@@ -157,6 +170,17 @@ READS: Mapping[str, Callable[[Known], Ask]] = {
     "search": searching,
 }
 WALKS: Mapping[str, Callable[[Known], Ask]] = {
+    "definitions with a cron": lambda _: (
+        lambda session: definitions.list_page(
+            session,
+            tenant_id=BIG,
+            trigger_type=None,
+            is_enabled=None,
+            has_cron=True,
+            after=NEWEST,
+            limit=PAGE,
+        )
+    ),
     "runs of a type": lambda _: listing(tenant_id=BIG, signal_type="type_1"),
     "runs of an unheard type": lambda _: listing(tenant_id=BIG, signal_type="unheard"),
     "counts of a type": lambda _: counting(tenant_id=BIG, signal_type="type_1"),

@@ -27,7 +27,10 @@ from pulse_temporal.types import RunFilterFields, RunSummaryFilterFields, Signal
 
 NAMESPACES = {"runs": EngineRuns, "definitions": EngineDefinitions, "signals": EngineSignals}
 TARGET = re.compile(r"``(?P<namespace>runs|definitions|signals)\.(?P<method>\w+)(?:\([^`]*\))?``")
-NEW = {"runs.iterate", "runs.watch", "runs.snapshot", "definitions.iterate"}
+NEW = {
+    *("runs.iterate", "runs.watch", "runs.snapshot"),
+    *("definitions.iterate", "definitions.activity"),
+}
 """Methods that the TypeScript Pulse has no name for."""
 
 LISTS = {"list_runs", "get_runs_by_trigger", "get_failed_runs"}

@@ -1,168 +1,195 @@
-"""The pages of definitions: what each says, what can be done there, and by whom."""
+"""Pages of definitions: what they do, who changed them, and letting them match or not."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from urllib.parse import urlencode
 
 import pytest
 from playwright.async_api import expect
 
-from pulse_temporal import Actor, acting
-from pulse_temporal.testing import delay, parallel
-from pulse_temporal.web import Principal, WebOptions, asgi
-from pulse_temporal.web.app import Pages
+from pulse_temporal.testing import parallel
+from pulse_temporal.web import Principal, Scope, WebOptions, asgi
 from tests.harness import TENANT, PulseTest
-from tests.web.asking import Answer, ask
-from tests.web.conftest import Visitor, served
+from tests.web.asking import ask
+from tests.web.conftest import Visitor
 
-POISON = "<script>alert(1)</script>"
-
-
-async def a_definition(pulse: PulseTest, *, tenant_id: str = TENANT, **fields: object) -> str:
-    """Store a definition of two versions; return its id."""
-    pulse.action("charge")
-    pulse.action("ship")
-    with acting(Actor(id="user:ada", name="Ada")):
-        definition = await pulse.define(
-            "order.paid",
-            "charge",
-            parallel("both", ["ship"], [delay("rest", 60_000)]),
-            tenant_id=tenant_id,
-            **fields,
-        )
-        change = {"description": "Second thoughts"}
-        await pulse.engine.update_workflow(definition.id, change, note="too slow")
-    return definition.id
+READS: frozenset[Scope] = frozenset({"definitions:read", "runs:read"})
 
 
-async def post(app: Pages, path: str, form: Mapping[str, str] | None = None) -> Answer:
-    """Send a form."""
-    return await ask(app, path, method="POST", body=urlencode(form or {}).encode())
-
-
-async def test_a_definition_is_listed_and_shown(idle_pulse: PulseTest) -> None:
-    definition_id = await a_definition(idle_pulse, name="Ship it", environmentFilter="production")
-    trigger = await idle_pulse.emit("order.paid", environment="production")
-    app = asgi(idle_pulse.engine, options=WebOptions())
-
-    listed = (await ask(app, f"/t/{TENANT}/definitions")).text
-    assert "Ship it" in listed
-    assert "in production" in listed
-    for filters in ("?enabled=no", "?type=order.lost"):
-        assert "Ship it" not in (await ask(app, f"/t/{TENANT}/definitions{filters}")).text
-
-    page = (await ask(app, f"/t/{TENANT}/definitions/{definition_id}")).text
-    for part in ("<small>v2</small>", "Second thoughts", "1/b1/0", "1 min"):
-        assert part in page, part
-    assert f"/runs/{trigger.run_ids[0]}" in page
-    assert "too slow" in page
-    assert "Ada" in page
-
-
-async def test_somebody_who_may_not_change_it_is_offered_nothing(idle_pulse: PulseTest) -> None:
-    definition_id = await a_definition(idle_pulse)
-
-    async def who(_request: object) -> Principal:
-        return Principal(
-            id="user:eve",
-            name="Eve",
-            tenants=frozenset({TENANT}),
-            scopes=frozenset({"definitions:read"}),
-        )
-
-    app = asgi(idle_pulse.engine, authenticate=who, options=WebOptions())
-    url = f"/t/{TENANT}/definitions/{definition_id}"
-    page = await ask(app, url)
-    assert page.status == 200
-    assert "data-dialog" not in page.text
-    for way in ("enable", "disable", "delete", "versions/1/restore"):
-        assert (await post(app, f"{url}/{way}", {"reason": "x", "version": "2"})).status == 403
-    found = await idle_pulse.engine.get_workflow(definition_id)
-    assert found is not None
-    assert (found.version, found.is_enabled) == (2, True)
-
-
-async def test_other_tenants_and_wrong_numbers_are_not_there(idle_pulse: PulseTest) -> None:
-    definition_id = await a_definition(idle_pulse)
-    app = asgi(idle_pulse.engine, options=WebOptions())
-    for place in (f"other/definitions/{definition_id}", f"{TENANT}/definitions/wfd_0"):
-        for page in ("", "/versions", "/diff?from=1&to=2"):
-            assert (await ask(app, f"/t/{place}{page}")).status == 404, (place, page)
-
-    url = f"/t/{TENANT}/definitions/{definition_id}"
-    statuses = [
-        (await ask(app, f"{url}/diff?{query}")).status
-        for query in ("from=1&to=9", "from=x&to=2", "to=99999999999999999999", "")
-    ]
-    assert statuses == [404, 422, 422, 422]
-    assert (await post(app, f"{url}/delete")).status == 422
-
-
-async def test_the_later_of_two_who_restore_is_told(idle_pulse: PulseTest) -> None:
-    definition_id = await a_definition(idle_pulse)
-    app = asgi(idle_pulse.engine, options=WebOptions())
-    url = f"/t/{TENANT}/definitions/{definition_id}/versions/1/restore"
-
-    first = await post(app, url, {"version": "2", "reason": "it was better"})
-    second = await post(app, url, {"version": "2"})
-
-    assert (first.status, second.status) == (303, 409)
-    assert "version" in second.text
-    versions = await idle_pulse.engine.definitions.list_versions(definition_id)
-    newest = versions.items[0]
-    assert (newest.version, newest.note) == (3, "it was better")
-    assert newest.actor is not None
-    assert newest.actor.id == "dev"
-
-
-async def test_a_definition_is_disabled_compared_and_restored_by_buttons(
-    idle_pulse: PulseTest, visitor: Visitor
+async def test_a_definition_is_found_and_read(
+    pulse: PulseTest, site: str, visitor: Visitor
 ) -> None:
-    definition_id = await a_definition(idle_pulse, name=f"Ship {POISON}")
-    async with (
-        served(idle_pulse) as site,
-        visitor.visit(f"{site}/t/{TENANT}/definitions") as page,
-    ):
+    for name in ("charge", "mail", "text"):
+        pulse.action(name)
+    await pulse.define(
+        "order.paid",
+        {"type": "action", "name": "charge", "config": {"limit": 17}, "timeoutMs": 2000},
+        parallel("tell", ["mail"], ["text"]),
+        name="Ship it",
+        environment_filter="production",
+        cron_expression="30 2 * * *",
+        timezone="America/New_York",
+    )
+    trigger = await pulse.emit("order.paid", environment="production")
+    await pulse.engine.wait_for_run(trigger.run_ids[0])
+    async with visitor.visit(f"{site}/t/{TENANT}/") as page:
+        await page.keyboard.press("g")
+        await page.keyboard.press("d")
+        await page.wait_for_url("**/definitions")
+        row = page.locator("tbody.rows tr")
+        await expect(row).to_contain_text("✓ 1")
+        await expect(row).to_contain_text("30 2 * * *")
         await page.keyboard.press("j")
         await page.keyboard.press("Enter")
-        await page.wait_for_url(f"**/definitions/{definition_id}")
-        await expect(page.locator("h1")).to_contain_text(POISON)
+        await expect(page.locator("h1")).to_contain_text("Ship it")
+        told = "Starts on order.paid in production, and by the clock at 02:30 every day"
+        await expect(page.locator("#starts")).to_contain_text(told)
+        await expect(page.locator("#clock")).to_contain_text("02:30 does not exist")
+        await expect(page.locator("#graph .node")).to_have_count(3)
+        await expect(page.locator("#s-0")).to_contain_text("at most 2.00 s")
+        await page.locator("#s-0 summary").click()
+        await expect(page.locator("#s-0 pre")).to_contain_text('"limit": 17')
+        await expect(page.locator("#s-1-b1-0")).to_contain_text("branch 2")
+        await expect(page.locator("#runs tbody tr")).to_have_count(1)
 
-        await page.get_by_role("button", name="Disable…").click()
-        await page.locator("dialog#disable").get_by_label("Reason").fill("customers complain")
-        await page.get_by_role("button", name="Disable", exact=True).click()
+
+async def test_it_is_disabled_and_enabled_with_a_reason(
+    pulse: PulseTest, site: str, visitor: Visitor
+) -> None:
+    stored = await pulse.define("order.paid", name="Ship it")
+    async with visitor.visit(f"{site}/t/{TENANT}/definitions/{stored.id}") as page:
+        await page.get_by_role("button", name="Disable…").press("Enter")
+        await page.locator("#disable").get_by_label("Reason").fill("too many letters")
+        await page.keyboard.press("Enter")
         await expect(page.locator(".head .badge")).to_contain_text("disabled")
-
-        await page.get_by_role("link", name="changed").click()
-        await expect(page.locator("ins")).to_contain_text("Second thoughts")
-        await page.get_by_role("button", name="Restore v1…").click()
-        await page.get_by_role("button", name="Restore", exact=True).click()
-        await expect(page.locator(".head .badge")).to_contain_text("disabled")
-        await expect(page.locator("h1")).to_contain_text("v4")
-
+        await expect(page.locator("#versions")).to_contain_text("too many letters")
+        await page.get_by_role("button", name="Enable…").click()
+        await page.locator("#enable").get_by_label("Reason").fill("mended")
+        await page.get_by_role("button", name="Enable it").click()
+        await expect(page.locator(".head .badge")).to_contain_text("enabled")
         await page.get_by_role("button", name="Delete…").click()
-        await page.locator("dialog#delete").get_by_label("Reason").fill("done with it")
+        await page.locator("#delete").get_by_label("Reason").fill("done with it")
         await page.get_by_role("button", name="Delete", exact=True).click()
         await expect(page.locator("main")).to_contain_text("No definitions yet")
-    assert await idle_pulse.engine.get_workflow(definition_id) is None
+    entries = await pulse.engine.list_audit(tenant_id=TENANT)
+    told = [(each.action, each.actor.id, each.reason) for each in entries]
+    assert told[:3] == [
+        ("definition.delete", "dev", "done with it"),
+        ("definition.enable", "dev", "mended"),
+        ("definition.disable", "dev", "too many letters"),
+    ]
 
 
-@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
-async def test_no_page_of_definitions_is_wider_than_a_phone(
-    idle_pulse: PulseTest, visitor: Visitor, is_dark: bool
+async def test_versions_are_compared_and_restored(
+    pulse: PulseTest, site: str, visitor: Visitor
 ) -> None:
-    definition_id = await a_definition(
-        idle_pulse, name="n" * 150, description=POISON, config={"x": "y" * 400}
-    )
-    url = f"/t/{TENANT}/definitions"
-    async with served(idle_pulse) as site:
-        for place in (
-            url,
-            f"{url}/{definition_id}",
-            f"{url}/{definition_id}/versions",
-            f"{url}/{definition_id}/diff?from=1&to=2",
-        ):
-            async with visitor.visit(f"{site}{place}", width=390, is_dark=is_dark) as page:
-                assert await page.evaluate("document.documentElement.scrollWidth") == 390, place
-                assert await page.locator("main script").count() == 0
+    pulse.action("charge")
+    pulse.action("mail")
+    stored = await pulse.define("order.paid", "charge", "mail", name="Ship it")
+    steps = [
+        {"type": "action", "name": "mail"},
+        {"type": "action", "name": "charge", "timeoutMs": 2000},
+    ]
+    change = {"steps": steps, "description": "new"}
+    await pulse.engine.definitions.update(stored.id, change, note="mail first")
+    async with visitor.visit(f"{site}/t/{TENANT}/definitions/{stored.id}") as page:
+        await page.get_by_role("link", name="Versions").click()
+        await expect(page.locator("tbody tr")).to_have_count(2)
+        await expect(page.locator("tbody tr").first).to_contain_text("mail first")
+        await page.get_by_role("link", name="changed").click()
+        await expect(page.locator("#fields")).to_contain_text("description")
+        charge = page.locator("#steps li", has_text="charge")
+        await expect(charge).to_contain_text("timeoutMs")
+        await expect(charge).to_contain_text("2000")
+        await expect(page.locator("#steps")).to_contain_text("moved")
+        await expect(page.locator("#json .come").first).to_contain_text("+")
+        await page.get_by_role("button", name="Restore v1").click()
+        await page.get_by_label("Reason").fill("back")
+        await page.get_by_role("button", name="Restore it").click()
+        await expect(page.locator("h1")).to_contain_text("v3")
+    now = await pulse.engine.get_workflow(stored.id)
+    assert now
+    assert [step.name for step in now.steps] == ["charge", "mail"]
+
+
+async def test_a_reader_changes_nothing_and_another_tenants_definition_is_absent(
+    idle_pulse: PulseTest,
+) -> None:
+    stored = await idle_pulse.define("order.paid")
+    foreign = await idle_pulse.define("order.paid", tenant_id="tenant-b")
+    await idle_pulse.engine.definitions.update(foreign.id, {"name": "x"})
+    reader = Principal(id="r", name="r", tenants=frozenset({TENANT}), scopes=READS)
+
+    async def who(_request: object) -> Principal:
+        return reader
+
+    app = asgi(idle_pulse.engine, authenticate=who, options=WebOptions())
+    place = f"/t/{TENANT}/definitions"
+    page = await ask(app, f"{place}/{stored.id}")
+    assert page.status == 200
+    assert "Disable" not in page.text
+    for deed in ("enable", "disable", "delete", "restore"):
+        answer = await ask(app, f"{place}/{stored.id}/{deed}", method="POST", body=b"number=1")
+        assert answer.status == 403, deed
+    absent = f"wfd_{'0' * 32}"
+    for part in ("", "/versions", "/diff", "/diff?from=1&to=2"):
+        answers = [await ask(app, f"{place}/{each}{part}") for each in (foreign.id, absent)]
+        assert [each.status for each in answers] == [404, 404], part
+        assert answers[0].text == answers[1].text
+
+
+async def test_a_writer_cannot_change_another_tenants_definition(idle_pulse: PulseTest) -> None:
+    foreign = await idle_pulse.define("order.paid", tenant_id="tenant-b")
+    app = asgi(idle_pulse.engine, options=WebOptions())
+    for deed in ("enable", "disable", "delete", "restore"):
+        place = f"/t/{TENANT}/definitions/{foreign.id}/{deed}"
+        answer = await ask(app, place, method="POST", body=b"number=1&reason=x")
+        assert answer.status == 404, deed
+    assert await idle_pulse.engine.get_workflow(foreign.id) == foreign
+
+
+@pytest.mark.parametrize("given", ["from=0", "to=x", "to=99999999999999", "from=-1", "to=7"])
+async def test_a_version_that_there_is_not(idle_pulse: PulseTest, given: str) -> None:
+    stored = await idle_pulse.define("order.paid")
+    app = asgi(idle_pulse.engine, options=WebOptions())
+    answer = await ask(app, f"/t/{TENANT}/definitions/{stored.id}/diff?{given}")
+    assert answer.status == 404
+
+
+async def test_a_change_that_came_between_is_not_overwritten(idle_pulse: PulseTest) -> None:
+    stored = await idle_pulse.define("order.paid")
+    for name in ("x", "y"):
+        await idle_pulse.engine.definitions.update(stored.id, {"name": name})
+    app = asgi(idle_pulse.engine, options=WebOptions())
+    place = f"/t/{TENANT}/definitions/{stored.id}/restore"
+    answer = await ask(app, place, method="POST", body=b"number=1&version=2&reason=x")
+    assert answer.status == 409
+    assert "version 3 now" in answer.text
+
+
+async def test_empty_lists_teach(idle_pulse: PulseTest) -> None:
+    app = asgi(idle_pulse.engine, options=WebOptions())
+    first = (await ask(app, f"/t/{TENANT}/definitions")).text
+    assert f"pulse definitions apply flows --tenant {TENANT}" in first
+    filtered = (await ask(app, f"/t/{TENANT}/definitions?type=x")).text
+    assert "No definition matches" in filtered
+    assert "cronExpression" in (await ask(app, f"/t/{TENANT}/crons")).text
+    assert (await ask(app, f"/t/{TENANT}/definitions?enabled=perhaps")).status == 422
+
+
+async def test_values_of_a_definition_are_hidden_from_who_may_not_see_them(
+    idle_pulse: PulseTest,
+) -> None:
+    idle_pulse.action("ship")
+    step = {"type": "action", "name": "ship", "config": {"token": "geheim"}}
+    stored = await idle_pulse.define("order.paid", step, config={"other": "geheim"})
+    change = {"steps": [{**step, "config": {"token": "geheim2"}}], "config": {"other": "geheim2"}}
+    await idle_pulse.engine.definitions.update(stored.id, change)
+    reader = Principal(id="r", name="r", tenants="*", scopes=READS)
+
+    async def who(_request: object) -> Principal:
+        return reader
+
+    app = asgi(idle_pulse.engine, authenticate=who, options=WebOptions())
+    for part in ("", "/versions", "/diff"):
+        answer = await ask(app, f"/t/{TENANT}/definitions/{stored.id}{part}")
+        assert answer.status == 200
+        assert "geheim" not in answer.text, part

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
+from pulse_temporal import Actor, acting
 from tests.harness import TENANT, PulseTest
 from tests.web.conftest import Visitor
 
@@ -17,12 +18,17 @@ async def poisoned(pulse: PulseTest) -> str:
     """Store hostile text wherever text can be stored, and return the id of the failed run."""
     pulse.action("fine", returns={"said": POISON})
     pulse.engine.register_action("breaks", fails_with_poison)
-    await pulse.define(
+    stored = await pulse.define(
         "order.paid",
         {"type": "action", "name": f"a {POISON}"[:190], "uses": "fine", "config": {"x": POISON}},
         {"type": "action", "name": "b", "uses": "breaks"},
         name=f"n {POISON}"[:190],
+        cron_expression="30 2 1 1 *",
+        timezone="America/New_York",
     )
+    change = {"description": POISON, "config": {POISON: POISON}}
+    with acting(Actor(id="user:x", name=POISON, kind="host")):
+        await pulse.engine.definitions.update(stored.id, change, note=POISON)
     trigger = await pulse.emit(
         "order.paid",
         {"note": POISON},
@@ -55,10 +61,13 @@ def places(run_id: str, signal_id: str, definition_id: str) -> list[str]:
         f"{tenant}/failures",
         f"{tenant}/signals",
         f"{tenant}/signals/{signal_id}",
+        f"{tenant}/search?q=n",
         f"{tenant}/definitions",
         f"{tenant}/definitions/{definition_id}",
+        f"{tenant}/definitions/{definition_id}?ask=disable",
         f"{tenant}/definitions/{definition_id}/versions",
-        f"{tenant}/search?q=n",
+        f"{tenant}/definitions/{definition_id}/diff",
+        f"{tenant}/crons?cron=*",
     ]
 
 

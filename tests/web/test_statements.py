@@ -38,11 +38,13 @@ async def test_no_page_asks_more_than_six_times(idle_pulse: PulseTest, asked: li
         [{"type": "action", "name": name, "uses": "ship"} for name in each] for each in many
     ]
     steps = [{"type": "action", "name": f"s{n}", "uses": "ship"} for n in range(300)]
-    definition = await idle_pulse.define(
-        "order.paid", *steps, {"type": "parallel", "name": "all", "branches": branches}
+    stored = await idle_pulse.define(
+        "order.paid",
+        *steps,
+        {"type": "parallel", "name": "all", "branches": branches},
+        cron_expression="30 2 * * *",
     )
-    await engine.disable_workflow(definition.id)
-    await engine.enable_workflow(definition.id)
+    await engine.definitions.update(stored.id, {"name": "Other"})
     trigger = await idle_pulse.emit("order.paid")
     (run_id,) = trigger.run_ids
     app = asgi(engine, options=WebOptions())
@@ -61,9 +63,10 @@ async def test_no_page_asks_more_than_six_times(idle_pulse: PulseTest, asked: li
         f"signals/{trigger.id}",
         "search?q=order",
         "definitions",
-        f"definitions/{definition.id}",
-        f"definitions/{definition.id}/versions",
-        f"definitions/{definition.id}/diff?to=2",
+        f"definitions/{stored.id}",
+        f"definitions/{stored.id}/versions",
+        f"definitions/{stored.id}/diff",
+        "crons?cron=@daily",
     ):
         asked.clear()
         answer = await ask(app, f"/t/{TENANT}/{place}")

@@ -1,4 +1,4 @@
-"""Create, change, list and delete workflow definitions.
+"""Create, change and delete workflow definitions.
 
 Every change first locks the definition's row, and is applied to what the row then says. So
 changes to different fields at the same moment all take effect, and versions are in order of time
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime
-from itertools import islice
 
 from pulse_temporal.config import EngineOptions
 from pulse_temporal.errors import (
@@ -32,7 +30,6 @@ from pulse_temporal.model.definitions import (
 )
 from pulse_temporal.model.ids import new_id
 from pulse_temporal.model.known_names import KnownNames
-from pulse_temporal.model.runs import Page
 from pulse_temporal.model.validation import Check, apply_update, fields_of, parse_definition
 from pulse_temporal.postgres.sessions import Session, repeats
 from pulse_temporal.services.definitions.checks import (
@@ -41,13 +38,13 @@ from pulse_temporal.services.definitions.checks import (
     known_names,
     warnings_of,
 )
-from pulse_temporal.services.definitions.cron import cron_findings, parse_cron
+from pulse_temporal.services.definitions.cron import cron_findings
+from pulse_temporal.services.definitions.stored import StoredDefinitions
 from pulse_temporal.services.definitions.versions import (
     check_number,
     restorable,
     unknown_definition,
 )
-from pulse_temporal.services.pages import check_limit, page_of, read_cursor
 from pulse_temporal.store import definitions, outbox, versions
 from pulse_temporal.store.database import Database
 
@@ -58,11 +55,11 @@ PUT_ROUNDS = 5
 the definition of that key."""
 
 
-class Definitions:
-    """Creates, changes, reads and deletes definitions."""
+class Definitions(StoredDefinitions):
+    """Creates, changes and deletes definitions, beside reading them."""
 
     def __init__(self, database: Database, registry: Registry, options: EngineOptions) -> None:
-        self.database = database
+        super().__init__(database)
         self.registry = registry
         self.options = options
 
@@ -289,40 +286,6 @@ class Definitions:
             current_version=taken.version if taken else None,
         )
 
-    async def get(self, definition_id: str, *, tenant_id: str | None) -> WorkflowDefinition | None:
-        """Return a definition; None when the tenant has none of this id."""
-        async with self.database.session() as session:
-            return await definitions.get(session, definition_id, tenant_id=tenant_id)
-
-    async def require(self, definition_id: str, *, tenant_id: str | None) -> WorkflowDefinition:
-        """Return a definition; raise NotFoundError when there is none."""
-        found = await self.get(definition_id, tenant_id=tenant_id)
-        if found is None:
-            raise unknown_definition(definition_id)
-        return found
-
-    async def list_page(
-        self,
-        *,
-        tenant_id: str | None,
-        trigger_type: str | None,
-        is_enabled: bool | None,
-        limit: int,
-        cursor: str | None,
-    ) -> Page[WorkflowDefinition]:
-        """Return one page, newest first, of ``limit`` definitions or fewer when they are large."""
-        check_limit(limit)
-        async with self.database.session() as session:
-            found, looked = await definitions.list_page(
-                session,
-                tenant_id=tenant_id,
-                trigger_type=trigger_type,
-                is_enabled=is_enabled,
-                after=read_cursor(cursor),
-                limit=limit,
-            )
-        return page_of(found, looked=looked)
-
     @repeats
     async def set_enabled(
         self, definition_id: str, *, tenant_id: str | None, is_enabled: bool, note: str | None
@@ -347,17 +310,6 @@ class Definitions:
         async with self.database.transaction() as session:
             current = await self._locked(session, definition_id, tenant_id=tenant_id)
             await self.remove(session, current, note=note)
-
-    async def next_runs(
-        self, definition_id: str, number: int, *, tenant_id: str | None, after: datetime
-    ) -> list[datetime]:
-        """Return the next times at which a definition's cron fires; see ``Engine.next_runs``."""
-        check_limit(number)
-        found = await self.require(definition_id, tenant_id=tenant_id)
-        if found.cron_expression is None or not found.is_enabled:
-            return []
-        cron = parse_cron(found.cron_expression, found.timezone)
-        return list(islice(cron.times_after(after), number))
 
     def _warned(
         self, stored: WorkflowDefinition, known: KnownNames, given: Mapping[str, object]

@@ -73,7 +73,8 @@ WHERE id = :definition_id AND (:tenant_id::text IS NULL OR tenant_id = :tenant_i
 -- One page of a tenant's definitions, newest first, as many as there is room for and at least one.
 -- looked: how many there were to choose from, the one after the page included.
 -- before_at, before_id: created_at and id that the page ends before, NULL and '' from the newest;
--- trigger_type: NULL for any; is_enabled: NULL for both; room: bytes of steps and config together.
+-- trigger_type: NULL for any; is_enabled, has_cron: NULL for both; room: bytes of steps and config
+-- together.
 WITH wanted AS (
     SELECT
         {{definition_columns}}
@@ -82,6 +83,7 @@ WITH wanted AS (
         AND (created_at, id) < (coalesce(:before_at::timestamptz, 'infinity'), :before_id)
         AND (:trigger_type::text IS NULL OR trigger_type = :trigger_type)
         AND (:is_enabled::bool IS NULL OR is_enabled = :is_enabled)
+        AND (:has_cron::bool IS NULL OR (cron_expression IS NOT NULL) = :has_cron)
         AND deleted_at IS NULL
     ORDER BY created_at DESC, id DESC
     LIMIT :row_limit
@@ -104,6 +106,7 @@ WITH wanted AS (
     WHERE (created_at, id) < (coalesce(:before_at::timestamptz, 'infinity'), :before_id)
         AND (:trigger_type::text IS NULL OR trigger_type = :trigger_type)
         AND (:is_enabled::bool IS NULL OR is_enabled = :is_enabled)
+        AND (:has_cron::bool IS NULL OR (cron_expression IS NOT NULL) = :has_cron)
         AND deleted_at IS NULL
     ORDER BY created_at DESC, id DESC
     LIMIT :row_limit

@@ -110,7 +110,7 @@
     const at = found.findIndex(row => row.contains(document.activeElement)), row = found[(at + 1) % found.length];
     if (row) { focusable(row).focus(); row.scrollIntoView({ block: "nearest" }); if (row.matches(".row")) one("a.nm", row).click(); }
   };
-  const places = { o: "/", r: "/runs", f: "/failures", s: "/signals", b: "/bulk" };
+  const places = { o: "/", r: "/runs", f: "/failures", s: "/signals", d: "/definitions", c: "/crons", b: "/bulk" };
   let going = 0, paused = false;
   const keys = {
     "/": () => one("#q")?.focus(),
