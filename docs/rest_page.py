@@ -75,7 +75,7 @@ NOTES = {
 
 
 def rest_page() -> Iterator[str]:
-    """Give the lines of the page."""
+    """Yield the lines of the page."""
     yield from CONVENTIONS.splitlines()
     yield "| Route | Scope | |\n|---|---|---|"
     for operation in OPERATIONS:

@@ -82,7 +82,7 @@ class BulkMethods(Methods):
         run_ids: Collection[str] | None = None,
         tenant_id: str | None = None,
     ) -> BulkPreview:
-        """Say what a bulk operation would be about if it began now; nothing is done.
+        """Return what a bulk operation would be about if it began now; nothing is done.
 
         Args:
             kind: As of ``start_bulk``.

@@ -132,7 +132,7 @@ async def find_by_key(
 
 
 async def name_items(session: Session, new: NewBulk, run_ids: Sequence[str]) -> BulkOperation:
-    """Give a new operation the runs that were named."""
+    """Add the runs that were named to a new operation."""
     added = await session.run(
         "bulk.name_items", operation_id=new.id, tenant_id=new.tenant_id, run_ids=list(run_ids)
     )
@@ -140,7 +140,7 @@ async def name_items(session: Session, new: NewBulk, run_ids: Sequence[str]) -> 
 
 
 async def repeat_items(session: Session, new: NewBulk) -> BulkOperation:
-    """Give a new operation the runs with which another one has failed."""
+    """Add the runs with which another operation has failed to a new one."""
     added = await session.run(
         "bulk.repeat_items", operation_id=new.id, tenant_id=new.tenant_id, repeats=new.repeats
     )
@@ -274,7 +274,7 @@ async def collect(session: Session, turn: Turn, run_ids: Sequence[str], which: M
 
 
 async def walk_on(session: Session, turn: Turn, until: KeysetPosition | None, added: int) -> None:
-    """Say where collecting has come to; None: there are no more runs."""
+    """Record where collecting has come to; None: there are no more runs."""
     await session.run(
         "bulk.walk_on",
         id=turn.operation.id,
@@ -298,7 +298,7 @@ async def next_item(session: Session, turn: Turn) -> NextItem | None:
 
 
 async def end_item(session: Session, turn: Turn, item: NextItem, result: Result) -> None:
-    """Say how an item has ended, in the transaction of its effect."""
+    """Record how an item has ended, in the transaction of its effect."""
     operation = turn.operation
     await session.run(
         "bulk.end_item",

@@ -13,7 +13,7 @@ from pulse_temporal.store.json_columns import json_object
 async def publish(
     session: Session, entries: Sequence[CatalogEntry], *, task_queue: str, worker_id: str
 ) -> None:
-    """Say what a process knows; forget what no process on record knows any more."""
+    """Record what a process knows; forget what no process on record knows any more."""
     await session.run(
         "catalog.publish",
         task_queue=task_queue,

@@ -131,7 +131,7 @@ class BulkOperations:
         return started
 
     async def preview(self, chosen: ChosenRuns) -> BulkPreview:
-        """Say what an operation would be about; see ``Engine.preview_bulk``."""
+        """Return what an operation would be about; see ``Engine.preview_bulk``."""
         async with self.database.session() as session:
             if chosen.filter is None:
                 eligible, others = await _named(session, chosen)

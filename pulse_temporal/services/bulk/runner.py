@@ -111,7 +111,7 @@ class BulkRunner:
             self._wake.clear()
 
     async def tick(self) -> int:
-        """Give each tenant whose operation is due a turn; return how many things were done."""
+        """Take a turn for each tenant whose operation is due; return how many things were done."""
         async with self.database.session() as session:
             due = await bulk.due(session, task_queue=self.options.task_queue, limit=TENANTS)
         done = 0

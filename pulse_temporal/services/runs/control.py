@@ -138,7 +138,7 @@ class RunControl:
             self.observers.run_ended(run_id, tenant_id=tenant_id)
 
     def tell(self, canceled: Canceled) -> None:
-        """Tell the hooks of a cancel that is committed.
+        """Call the hooks of a cancel that is committed.
 
         It is final then, whether or not Temporal hears of it soon: no step of this generation is
         recorded any more.
